@@ -1,0 +1,49 @@
+# Every verb sets up what it needs: the first call on a fresh machine makes .venv from requirements.lock.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install lint format test demo bench proto lock clean
+
+help: ## Print the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(STAMP) ## Make .venv with TaskRun and everything its tests need
+
+lint: $(STAMP) ## Check style, types, borders and generated code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@scripts/proto --check
+
+format: $(STAMP) ## Rewrite the code in its standard form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test: $(STAMP) ## Run all tests, installing the system packages they need where that is allowed
+	@scripts/test
+
+demo: $(STAMP) ## The whole story once: a real agent task on an enrolled worker over mutual TLS
+	@$(BIN)/taskrun demo
+
+bench: $(STAMP) ## Measure, beside the raw figures of gRPC on this machine
+	@$(BIN)/python -m benchmarks
+
+proto: $(STAMP) ## Generate the code for proto/
+	@scripts/proto
+
+lock: ## Resolve requirements.lock anew
+	@scripts/lock
+
+clean: ## Remove what the other verbs made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -1,0 +1,88 @@
+"""What happened, in the past tense: for metrics, logs and whoever embeds the core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskrun.domain.records import Requirement, Task
+from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMoved:
+    """A task entered `new`; `old` is None for a new task."""
+
+    task: Task
+    old: TaskStatus | None
+    new: TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequeued:
+    """A run ended without an answer and the task waits again."""
+
+    task: Task
+    failure: FailureKind
+
+
+@dataclass(frozen=True, slots=True)
+class RunAssigned:
+    """A run was given to a worker, `waited_ms` after its task began to wait."""
+
+    task_id: str
+    run_id: str
+    worker_id: str
+    requirement: Requirement
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A run reached its end, `duration_ms` after it was assigned."""
+
+    task_id: str
+    run_id: str
+    worker_id: str
+    agent: str
+    status: RunStatus
+    failure: FailureKind | None
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMoved:
+    """A worker's status changed; `old` is None when it came, `new` is None when it is gone for good."""
+
+    worker_id: str
+    old: WorkerStatus | None
+    new: WorkerStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConnected:
+    """A worker's stream was let in. `again`: this control plane has seen it before."""
+
+    worker_id: str
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """The slots of all connected workers, taken and in all."""
+
+    taken: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused:
+    """A worker's message did not count: its run is over, another's, or unknown."""
+
+    worker_id: str
+    run_id: str
+    what: str
+
+
+DomainEvent = (
+    TaskMoved | TaskRequeued | RunAssigned | RunEnded | WorkerMoved | WorkerConnected | SlotsChanged | MessageRefused
+)

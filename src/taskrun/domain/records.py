@@ -1,0 +1,240 @@
+"""The values TaskRun keeps: tasks, runs, workers, and the story of a task.
+
+All are frozen: a change makes a new value, so a record can be shared between the core, a store and a reader.
+Times named `..._ms` are Unix milliseconds, UTC; 0 means that it has not happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
+
+Labels = Mapping[str, str]
+NO_LABELS: Labels = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBackend:
+    """A model that an agent can use, as its worker announces it."""
+
+    provider: str = ""
+    model_name: str = ""
+    context_window: int = 0
+    supports_streaming: bool = False
+    modalities: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    metadata: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """An agent that a worker offers. Tasks ask for it by `name`."""
+
+    name: str
+    description: str = ""
+    labels: Labels = field(default_factory=dict)
+    backends: tuple[ModelBackend, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What a worker says of itself. Its identity is not in here: that is its certificate."""
+
+    hostname: str = ""
+    version: str = ""
+    agents: tuple[AgentSpec, ...] = ()
+    labels: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run consumed, as its agent reported it. `cost_usd` is the agent's estimate."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a task needs of a worker: the agent, and labels the worker must carry (sorted pairs).
+
+    Tasks with equal requirements wait in one queue.
+    """
+
+    agent: str
+    selector: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """What was asked for. It never changes. Make one with `taskrun.domain.limits.checked`."""
+
+    agent: str
+    input_json: str
+    labels: Labels = NO_LABELS
+    #: How long one run may take in ms; 0 leaves it to the agent's own limit.
+    timeout_ms: int = 0
+    #: Higher goes first.
+    priority: int = 0
+    #: Runs that may be started in all, the first included.
+    max_attempts: int = 3
+    #: Failures that are tried again, beside a lost worker (which always is).
+    retry_on: frozenset[FailureKind] = frozenset()
+    selector: tuple[tuple[str, str], ...] = ()
+    idempotency_key: str = ""
+
+    @property
+    def requirement(self) -> Requirement:
+        return Requirement(self.agent, self.selector)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt at a task. Its id is the fencing token: late reports under an old id count for nothing."""
+
+    id: str
+    worker_id: str
+    status: RunStatus
+    #: From 1.
+    attempt: int
+    assigned_at_ms: int = 0
+    started_at_ms: int = 0
+    finished_at_ms: int = 0
+    backend: ModelBackend | None = None
+    error: str = ""
+    failure: FailureKind | None = None
+    usage: Usage | None = None
+    #: The agent's own conversation id, if it has one.
+    session_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it now stands. PENDING means that it waits in the queue; RUNNING that a worker has its last run."""
+
+    id: str
+    spec: TaskSpec
+    status: TaskStatus
+    created_by: str
+    created_at_ms: int
+    runs: tuple[Run, ...] = ()
+    cancel_requested: bool = False
+    finished_at_ms: int = 0
+    #: The sequence number that the next entry of the task's story gets.
+    next_seq: int = 0
+
+
+# The story of a task: what a watcher reads.
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChange:
+    """The task took this status; `run` is the run that moved it, if one did."""
+
+    status: TaskStatus
+    cancel_requested: bool = False
+    run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSegment:
+    """Consecutive chunks of one run's output. Chunk i has the run's sequence number `first_seq + i`."""
+
+    run_id: str
+    first_seq: int
+    contents: tuple[str, ...]
+    metadata: Labels = NO_LABELS
+    #: The run's output limit was reached: what follows was not stored.
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """A stage of a run's execution: a tool was asked for, a session began ..."""
+
+    run_id: str
+    type: RunEventType
+    metadata: Labels = NO_LABELS
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunMessage:
+    """What somebody said in a run's conversation."""
+
+    run_id: str
+    role: ChatRole
+    content: str
+
+
+StoryBody = TaskChange | OutputSegment | RunEvent | RunMessage
+
+
+@dataclass(frozen=True, slots=True)
+class StoryEntry:
+    """One step of a task's story. An output segment covers one seq a chunk, `seq` being its first."""
+
+    seq: int
+    at_ms: int
+    body: StoryBody
+
+    @property
+    def next_seq(self) -> int:
+        body = self.body
+        return self.seq + (max(1, len(body.contents)) if isinstance(body, OutputSegment) else 1)
+
+    def since(self, seq: int) -> StoryEntry:
+        """This entry without what lies before `seq`; `seq` must lie within it."""
+        body, skip = self.body, seq - self.seq
+        if skip <= 0 or not isinstance(body, OutputSegment):
+            return self
+        rest = OutputSegment(body.run_id, body.first_seq + skip, body.contents[skip:], body.metadata, body.truncated)
+        return StoryEntry(seq, self.at_ms, rest)
+
+    @property
+    def is_end(self) -> bool:
+        """Nothing follows this entry."""
+        return isinstance(self.body, TaskChange) and self.body.status.is_terminal
+
+
+# What is shown of a worker, and what is asked about tasks.
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A worker as it now stands, for lists and pages."""
+
+    id: str
+    info: WorkerInfo
+    status: WorkerStatus
+    #: Counted by the control plane from its assignments, never taken from a heartbeat.
+    active_runs: int
+    max_concurrent_runs: int
+    last_heartbeat_ms: int
+    connected_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Which tasks to list, newest first. Every filter that is given must match."""
+
+    status: TaskStatus | None = None
+    agent: str = ""
+    labels: Labels = NO_LABELS
+    #: 1 to 1000.
+    limit: int = 100
+    #: The page token of the previous page; "" starts at the newest.
+    page_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """One page of tasks. `next_page_token` is "" on the last."""
+
+    tasks: tuple[Task, ...]
+    next_page_token: str = ""

@@ -1,0 +1,87 @@
+"""The words for states and failures. Their values are what every surface shows (`RUNNING`)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class TaskStatus(Enum):
+    """Where a task is in its life; see `taskrun.domain.machines.task` for the legal moves."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    #: Terminal states never change again.
+    is_terminal: bool
+
+    def __init__(self, word: str) -> None:
+        self.is_terminal = word in _ENDS
+
+
+class RunStatus(Enum):
+    """Where one attempt at a task is; see `taskrun.domain.machines.run` for the legal moves."""
+
+    PENDING = "PENDING"
+    ASSIGNED = "ASSIGNED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    is_terminal: bool
+
+    def __init__(self, word: str) -> None:
+        self.is_terminal = word in _ENDS
+
+
+_ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
+
+
+class WorkerStatus(Enum):
+    """How a worker stands; see `taskrun.domain.machines.worker` for the legal moves."""
+
+    IDLE = "IDLE"
+    BUSY = "BUSY"
+    DRAINING = "DRAINING"
+    ERROR = "ERROR"
+    DISCONNECTED = "DISCONNECTED"
+    LOST = "LOST"
+
+
+class FailureKind(Enum):
+    """Why a run did not complete. The kind decides about a retry; free text is for people."""
+
+    AGENT_ERROR = "agent_error"
+    AGENT_UNAVAILABLE = "agent_unavailable"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker_lost"
+    CANCELLED = "cancelled"
+    #: The worker did not take the run: it never started, so it does not count as an attempt.
+    REJECTED = "rejected"
+    REFUSED = "refused"
+    LIMIT_REACHED = "limit_reached"
+    BAD_OUTPUT = "bad_output"
+    INTERNAL = "internal"
+
+
+class RunEventType(Enum):
+    """The stages of an execution that an agent reports beside its output."""
+
+    EXECUTION_STARTED = "EXECUTION_STARTED"
+    SESSION_INITIALIZED = "SESSION_INITIALIZED"
+    TOOL_REQUESTED = "TOOL_REQUESTED"
+    TOOL_COMPLETED = "TOOL_COMPLETED"
+    OUTPUT_GENERATED = "OUTPUT_GENERATED"
+    EXECUTION_COMPLETED = "EXECUTION_COMPLETED"
+    EXECUTION_FAILED = "EXECUTION_FAILED"
+
+
+class ChatRole(Enum):
+    """Who said a message of a conversation."""
+
+    USER = "USER"
+    ASSISTANT = "ASSISTANT"
+    SYSTEM = "SYSTEM"

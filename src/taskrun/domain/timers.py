@@ -1,0 +1,33 @@
+"""How long things may take. All in seconds; tests scale them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlaneTimers:
+    """The control plane's patience."""
+
+    #: A worker that says nothing for this long is cut off (three missed heartbeats).
+    silence: float = 45.0
+    #: A worker whose stream broke is lost after this; workers that cannot resume are lost at once.
+    grace: float = 0.0
+    #: An assigned run that its worker does not start within this is taken back.
+    start: float = 30.0
+    #: A run that was told to stop and does not report its end within this is ended without it.
+    stop: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonTimers:
+    """The worker's patience."""
+
+    heartbeat: float = 15.0
+    #: The first reconnect comes after a random 0 to this, then the bound doubles up to `reconnect_max`.
+    reconnect: float = 5.0
+    reconnect_max: float = 30.0
+    #: A drain that lasts longer cancels the runs that are left.
+    drain: float = 300.0
+    #: A stopped run's processes get SIGKILL this long after SIGTERM.
+    stop_grace: float = 10.0

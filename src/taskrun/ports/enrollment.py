@@ -1,0 +1,67 @@
+"""How a new worker is let in: an inbound port, and the place where its tokens are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapToken:
+    """A token just made. `token` is shown this once; only its SHA-256 is kept."""
+
+    token: str
+    worker_id: str
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """A worker's new identity."""
+
+    worker_id: str
+    certificate_pem: bytes
+    ca_pem: bytes
+
+
+class EnrollmentApi(Protocol):
+    """Enrolment, for the adapters that offer it."""
+
+    async def create_token(self, worker_id: str = "", ttl_ms: int = 0) -> BootstrapToken:
+        """A single-use token for this worker id ("" makes one up), valid for `ttl_ms` (0 = 1 h, at most 7 days).
+        Raises `InvalidArgument` for a bad id or ttl."""
+        ...
+
+    async def enroll(self, token: str, csr_pem: bytes) -> Enrollment:
+        """Signs the request for the token's worker and spends the token.
+
+        The request is checked first: `InvalidArgument` leaves the token unspent. `Unauthenticated`, in the same words
+        whether the token is unknown, expired or used. Of many calls with one token exactly one succeeds.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What is kept of a bootstrap token."""
+
+    #: SHA-256 of the token's secret.
+    digest: bytes
+    worker_id: str
+    expires_at_ms: int
+
+
+class TokenStore(Protocol):
+    """Keeps bootstrap tokens until they are spent or expire. Raises `StoreFailed`."""
+
+    async def put(self, record: TokenRecord) -> None:
+        """Keeps it."""
+        ...
+
+    async def find(self, digest: bytes, now_ms: int) -> TokenRecord | None:
+        """The unspent, unexpired token of that digest."""
+        ...
+
+    async def spend(self, digest: bytes, now_ms: int) -> bool:
+        """Takes it out. True for exactly one caller, and only before it expires."""
+        ...

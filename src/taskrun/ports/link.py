@@ -1,0 +1,34 @@
+"""The worker's way to its control plane."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from taskrun.domain.protocol import FromWorker, Hello, ToWorker
+
+
+class Link(Protocol):
+    """One open stream. One reader and one writer use it."""
+
+    def incoming(self) -> AsyncIterator[Sequence[ToWorker]]:
+        """What the control plane sends, as it comes. Ends, or raises `Unavailable`, when the stream is over;
+        raises `PermissionDenied` or `Unauthenticated` when coming again is no use."""
+        ...
+
+    async def send(self, messages: Sequence[FromWorker]) -> None:
+        """Writes the messages in one go where the peer knows batches; returns when the transport took them.
+        Raises `Unavailable` when the stream is over."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the stream; doing it twice is harmless."""
+        ...
+
+
+class Connector(Protocol):
+    """Opens links."""
+
+    async def connect(self, hello: Hello) -> Link:
+        """Opens a stream and sends the hello. Raises `Unavailable` when nobody answers."""
+        ...

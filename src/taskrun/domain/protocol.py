@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from taskrun.domain.records import (
-    NO_LABELS,
     Labels,
     ModelBackend,
     OutputSegment,
@@ -101,7 +100,7 @@ class AssignRun:
     task_id: str
     agent: str
     input_json: str
-    labels: Labels = NO_LABELS
+    labels: Labels = field(default_factory=dict)
     attempt: int = 1
     issued_at_ms: int = 0
     #: How long it may take, in ms; 0 = the agent's own limit.

@@ -76,7 +76,7 @@ class TaskSpec:
 
     agent: str
     input_json: str
-    labels: Labels = NO_LABELS
+    labels: Labels = field(default_factory=dict)
     #: How long one run may take in ms; 0 leaves it to the agent's own limit.
     timeout_ms: int = 0
     #: Higher goes first.
@@ -128,6 +128,25 @@ class Task:
     #: The sequence number that the next entry of the task's story gets.
     next_seq: int = 0
 
+    def step(self, status: TaskStatus, runs: tuple[Run, ...], finished_at_ms: int = 0) -> Task:
+        """The task one story entry later, in this status and with these runs."""
+        return Task(
+            self.id,
+            self.spec,
+            status,
+            self.created_by,
+            self.created_at_ms,
+            runs,
+            self.cancel_requested,
+            finished_at_ms,
+            self.next_seq + 1,
+        )
+
+    def with_run(self, run: Run) -> tuple[Run, ...]:
+        """The task's runs with this as the newest value of the last one, or added if it is new."""
+        runs = self.runs
+        return (*runs[:-1], run) if runs and runs[-1].id == run.id else (*runs, run)
+
 
 # The story of a task: what a watcher reads.
 
@@ -148,7 +167,7 @@ class OutputSegment:
     run_id: str
     first_seq: int
     contents: tuple[str, ...]
-    metadata: Labels = NO_LABELS
+    metadata: Labels = field(default_factory=dict)
     #: The run's output limit was reached: what follows was not stored.
     truncated: bool = False
 
@@ -159,7 +178,7 @@ class RunEvent:
 
     run_id: str
     type: RunEventType
-    metadata: Labels = NO_LABELS
+    metadata: Labels = field(default_factory=dict)
     id: str = ""
 
 
@@ -225,7 +244,7 @@ class TaskQuery:
 
     status: TaskStatus | None = None
     agent: str = ""
-    labels: Labels = NO_LABELS
+    labels: Labels = field(default_factory=dict)
     #: 1 to 1000.
     limit: int = 100
     #: The page token of the previous page; "" starts at the newest.

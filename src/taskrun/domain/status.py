@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from enum import Enum
 
+_ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
-class TaskStatus(Enum):
+
+class Word(Enum):
+    """An enum whose members hash by identity: they are keys of every table, and Enum's own hash is slow."""
+
+    __hash__ = object.__hash__
+
+
+class TaskStatus(Word):
     """Where a task is in its life; see `taskrun.domain.machines.task` for the legal moves."""
 
     PENDING = "PENDING"
@@ -21,7 +29,7 @@ class TaskStatus(Enum):
         self.is_terminal = word in _ENDS
 
 
-class RunStatus(Enum):
+class RunStatus(Word):
     """Where one attempt at a task is; see `taskrun.domain.machines.run` for the legal moves."""
 
     PENDING = "PENDING"
@@ -37,10 +45,7 @@ class RunStatus(Enum):
         self.is_terminal = word in _ENDS
 
 
-_ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
-
-
-class WorkerStatus(Enum):
+class WorkerStatus(Word):
     """How a worker stands; see `taskrun.domain.machines.worker` for the legal moves."""
 
     IDLE = "IDLE"
@@ -51,7 +56,7 @@ class WorkerStatus(Enum):
     LOST = "LOST"
 
 
-class FailureKind(Enum):
+class FailureKind(Word):
     """Why a run did not complete. The kind decides about a retry; free text is for people."""
 
     AGENT_ERROR = "agent_error"
@@ -67,7 +72,7 @@ class FailureKind(Enum):
     INTERNAL = "internal"
 
 
-class RunEventType(Enum):
+class RunEventType(Word):
     """The stages of an execution that an agent reports beside its output."""
 
     EXECUTION_STARTED = "EXECUTION_STARTED"
@@ -79,7 +84,7 @@ class RunEventType(Enum):
     EXECUTION_FAILED = "EXECUTION_FAILED"
 
 
-class ChatRole(Enum):
+class ChatRole(Word):
     """Who said a message of a conversation."""
 
     USER = "USER"

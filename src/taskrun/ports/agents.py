@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, ModelBackend, Usage
+from taskrun.domain.records import AgentSpec, Labels, ModelBackend, Usage
 from taskrun.domain.status import FailureKind, RunEventType
 
 
@@ -17,7 +17,7 @@ class AgentRequest:
     task_id: str
     #: Valid JSON, as the caller wrote it.
     input_json: str
-    labels: Labels = NO_LABELS
+    labels: Labels = field(default_factory=dict)
     attempt: int = 1
 
 
@@ -34,8 +34,7 @@ class AgentResult:
 
 
 class AgentSink(Protocol):
-    """Where a running agent's output and events go. Awaiting is the backpressure: it waits while the way out is full.
-    """
+    """Where a running agent's output and events go. Awaiting is the backpressure: it waits while the outbox is full."""
 
     async def text(self, text: str) -> None:
         """A piece of output. An empty one is nothing."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from taskrun.domain.now import Now
 
-class Now(NamedTuple):
-    """One moment on both clocks."""
-
-    #: Seconds on a clock that never jumps; for deadlines. Only differences mean anything.
-    mono: float
-    #: Unix milliseconds, UTC; for records. May jump.
-    utc_ms: int
+__all__ = ["Clock", "Now"]
 
 
 class Clock(Protocol):

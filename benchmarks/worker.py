@@ -1,0 +1,65 @@
+"""A worker process with several connections. `noop` does nothing, `stamp` tells when it began, `flood` writes chunks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from taskrun.adapters.agents.function import FunctionAgent
+from taskrun.adapters.grpc.link import GrpcConnector
+from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.adapters.system.clock import SystemClock
+from taskrun.adapters.telemetry import logs
+from taskrun.domain.records import WorkerInfo
+from taskrun.domain.timers import DaemonTimers
+from taskrun.engine.daemon import Daemon
+from taskrun.ports.agents import AgentRequest, AgentSink
+
+
+async def noop(request: AgentRequest, sink: AgentSink) -> None:
+    """The cheapest agent there is."""
+
+
+async def stamp(request: AgentRequest, sink: AgentSink) -> str:
+    """Tells when it began, on the clock that all processes of one machine share."""
+    return repr(time.monotonic())
+
+
+async def flood(request: AgentRequest, sink: AgentSink) -> None:
+    """Writes as many chunks as it is asked for, each with the time at which it was written."""
+    for _ in range(json.loads(request.input_json)):
+        await sink.text(f"{time.monotonic():.6f};")
+
+
+async def main(address: str, ca: str, slots: str, *folders: str) -> None:
+    logs.configure("json", "WARNING")
+    agents = [FunctionAgent("noop", noop), FunctionAgent("stamp", stamp), FunctionAgent("flood", flood)]
+    info = WorkerInfo("bench", "0", tuple(agent.spec for agent in agents))
+    daemons = []
+    for folder in map(Path, folders):
+        tls = ClientTls(
+            Path(ca).read_bytes(), (folder / "worker.crt").read_bytes(), (folder / "worker.key").read_bytes()
+        )
+        connector = GrpcConnector(address, tls)
+        daemons.append(
+            Daemon(connector, agents, info, SystemClock(), DaemonTimers(reconnect=0.1), int(slots), random.random)
+        )
+    tasks = [asyncio.create_task(daemon.run()) for daemon in daemons]
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    while not all(daemon.connected for daemon in daemons):
+        await asyncio.sleep(0.01)
+    print("connected", flush=True)
+    await stop.wait()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""What one turn of the core changes and asks of the store: plain values, applied by whoever keeps the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from taskrun.domain.records import Requirement, StoryEntry, Task
+from taskrun.domain.status import TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimNext:
+    """Ask for up to `limit` waiting tasks of any of these requirements, by priority (high first), then age.
+
+    Each answer is taken out of the queue: no other claim gets it until it is saved as PENDING again.
+    `ref` is the asker's own and comes back with the answer.
+    """
+
+    ref: object
+    requirements: tuple[Requirement, ...]
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTask:
+    """Ask for one task by its id. If it waits it is taken out of the queue as by `ClaimNext`."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindKey:
+    """Ask for the task that `caller` created with this idempotency key at or after `since_ms`, if there is one."""
+
+    caller: str
+    key: str
+    since_ms: int
+
+
+Ask = ClaimNext | ClaimTask | FindKey
+
+
+@dataclass(frozen=True, slots=True)
+class TasksClaimed:
+    """The answer to `ClaimNext`."""
+
+    ask: ClaimNext
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskClaimed:
+    """The answer to `ClaimTask`: the task as stored, or None if the id is unknown. `owned`: it waited, and is taken."""
+
+    ask: ClaimTask
+    task: Task | None
+    owned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFound:
+    """The answer to `FindKey`."""
+
+    ask: FindKey
+    task: Task | None
+
+
+Answer = TasksClaimed | TaskClaimed | KeyFound
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything one turn of the loop changes and asks: applied in one transaction, in the order of the fields."""
+
+    #: The newest value of each touched task. PENDING puts it into the queue, anything else takes it out.
+    tasks: dict[str, Task] = field(default_factory=dict)
+    #: What is added to the stories, in order, by task.
+    story: dict[str, list[StoryEntry]] = field(default_factory=dict)
+    #: Answered after the writes, in order.
+    asks: list[Ask] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.tasks or self.story or self.asks)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits for one requirement, and since when (Unix ms) the task that entered the queue first."""
+
+    waiting: int
+    oldest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a control plane needs to know at its start."""
+
+    #: Tasks that were RUNNING: their runs were with workers that are not connected yet.
+    active: tuple[Task, ...] = ()
+    backlog: Mapping[Requirement, Backlog] = field(default_factory=dict)
+    counts: Mapping[TaskStatus, int] = field(default_factory=dict)

@@ -1,0 +1,201 @@
+"""The control plane's core: inputs in, a turn out. It awaits nothing, reads no clock and makes up no id.
+
+It holds the connected workers and the runs they have, never the backlog: a task that waits is in the store, known here
+only as one more that waits for its requirement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from taskrun.domain.batch import KeyFound, Recovery, TaskClaimed, TasksClaimed
+from taskrun.domain.control_plane.fleet import Fleet, Worker
+from taskrun.domain.control_plane.inputs import (
+    CancelTask,
+    ConnectWorker,
+    CreateTask,
+    DrainStarted,
+    Input,
+    WorkerGone,
+    WorkerSpoke,
+)
+from taskrun.domain.control_plane.queue import Queue
+from taskrun.domain.control_plane.runs import Runs
+from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.deadlines import Deadlines
+from taskrun.domain.errors import ProtocolViolation, TaskRunError, Unavailable
+from taskrun.domain.now import Now
+from taskrun.domain.protocol import Heartbeat, Hello, RunReport
+from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, WorkerView
+from taskrun.domain.scheduler import Scheduler
+from taskrun.domain.status import WorkerStatus
+from taskrun.domain.timers import ControlPlaneTimers
+
+
+class ControlPlaneCore:
+    """Decides everything; one at a time."""
+
+    def __init__(self, timers: ControlPlaneTimers, new_id: Callable[[], str]) -> None:
+        self._timers = timers
+        self._draining = False
+        scheduler: Scheduler[int] = Scheduler()
+        self._scheduler = scheduler
+        self._fleet = Fleet(scheduler)
+        self._run_deadlines: Deadlines[str] = Deadlines()
+        #: When a stream that stays silent is cut, by session.
+        self._silences: Deadlines[int] = Deadlines()
+        #: When a worker that does not come back is lost, by its id.
+        self._graces: Deadlines[str] = Deadlines()
+        self._runs = Runs(self._fleet, scheduler, self._run_deadlines, timers, new_id)
+        self._queue = Queue(scheduler, self._runs, new_id)
+        # Typed by their keys; the dispatch is one look-up for each input and message.
+        self._handlers: dict[type, Callable[[Turn, Any], None]] = {
+            CreateTask: self._create,
+            CancelTask: self._queue.cancel,
+            ConnectWorker: self._connect,
+            WorkerSpoke: self._spoke,
+            WorkerGone: self._gone,
+            DrainStarted: self._drain,
+            TasksClaimed: self._queue.tasks_claimed,
+            TaskClaimed: self._queue.task_claimed,
+            KeyFound: self._queue.key_found,
+        }
+        self._messages: dict[type, Callable[[Turn, Worker, Any], None]] = {
+            Heartbeat: self._fleet.heartbeat,
+            RunReport: self._runs.report,
+            OutputSegment: self._runs.output,
+            RunEvent: self._runs.happened,
+            RunMessage: self._runs.happened,
+            Hello: self._hello_again,
+        }
+
+    def recover(self, recovery: Recovery, now: Now) -> Turn:
+        """The first turn: takes over what a store holds. No worker is connected yet, so no run can be followed."""
+        turn = Turn(now)
+        for requirement, backlog in recovery.backlog.items():
+            self._scheduler.wait(requirement, backlog.waiting)
+        self._queue.restore(turn, recovery.active)
+        return turn
+
+    def handle(self, inputs: Iterable[Input], now: Now) -> Turn:
+        """Takes the inputs in their order, then whatever has fallen due."""
+        turn = Turn(now)
+        for item in inputs:
+            self._handlers[type(item)](turn, item)
+        self._expire(turn)
+        self._queue.ask(turn)
+        self._fleet.report_slots(turn)
+        turn.finish()
+        return turn
+
+    def next_deadline(self) -> float | None:
+        """When `handle` is wanted again even without an input, on the monotonic clock."""
+        due = (self._run_deadlines.next(), self._silences.next(), self._graces.next())
+        return min((at for at in due if at is not None), default=None)
+
+    def workers(self, agent: str = "", status: WorkerStatus | None = None) -> list[WorkerView]:
+        """The workers that are connected or may still come back, by id, if they match."""
+        views = (worker.view() for worker in self._fleet.all())
+        return sorted(
+            (
+                view
+                for view in views
+                if (status is None or view.status is status)
+                and (not agent or any(spec.name == agent for spec in view.info.agents))
+            ),
+            key=lambda view: view.id,
+        )
+
+    def worker(self, worker_id: str) -> WorkerView | None:
+        """One of them."""
+        worker = self._fleet.of_id(worker_id)
+        return worker.view() if worker else None
+
+    # Callers.
+
+    def _create(self, turn: Turn, request: CreateTask) -> None:
+        if self._draining:
+            turn.replies.append((request.reply, _draining()))
+        else:
+            self._queue.create(turn, request)
+
+    def _drain(self, turn: Turn, request: DrainStarted) -> None:
+        self._draining = True
+
+    # Workers.
+
+    def _connect(self, turn: Turn, request: ConnectWorker) -> None:
+        if self._draining:
+            turn.replies.append((request.reply, _draining()))
+            return
+        known = self._fleet.of_id(request.worker_id)
+        if known is not None:
+            self._cut(turn, known, Unavailable("A newer stream of this worker took its place."))
+            self._lose(turn, known)
+        self._fleet.connect(turn, request.session, request.worker_id, request.hello)
+        self._silences.arm(request.session, turn.now.mono + self._timers.silence)
+        turn.replies.append((request.reply, request.session))
+
+    def _spoke(self, turn: Turn, spoke: WorkerSpoke) -> None:
+        for message in spoke.messages:
+            worker = self._fleet.of_session(spoke.session)
+            if worker is None:
+                return
+            worker.last_contact = turn.now.mono
+            self._messages[type(message)](turn, worker, message)
+
+    def _hello_again(self, turn: Turn, worker: Worker, hello: Hello) -> None:
+        self._cut(turn, worker, ProtocolViolation("A stream has one hello, as its first message."))
+
+    def _gone(self, turn: Turn, gone: WorkerGone) -> None:
+        worker = self._fleet.of_session(gone.session)
+        if worker is not None:
+            self._disconnect(turn, worker)
+
+    def _cut(self, turn: Turn, worker: Worker, error: TaskRunError) -> None:
+        """Ends the worker's stream, if it is still open."""
+        if self._fleet.of_session(worker.session) is not None:
+            turn.closes.append((worker.session, error))
+            self._disconnect(turn, worker)
+
+    def _disconnect(self, turn: Turn, worker: Worker) -> None:
+        self._silences.disarm(worker.session)
+        self._fleet.disconnect(turn, worker)
+        if self._timers.grace > 0:
+            self._graces.arm(worker.id, turn.now.mono + self._timers.grace)
+        else:
+            self._lose(turn, worker)
+
+    def _lose(self, turn: Turn, worker: Worker) -> None:
+        if self._fleet.of_id(worker.id) is worker:
+            self._graces.disarm(worker.id)
+            self._runs.lose(turn, worker)
+            self._fleet.forget(turn, worker)
+
+    # Time.
+
+    def _expire(self, turn: Turn) -> None:
+        mono = turn.now.mono
+        while (run_id := self._run_deadlines.pop(mono)) is not None:
+            self._runs.due(turn, run_id)
+        while (session := self._silences.pop(mono)) is not None:
+            self._listen(turn, session)
+        while (worker_id := self._graces.pop(mono)) is not None:
+            worker = self._fleet.of_id(worker_id)
+            assert worker is not None
+            self._lose(turn, worker)
+
+    def _listen(self, turn: Turn, session: int) -> None:
+        """Cuts the stream if nothing was heard since the deadline was armed; heartbeats do not move it each time."""
+        worker = self._fleet.of_session(session)
+        assert worker is not None
+        quiet_until = worker.last_contact + self._timers.silence
+        if quiet_until > turn.now.mono:
+            self._silences.arm(session, quiet_until)
+        else:
+            self._cut(turn, worker, Unavailable("Nothing was heard from this worker for too long."))
+
+
+def _draining() -> Unavailable:
+    return Unavailable("The control plane is shutting down.")

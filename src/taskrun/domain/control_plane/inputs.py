@@ -1,0 +1,65 @@
+"""What the core takes in: requests of callers, news of workers. Answers of the store come in as they are.
+
+`reply` and `session` are chosen by the engine; the core hands them back and never looks into a `reply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from taskrun.domain.batch import Answer
+from taskrun.domain.protocol import FromWorker, Hello
+from taskrun.domain.records import TaskSpec
+
+ReplyTo = object
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTask:
+    """Somebody wants a task. Answered with the `Task`."""
+
+    reply: ReplyTo
+    spec: TaskSpec
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """Somebody wants a task to end. Answered with the `Task` as it then stands."""
+
+    reply: ReplyTo
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectWorker:
+    """A worker's stream said hello; `session` is the stream. Answered with the session."""
+
+    reply: ReplyTo
+    session: int
+    worker_id: str
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpoke:
+    """A worker sent messages, in this order."""
+
+    session: int
+    messages: Sequence[FromWorker]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGone:
+    """A worker's stream ended."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted:
+    """No new tasks and workers from now on."""
+
+
+Input = CreateTask | CancelTask | ConnectWorker | WorkerSpoke | WorkerGone | DrainStarted | Answer

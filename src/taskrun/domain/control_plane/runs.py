@@ -1,0 +1,297 @@
+"""The runs that workers have: given out, followed, ended, and tried again.
+
+A run has one deadline at a time: to start once it is assigned, to end within its task's timeout once it runs, to report
+its end once it was told to stop. A report counts only from the stream that the run was given to, and only while the run
+is not over; the run id is the fencing token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from taskrun.domain.control_plane.fleet import Fleet, Worker
+from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.deadlines import Deadlines
+from taskrun.domain.events import MessageRefused, RunAssigned, RunEnded, TaskMoved, TaskRequeued
+from taskrun.domain.limits import MAX_OUTPUT_BYTES
+from taskrun.domain.machines.run import RUN, RunMove
+from taskrun.domain.machines.task import TASK, TaskEvent
+from taskrun.domain.protocol import BATCH, AssignRun, CancelRun, RunReport
+from taskrun.domain.records import OutputSegment, Run, RunEvent, RunMessage, StoryBody, Task, TaskChange
+from taskrun.domain.retry import attempts, may_retry
+from taskrun.domain.scheduler import Scheduler
+from taskrun.domain.status import FailureKind, RunStatus
+from taskrun.domain.timers import ControlPlaneTimers
+
+_MOVES = {
+    RunStatus.RUNNING: RunMove.STARTED,
+    RunStatus.COMPLETED: RunMove.COMPLETED,
+    RunStatus.FAILED: RunMove.FAILED,
+    RunStatus.CANCELLED: RunMove.CANCELLED,
+}
+_WHY_STOPPED = {
+    FailureKind.CANCELLED: "the task was cancelled",
+    FailureKind.TIMEOUT: "the run took longer than its task allows",
+    FailureKind.WORKER_LOST: "the run was not started in time",
+}
+_SUPERSEDED = "the run is over or belongs to another worker"
+
+
+@dataclass(eq=False, slots=True)
+class ActiveRun:
+    """A run that a worker has, and its task as it now is."""
+
+    task: Task
+    run: Run
+    worker: Worker
+    #: Why it was told to stop, if it was.
+    stop: FailureKind | None = None
+    #: The output chunk that is expected next, and what came so far.
+    next_seq: int = 0
+    output_bytes: int = 0
+
+
+class Runs:
+    """Gives runs to workers and follows them."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        scheduler: Scheduler[int],
+        deadlines: Deadlines[str],
+        timers: ControlPlaneTimers,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._fleet, self._scheduler, self._deadlines, self._timers = fleet, scheduler, deadlines, timers
+        self._new_id = new_id
+        self._by_run: dict[str, ActiveRun] = {}
+        self._by_task: dict[str, ActiveRun] = {}
+
+    def of_task(self, task_id: str) -> ActiveRun | None:
+        """The run that a worker has of this task."""
+        return self._by_task.get(task_id)
+
+    # Giving out.
+
+    def assign(self, turn: Turn, task: Task, session: int, waited_ms: int) -> Task:
+        """Gives a run of the waiting task to the worker on this stream, in a slot that is already taken."""
+        worker = self._fleet.of_session(session)
+        assert worker is not None
+        now_ms = turn.now.utc_ms
+        run = Run(
+            self._new_id(),
+            worker.id,
+            RUN.after(RunStatus.PENDING, RunMove.SENT),
+            attempts(task.runs) + 1,
+            assigned_at_ms=now_ms,
+        )
+        task = self._change(turn, task, TaskEvent.ASSIGNED, run)
+        active = ActiveRun(task, run, worker)
+        self._by_run[run.id] = self._by_task[task.id] = active
+        self._fleet.took(turn, worker, run.id)
+        self._deadlines.arm(run.id, turn.now.mono + self._timers.start)
+        spec = task.spec
+        turn.send(
+            session,
+            AssignRun(run.id, task.id, spec.agent, spec.input_json, spec.labels, run.attempt, now_ms, spec.timeout_ms),
+        )
+        turn.events.append(RunAssigned(task.id, run.id, worker.id, spec.requirement, waited_ms))
+        return task
+
+    # What workers say.
+
+    def report(self, turn: Turn, worker: Worker, report: RunReport) -> None:
+        """A run started or ended."""
+        active = self._owned(turn, worker, report.run_id, "status", told_to_stop=report.status is RunStatus.RUNNING)
+        move = _MOVES.get(report.status)
+        if active is None or move is None:
+            if report.status.is_terminal and report.run_id in worker.overdue:
+                self._fleet.freed(turn, worker, report.run_id)
+        elif move is not RunMove.STARTED:
+            self._end(turn, active, report)
+        elif active.run.status is RunStatus.ASSIGNED:
+            self._start(turn, active)
+
+    def output(self, turn: Turn, worker: Worker, segment: OutputSegment) -> None:
+        """A stretch of a run's output: what is new of it is added to the story, once."""
+        active = self._owned(turn, worker, segment.run_id, "output")
+        if active is None:
+            return
+        contents, first_seq = segment.contents, segment.first_seq
+        if first_seq < active.next_seq:
+            contents = contents[active.next_seq - first_seq :]
+            first_seq = active.next_seq
+        if contents:
+            active.next_seq = first_seq + len(contents)
+            self._keep(turn, active, OutputSegment(segment.run_id, first_seq, contents, segment.metadata))
+        if BATCH in worker.features:
+            turn.acks[segment.run_id] = (worker.session, active.next_seq)
+
+    def happened(self, turn: Turn, worker: Worker, body: RunEvent | RunMessage) -> None:
+        """A stage of the execution, or a message of the conversation."""
+        active = self._owned(turn, worker, body.run_id, "event")
+        if active is not None:
+            self._tell(turn, active, body)
+
+    # Stopping.
+
+    def cancel(self, turn: Turn, active: ActiveRun) -> Task:
+        """The task is to end: its worker is told, once. The task as it then stands."""
+        if not active.task.cancel_requested:
+            task = active.task
+            active.task = replace(task, cancel_requested=True, next_seq=task.next_seq + 1)
+            turn.save(active.task, TaskChange(active.task.status, True, active.run))
+            if active.stop is None:
+                self._stop(turn, active, FailureKind.CANCELLED)
+        return active.task
+
+    def due(self, turn: Turn, run_id: str) -> None:
+        """The run's deadline has passed."""
+        active = self._by_run[run_id]
+        if active.stop is not None:
+            self._end_unheard(turn, active, active.stop)
+        elif active.run.status is RunStatus.ASSIGNED:
+            turn.send(active.worker.session, CancelRun(run_id, _WHY_STOPPED[FailureKind.WORKER_LOST]))
+            self._end_unheard(turn, active, FailureKind.WORKER_LOST)
+        else:
+            self._stop(turn, active, FailureKind.TIMEOUT)
+
+    def lose(self, turn: Turn, worker: Worker) -> None:
+        """The worker is gone for good, and its runs with it."""
+        worker.overdue.clear()
+        for run_id in sorted(worker.runs):
+            self._end(
+                turn,
+                self._by_run[run_id],
+                RunReport(run_id, RunStatus.FAILED, "the worker was lost", FailureKind.WORKER_LOST),
+            )
+
+    def recover(self, turn: Turn, task: Task) -> None:
+        """A task that ran when the control plane went down: nobody knows its worker any more."""
+        run = task.runs[-1]
+        ended = self._ended(
+            turn, run, RunReport(run.id, RunStatus.FAILED, "the control plane restarted", FailureKind.WORKER_LOST)
+        )
+        self._settle(turn, task, ended)
+
+    # Inside.
+
+    def _owned(self, turn: Turn, worker: Worker, run_id: str, what: str, told_to_stop: bool = True) -> ActiveRun | None:
+        """The run, if this worker may speak of it; otherwise the message is refused, and the worker told to stop."""
+        active = self._by_run.get(run_id)
+        if active is not None and active.worker is worker:
+            return active
+        turn.events.append(MessageRefused(worker.id, run_id, what))
+        if told_to_stop and run_id not in worker.overdue:
+            turn.send(worker.session, CancelRun(run_id, _SUPERSEDED))
+        return None
+
+    def _start(self, turn: Turn, active: ActiveRun) -> None:
+        run = active.run = replace(
+            active.run, status=RUN.after(active.run.status, RunMove.STARTED), started_at_ms=turn.now.utc_ms
+        )
+        task = active.task
+        active.task = task.step(task.status, task.with_run(run))
+        turn.save(active.task, TaskChange(task.status, task.cancel_requested, run))
+        if active.stop is None:
+            self._deadlines.disarm(run.id)
+            if task.spec.timeout_ms:
+                self._deadlines.arm(run.id, turn.now.mono + task.spec.timeout_ms / 1000)
+
+    def _stop(self, turn: Turn, active: ActiveRun, why: FailureKind) -> None:
+        active.stop = why
+        turn.send(active.worker.session, CancelRun(active.run.id, _WHY_STOPPED[why]))
+        self._deadlines.arm(active.run.id, turn.now.mono + self._timers.stop)
+
+    def _end_unheard(self, turn: Turn, active: ActiveRun, why: FailureKind) -> None:
+        """The run ends without its worker's word. The worker may go on with it: the slot stays taken."""
+        self._fleet.overdue(active.worker, active.run.id)
+        status = RunStatus.CANCELLED if why is FailureKind.CANCELLED else RunStatus.FAILED
+        error = f"{_WHY_STOPPED[why]}; the worker did not report the run's end"
+        self._end(turn, active, RunReport(active.run.id, status, error, why), free=False)
+
+    def _end(self, turn: Turn, active: ActiveRun, report: RunReport, free: bool = True) -> None:
+        run_id = active.run.id
+        del self._by_run[run_id], self._by_task[active.task.id]
+        self._deadlines.disarm(run_id)
+        if free:
+            self._fleet.freed(turn, active.worker, run_id)
+        if report.failure is FailureKind.REJECTED:
+            self._fleet.hold(active.worker)
+        if active.stop is FailureKind.TIMEOUT and report.status is not RunStatus.COMPLETED:
+            report = replace(
+                report, status=RunStatus.FAILED, failure=FailureKind.TIMEOUT, error=_WHY_STOPPED[active.stop]
+            )
+        self._settle(turn, active.task, self._ended(turn, active.run, report))
+
+    def _ended(self, turn: Turn, run: Run, report: RunReport) -> Run:
+        """The run with its end, as reported."""
+        return Run(
+            run.id,
+            run.worker_id,
+            RUN.after(run.status, _MOVES[report.status]),
+            run.attempt,
+            run.assigned_at_ms,
+            run.started_at_ms,
+            turn.now.utc_ms,
+            report.backend or run.backend,
+            report.error,
+            _failure(report),
+            report.usage or run.usage,
+            report.session_id or run.session_id,
+        )
+
+    def _settle(self, turn: Turn, task: Task, run: Run) -> None:
+        """What the run's end means for its task."""
+        spec = task.spec
+        duration_ms = max(0, run.finished_at_ms - run.assigned_at_ms)
+        turn.events.append(RunEnded(task.id, run.id, run.worker_id, spec.agent, run.status, run.failure, duration_ms))
+        if task.cancel_requested:
+            self._change(turn, task, TaskEvent.CANCELLED, run)
+        elif run.status is RunStatus.COMPLETED:
+            self._change(turn, task, TaskEvent.COMPLETED, run)
+        elif not may_retry(spec, task.with_run(run)):
+            self._change(turn, task, TaskEvent.FAILED, run)
+        else:
+            assert run.failure is not None
+            task = self._change(turn, task, TaskEvent.REQUEUED, run)
+            turn.events.append(TaskRequeued(task, run.failure))
+            self.offer(turn, task, self._scheduler.place(spec.requirement), waited_ms=0)
+
+    def offer(self, turn: Turn, task: Task, session: int | None, waited_ms: int) -> Task:
+        """Gives the waiting, saved task to the worker that the scheduler found; without one it stays in the queue."""
+        if session is None:
+            self._scheduler.wait(task.spec.requirement)
+            return task
+        return self.assign(turn, task, session, waited_ms)
+
+    def _keep(self, turn: Turn, active: ActiveRun, segment: OutputSegment) -> None:
+        """Adds output to the story, up to the limit for one run."""
+        if active.output_bytes > MAX_OUTPUT_BYTES or not any(segment.contents):
+            return
+        active.output_bytes += len("".join(segment.contents).encode())
+        if active.output_bytes > MAX_OUTPUT_BYTES:
+            segment = OutputSegment(segment.run_id, segment.first_seq, (), segment.metadata, truncated=True)
+        self._tell(turn, active, segment, max(1, len(segment.contents)))
+
+    def _tell(self, turn: Turn, active: ActiveRun, body: StoryBody, span: int = 1) -> None:
+        task = active.task
+        active.task = replace(task, next_seq=task.next_seq + span)
+        turn.save(active.task, body, span)
+
+    def _change(self, turn: Turn, task: Task, event: TaskEvent, run: Run) -> Task:
+        """Moves the task, with the run that moves it."""
+        status = TASK.after(task.status, event)
+        changed = task.step(status, task.with_run(run), turn.now.utc_ms if status.is_terminal else 0)
+        turn.save(changed, TaskChange(status, task.cancel_requested, run))
+        turn.events.append(TaskMoved(changed, task.status, status))
+        return changed
+
+
+def _failure(report: RunReport) -> FailureKind | None:
+    """An end that is not a success has a kind, also where an old worker names none."""
+    if report.status is RunStatus.COMPLETED:
+        return None
+    default = FailureKind.CANCELLED if report.status is RunStatus.CANCELLED else FailureKind.AGENT_ERROR
+    return report.failure or default

@@ -1,0 +1,58 @@
+"""What one turn of the core leads to: changes for the store, and what is done once they are stored.
+
+Nothing in here has happened yet. The engine commits `batch` first; the rest is said only after it, in the order of the
+fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from taskrun.domain.batch import Batch
+from taskrun.domain.control_plane.inputs import ReplyTo
+from taskrun.domain.errors import TaskRunError
+from taskrun.domain.events import DomainEvent
+from taskrun.domain.now import Now
+from taskrun.domain.protocol import OutputAck, ToWorker
+from taskrun.domain.records import StoryBody, StoryEntry, Task
+
+
+@dataclass(slots=True)
+class Turn:
+    """Filled while the inputs of one batch are handled."""
+
+    now: Now
+    #: The watchers of every task with a new story entry are woken.
+    batch: Batch = field(default_factory=Batch)
+    #: What to send, by session.
+    sends: dict[int, list[ToWorker]] = field(default_factory=dict)
+    #: Output that can be acknowledged, the newest seq of each run: run id -> (session, next seq).
+    acks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    #: Streams to end, and why.
+    closes: list[tuple[int, TaskRunError]] = field(default_factory=list)
+    #: Answers; a `TaskRunError` is a refusal.
+    replies: list[tuple[ReplyTo, object]] = field(default_factory=list)
+    events: list[DomainEvent] = field(default_factory=list)
+
+    def save(self, task: Task, body: StoryBody, span: int = 1) -> None:
+        """Stores the task as it now is, and the entry of its story that `task.next_seq` already counts."""
+        self.batch.tasks[task.id] = task
+        entry = StoryEntry(task.next_seq - span, self.now.utc_ms, body)
+        story = self.batch.story.get(task.id)
+        if story is None:
+            self.batch.story[task.id] = [entry]
+        else:
+            story.append(entry)
+
+    def send(self, session: int, message: ToWorker) -> None:
+        """Queues a message for the worker on this stream."""
+        messages = self.sends.get(session)
+        if messages is None:
+            self.sends[session] = [message]
+        else:
+            messages.append(message)
+
+    def finish(self) -> None:
+        """Turns the gathered acknowledgements into one message a run."""
+        for run_id, (session, next_seq) in self.acks.items():
+            self.send(session, OutputAck(run_id, next_seq))

@@ -1,0 +1,280 @@
+"""The control plane's loop: gather inputs, let the core decide, commit, and only then speak.
+
+One turn handles whatever gathered while the last one was being stored, so an idle system answers at once and a busy one
+pays one commit for many inputs. Nothing leaves before the commit it rests on; a commit that fails takes its whole
+turn with it: callers hear UNAVAILABLE, streams are ended, and the core begins again from what the store holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import count, islice
+
+from loguru import logger
+
+from taskrun.domain.control_plane.core import ControlPlaneCore
+from taskrun.domain.control_plane.inputs import (
+    CancelTask,
+    ConnectWorker,
+    CreateTask,
+    DrainStarted,
+    Input,
+    WorkerGone,
+    WorkerSpoke,
+)
+from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.errors import NotFound, StoreFailed, TaskRunError, Unavailable
+from taskrun.domain.events import SlotsChanged, WorkerMoved
+from taskrun.domain.protocol import FromWorker, Hello
+from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
+from taskrun.domain.status import WorkerStatus
+from taskrun.domain.timers import ControlPlaneTimers
+from taskrun.engine.alarm import Alarm
+from taskrun.engine.log import log_events
+from taskrun.engine.replies import Replies, Slot, accepted
+from taskrun.engine.watching import Watchers
+from taskrun.ports.clock import Clock
+from taskrun.ports.control_plane import WorkerOutbox
+from taskrun.ports.ids import IdSource
+from taskrun.ports.store import Backlog, Recovery, Store
+from taskrun.ports.telemetry import Telemetry
+
+#: Inputs handled in one turn. A turn is one commit, so this bounds what a failed one takes with it.
+MAX_TURN = 1000
+#: Inputs that may wait before worker streams are no longer read.
+MAX_INBOX = 10_000
+#: Seconds between attempts to reach a store that failed.
+RECOVERY_PAUSE = 1.0
+
+
+class ControlPlane:
+    """Implements `TaskApi`, `WorkerApi` and `WorkerGateway` over a store."""
+
+    def __init__(
+        self, store: Store, clock: Clock, new_id: IdSource, telemetry: Telemetry, timers: ControlPlaneTimers
+    ) -> None:
+        self._store, self._clock, self._new_id, self._telemetry, self._timers = store, clock, new_id, telemetry, timers
+        self._core = ControlPlaneCore(timers, new_id)
+        self._inbox: deque[Input] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._alarm = Alarm(clock, self._wake.set)
+        self._watchers = Watchers(store)
+        self._outboxes: dict[int, WorkerOutbox] = {}
+        self._waiting: set[Slot] = set()
+        self._sessions = count(1)
+        self._loop: asyncio.Task[None] | None = None
+        self._draining = False
+        self._recovered = False
+
+    # Life.
+
+    @property
+    def ready(self) -> bool:
+        """Whether tasks and workers are taken in."""
+        return self._recovered and not self._draining and self._loop is not None
+
+    async def start(self) -> Recovery:
+        """Takes over what the store holds, and begins. Raises `StoreFailed`."""
+        recovery = await self._recover()
+        self._loop = asyncio.create_task(self._run(), name="control plane")
+        return recovery
+
+    async def drain(self) -> None:
+        """From now on no task and no worker is taken in; what is under way goes on."""
+        self._draining = True
+        self._submit(DrainStarted())
+
+    async def stop(self) -> None:
+        """Ends every stream and watch, then the loop; doing it twice is harmless. The store stays open."""
+        self._draining = True
+        self._watchers.close()
+        self._hang_up(Unavailable("The control plane is shutting down."))
+        self._alarm.stop()
+        if self._loop is not None:
+            loop, self._loop = self._loop, None
+            loop.cancel()
+            await asyncio.wait([loop])
+
+    # TaskApi.
+
+    async def create(self, specs: Sequence[TaskSpec], created_by: str) -> Sequence[Task | TaskRunError]:
+        """See `TaskApi.create`."""
+        if not specs:
+            return []
+        replies = Replies(len(specs))
+        for index, spec in enumerate(specs):
+            self._request(CreateTask(replies.slot(index), spec, created_by))
+        answers: list[Task | TaskRunError] = await replies.all()  # type: ignore[assignment]  # as the core answers
+        return answers
+
+    async def get(self, task_id: str) -> Task:
+        """See `TaskApi.get`."""
+        task = await self._store.get(task_id)
+        if task is None:
+            raise NotFound(f"There is no task {task_id}.")
+        return task
+
+    async def find(self, query: TaskQuery) -> TaskPage:
+        """See `TaskApi.find`."""
+        return await self._store.find(query)
+
+    async def cancel(self, task_id: str) -> Task:
+        """See `TaskApi.cancel`."""
+        replies = Replies(1)
+        self._request(CancelTask(replies.slot(0), task_id))
+        task = accepted((await replies.all())[0])
+        assert isinstance(task, Task)
+        return task
+
+    def watch(self, task_id: str, from_seq: int = 0) -> AsyncIterator[Sequence[StoryEntry]]:
+        """See `TaskApi.watch`."""
+        return self._watchers.watch(task_id, from_seq)
+
+    async def backlog(self) -> Mapping[Requirement, Backlog]:
+        """What waits, by requirement."""
+        return await self._store.backlog()
+
+    # WorkerApi.
+
+    def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
+        """See `WorkerApi.workers`."""
+        return self._core.workers(agent, status)
+
+    def worker(self, worker_id: str) -> WorkerView:
+        """See `WorkerApi.worker`."""
+        view = self._core.worker(worker_id)
+        if view is None:
+            raise NotFound(f"There is no worker {worker_id}.")
+        return view
+
+    # WorkerGateway.
+
+    async def connect(self, worker_id: str, hello: Hello, outbox: WorkerOutbox) -> int:
+        """See `WorkerGateway.connect`."""
+        session = next(self._sessions)
+        self._outboxes[session] = outbox
+        replies = Replies(1)
+        self._request(ConnectWorker(replies.slot(0), session, worker_id, hello))
+        try:
+            accepted((await replies.all())[0])
+        except BaseException:
+            await self.disconnect(session)
+            raise
+        return session
+
+    async def receive(self, session: int, messages: Sequence[FromWorker]) -> None:
+        """See `WorkerGateway.receive`."""
+        self._submit(WorkerSpoke(session, messages))
+        if len(self._inbox) >= MAX_INBOX:
+            self._room.clear()
+            await self._room.wait()
+
+    async def disconnect(self, session: int) -> None:
+        """See `WorkerGateway.disconnect`."""
+        self._outboxes.pop(session, None)
+        self._submit(WorkerGone(session))
+
+    # The loop.
+
+    def _submit(self, item: Input) -> None:
+        self._inbox.append(item)
+        self._wake.set()
+
+    def _request(self, item: CreateTask | CancelTask | ConnectWorker) -> None:
+        """Submits what is answered later."""
+        slot = item.reply
+        assert isinstance(slot, Slot)
+        if self._loop is None or not self._recovered:
+            slot.put(Unavailable("The control plane is not ready."))
+            return
+        self._waiting.add(slot)
+        self._submit(item)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._work()
+            except StoreFailed as error:
+                logger.error("the store failed: {}", error.message)
+                await self._begin_again()
+            except Exception:
+                logger.exception("a turn failed; the control plane begins again from its store")
+                await self._begin_again()
+
+    async def _work(self) -> None:
+        """Turns, until nothing is left to do now."""
+        answers: Sequence[Input] = ()
+        first = True
+        while answers or self._inbox or first:
+            first = False
+            inputs = [*answers, *islice(self._inbox, MAX_TURN)]
+            for _ in range(len(inputs) - len(answers)):
+                self._inbox.popleft()
+            if not self._room.is_set() and len(self._inbox) < MAX_INBOX:
+                self._room.set()
+            turn = self._core.handle(inputs, self._clock.now())
+            answers = await self._store.commit(turn.batch) if turn.batch else ()
+            self._speak(turn)
+            self._alarm.set(self._core.next_deadline())
+            # Others get their say between two turns, and what they bring is in the next.
+            await asyncio.sleep(0)
+
+    def _speak(self, turn: Turn) -> None:
+        """What the turn has to say, now that it is stored."""
+        for session, messages in turn.sends.items():
+            outbox = self._outboxes.get(session)
+            if outbox is not None:
+                outbox.send(messages)
+        for session, error in turn.closes:
+            outbox = self._outboxes.pop(session, None)
+            if outbox is not None:
+                outbox.close(error)
+        for slot, value in turn.replies:
+            assert isinstance(slot, Slot)
+            self._waiting.discard(slot)
+            slot.put(value)
+        self._watchers.ring(turn.batch.story)
+        log_events(turn.events)
+        self._telemetry.record(turn.events)
+
+    async def _recover(self) -> Recovery:
+        self._core = ControlPlaneCore(self._timers, self._new_id)
+        recovery = await self._store.recover()
+        turn = self._core.recover(recovery, self._clock.now())
+        if turn.batch:
+            await self._store.commit(turn.batch)
+        self._speak(turn)
+        self._recovered = True
+        return recovery
+
+    async def _begin_again(self) -> None:
+        """The turn is lost, and with it what the core knew: the store is the truth."""
+        self._recovered = False
+        self._inbox.clear()
+        self._room.set()
+        self._hang_up(Unavailable("The control plane could not store what it decided; nothing was changed."))
+        gone = [WorkerMoved(worker.id, worker.status, None) for worker in self._core.workers()]
+        self._telemetry.record([*gone, SlotsChanged(0, 0)])
+        while not self._recovered:
+            try:
+                await self._recover()
+            except Exception as error:
+                logger.error("cannot begin again yet: {}", error)
+                await self._clock.sleep_until(self._clock.now().mono + RECOVERY_PAUSE)
+        if self._draining:
+            self._submit(DrainStarted())
+
+    def _hang_up(self, error: Unavailable) -> None:
+        """Ends every stream and answers every caller that still waits."""
+        outboxes, self._outboxes = self._outboxes, {}
+        for outbox in outboxes.values():
+            outbox.close(error)
+        waiting, self._waiting = self._waiting, set()
+        for slot in waiting:
+            slot.put(error)

@@ -1,0 +1,111 @@
+"""The certificate files: what `taskrun init` makes, and how a certificate with its key is loaded again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from taskrun.adapters.ca.certificates import client_certificate, pem, self_signed_ca, server_certificate
+from taskrun.adapters.ca.disk import create_all, read_private, read_public
+from taskrun.adapters.ca.keys import new_key, to_pem
+from taskrun.adapters.ca.malformed import MALFORMED
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument
+
+#: A server certificate always holds these names.
+LOCAL_HOSTS = ("localhost", "::1", "127.0.0.1")
+#: Of the certificates that `init_certs` makes; the CA's is in `certificates`.
+LIFETIME = timedelta(days=365)
+#: The peers that `init_certs` makes: file name and identity.
+PEERS = {"worker": "worker:local", "client": "client:admin"}
+
+_DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_DNS_NAME = re.compile(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate with its private key, as objects and as the files hold them."""
+
+    certificate: x509.Certificate
+    key: PrivateKeyTypes
+    certificate_pem: bytes
+    key_pem: bytes
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"KeyPair({self.certificate.subject.rfc4514_string()})"
+
+
+def init_certs(directory: Path, hosts: Sequence[str] = (), *, now: datetime | None = None) -> list[Path]:
+    """Makes ca, server, worker and client `.crt` and `.key` in `directory` and returns their paths.
+
+    The server's certificate holds `LOCAL_HOSTS` and `hosts` (DNS names or IP addresses). Raises `InvalidArgument`
+    for a malformed host, and `FailedPrecondition` rather than overwrite: then nothing was written.
+    """
+    names = [_host_name(host) for host in dict.fromkeys((*LOCAL_HOSTS, *hosts))]
+    now = (now or datetime.now(UTC)).replace(microsecond=0)
+    keys = {name: new_key() for name in ("ca", "server", *PEERS)}
+    ca = self_signed_ca(keys["ca"], now)
+    certificates = {
+        "ca": ca.certificate,
+        "server": server_certificate(ca, "server", keys["server"].public_key(), now, LIFETIME, names),
+        **{
+            name: client_certificate(ca, identity, keys[name].public_key(), now, LIFETIME)
+            for name, identity in PEERS.items()
+        },
+    }
+    files: dict[str, bytes] = {}
+    for name, certificate in certificates.items():
+        files |= {f"{name}.crt": pem(certificate), f"{name}.key": to_pem(keys[name])}
+    return create_all(directory, files)
+
+
+def load_key_pair(certificate_path: Path, key_path: Path, *, now: datetime | None = None) -> KeyPair:
+    """The certificate (the first of its file) and its key.
+
+    Raises `FailedPrecondition`, one sentence that names the file, if one is missing or malformed, if others may read
+    the key, if they do not belong together, or if the certificate is not valid now.
+    """
+    key_pem, certificate_pem = read_private(key_path), read_public(certificate_path)
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        public_key = certificate.public_key()
+    except MALFORMED as error:
+        raise FailedPrecondition(f"{certificate_path} holds no certificate that can be read.") from error
+    try:
+        key = load_pem_private_key(key_pem, password=None)
+    except MALFORMED as error:
+        raise FailedPrecondition(f"{key_path} holds no private key that can be read without a password.") from error
+    if key.public_key() != public_key:
+        raise FailedPrecondition(f"{key_path} is not the key of {certificate_path}.")
+    _check_validity(certificate, certificate_path, now or datetime.now(UTC))
+    return KeyPair(certificate, key, certificate_pem, key_pem)
+
+
+def _check_validity(certificate: x509.Certificate, path: Path, now: datetime) -> None:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now >= ends:
+        raise FailedPrecondition(f"The certificate {path} expired at {ends:%Y-%m-%d %H:%M:%S} UTC.")
+    if now < begins:
+        raise FailedPrecondition(
+            f"The certificate {path} is valid from {begins:%Y-%m-%d %H:%M:%S} UTC on: is this machine's clock right?"
+        )
+
+
+def _host_name(host: str) -> x509.DNSName | x509.IPAddress:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        pass
+    # A name whose last label is a number would be taken for a (malformed) address by whoever connects.
+    if not _DNS_NAME.fullmatch(host) or host.rpartition(".")[2].isdigit():
+        raise InvalidArgument(f"{host!r} is no DNS name or IP address (give it without scheme and port).")
+    return x509.DNSName(host.lower())

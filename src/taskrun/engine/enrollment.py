@@ -1,0 +1,88 @@
+"""How a new worker is let in: tokens are made, and each is exchanged once for a certificate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from secrets import token_bytes
+
+from loguru import logger
+
+from taskrun.domain import tokens
+from taskrun.domain.errors import InvalidArgument, Unauthenticated
+from taskrun.domain.limits import check_worker_id
+from taskrun.ports.authority import CertificateAuthority
+from taskrun.ports.clock import Clock
+from taskrun.ports.enrollment import BootstrapToken, Enrollment, TokenRecord, TokenStore
+from taskrun.ports.ids import IdSource
+
+DEFAULT_TTL_MS = 3_600_000
+MIN_TTL_MS = 1_000
+MAX_TTL_MS = 7 * 24 * 3_600_000
+
+
+class Enroller:
+    """Implements `EnrollmentApi`. `secret` gives 32 unpredictable bytes at each call."""
+
+    def __init__(
+        self,
+        authority: CertificateAuthority,
+        tokens: TokenStore,
+        clock: Clock,
+        new_id: IdSource,
+        secret: Callable[[], bytes] = token_bytes,
+    ) -> None:
+        self._authority = authority
+        self._tokens = tokens
+        self._clock = clock
+        self._new_id = new_id
+        self._secret = secret
+
+    async def create_token(self, worker_id: str = "", ttl_ms: int = 0) -> BootstrapToken:
+        """A single-use token for this worker id ("" makes one up), valid for `ttl_ms` (0 = 1 h, 1 s to 7 days).
+        Raises `InvalidArgument` for a bad id or ttl, `StoreFailed` if the token cannot be kept."""
+        ttl_ms = ttl_ms or DEFAULT_TTL_MS
+        if not MIN_TTL_MS <= ttl_ms <= MAX_TTL_MS:
+            raise InvalidArgument("A bootstrap token is valid for 1 second to 7 days.")
+        worker_id = worker_id or self._made_up_id()
+        check_worker_id(worker_id)
+        secret = self._secret()
+        text = tokens.compose(secret, self._authority.fingerprint())
+        expires_at_ms = self._clock.now().utc_ms + ttl_ms
+        await self._tokens.put(TokenRecord(tokens.digest(secret), worker_id, expires_at_ms))
+        logger.bind(worker_id=worker_id).info("bootstrap token created, valid for {} s", ttl_ms // 1000)
+        return BootstrapToken(text, worker_id, expires_at_ms)
+
+    async def enroll(self, token: str, csr_pem: bytes) -> Enrollment:
+        """Signs the request for the token's worker and spends the token.
+
+        Raises `InvalidArgument` for a request that would not be signed, the token being left unspent;
+        `Unauthenticated` unless the token is known, unexpired and unspent.
+        """
+        # First of all, so that a mistake in the request does not cost the token.
+        self._authority.check_request(csr_pem)
+        worker_id = await self._spend(token)
+        issued = self._authority.sign_worker(csr_pem, worker_id)
+        logger.bind(worker_id=worker_id).info("worker enrolled with certificate {}", issued.serial)
+        return Enrollment(worker_id, issued.certificate_pem, self._authority.certificate_pem())
+
+    async def _spend(self, token: str) -> str:
+        """The worker id of a token that is now used up. Of many calls at once the store lets one through."""
+        try:
+            digest = tokens.digest(tokens.split(token)[0])
+        except InvalidArgument:
+            raise _not_let_in() from None
+        now_ms = self._clock.now().utc_ms
+        record = await self._tokens.find(digest, now_ms)
+        if record is None or not await self._tokens.spend(digest, now_ms):
+            raise _not_let_in()
+        return record.worker_id
+
+    def _made_up_id(self) -> str:
+        """48 bits of a fresh id's hash: whatever the id looks like, this is a worker id."""
+        return f"worker-{hashlib.sha256(self._new_id().encode()).hexdigest()[:12]}"
+
+
+def _not_let_in() -> Unauthenticated:
+    """The same words for every reason: they tell nobody which tokens exist."""
+    return Unauthenticated("The bootstrap token is unknown, expired or already used.")

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+import pytest
+from loguru import logger
+
+from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
+from taskrun.domain import tokens
+from taskrun.domain.errors import InvalidArgument, TaskRunError, Unauthenticated
+from taskrun.domain.limits import check_worker_id
+from taskrun.engine.enrollment import Enroller
+from taskrun.ports.authority import IssuedCertificate
+from taskrun.ports.enrollment import Enrollment
+from taskrun.testing.clock import JumpingClock
+
+HOUR_MS = 3_600_000
+PIN = "ab" * 32
+CSR, BAD_CSR = b"a request", b"a bad request"
+
+
+@dataclass
+class StubAuthority:
+    """Signs all but one request, and remembers for whom."""
+
+    signed: list[str] = field(default_factory=list)
+
+    def certificate_pem(self) -> bytes:
+        return b"the CA"
+
+    def fingerprint(self) -> str:
+        return PIN
+
+    def check_request(self, csr_pem: bytes) -> None:
+        if csr_pem == BAD_CSR:
+            raise InvalidArgument("bad")
+
+    def sign_worker(self, csr_pem: bytes, worker_id: str) -> IssuedCertificate:
+        self.signed.append(worker_id)
+        return IssuedCertificate(b"certificate of " + csr_pem, "1f", 0)
+
+
+@pytest.fixture
+def authority() -> StubAuthority:
+    return StubAuthority()
+
+
+@pytest.fixture
+def clock() -> JumpingClock:
+    return JumpingClock()
+
+
+@pytest.fixture
+def enroller(authority: StubAuthority, clock: JumpingClock) -> Enroller:
+    ids = count()
+    return Enroller(authority, MemoryTokenStore(), clock, lambda: f"id {next(ids)}")
+
+
+async def refusal_of(enroller: Enroller, token: str) -> str:
+    with pytest.raises(Unauthenticated) as refusal:
+        await enroller.enroll(token, CSR)
+    return refusal.value.message
+
+
+async def test_a_token_is_exchanged_for_a_certificate_in_its_worker_s_name(enroller: Enroller) -> None:
+    made = await enroller.create_token("w-1")
+    assert await enroller.enroll(made.token, CSR) == Enrollment("w-1", b"certificate of a request", b"the CA")
+
+
+async def test_a_token_carries_the_pin_of_the_ca(enroller: Enroller) -> None:
+    made = await enroller.create_token("w-1")
+    assert tokens.split(made.token)[1] == PIN
+
+
+async def test_only_the_digest_of_a_token_is_stored(authority: StubAuthority, clock: JumpingClock) -> None:
+    store = MemoryTokenStore()
+    made = await Enroller(authority, store, clock, lambda: "id", lambda: b"s" * 32).create_token("w-1")
+    record = await store.find(tokens.digest(b"s" * 32), clock.now().utc_ms)
+    assert record is not None
+    assert made.token not in repr(record)
+    assert record.digest != b"s" * 32
+
+
+async def test_two_tokens_have_nothing_in_common(enroller: Enroller) -> None:
+    first, second = [(await enroller.create_token("w-1")).token for _ in range(2)]
+    assert tokens.split(first)[0] != tokens.split(second)[0]
+
+
+async def test_a_worker_without_a_name_gets_a_good_one_of_its_own(enroller: Enroller) -> None:
+    names = {(await enroller.create_token()).worker_id for _ in range(50)}
+    assert len(names) == 50
+    for name in names:
+        check_worker_id(name)
+
+
+@pytest.mark.parametrize("worker_id", ["UPPER", "-w", "ü", "a b", "worker:a", "w\x00", "w" * 58, "w\n"])
+async def test_a_bad_worker_id_gets_no_token(enroller: Enroller, worker_id: str) -> None:
+    with pytest.raises(InvalidArgument):
+        await enroller.create_token(worker_id)
+
+
+@pytest.mark.parametrize("ttl_ms", [-1, 1, 999, 7 * 24 * HOUR_MS + 1])
+async def test_a_lifetime_out_of_range_gets_no_token(enroller: Enroller, ttl_ms: int) -> None:
+    with pytest.raises(InvalidArgument):
+        await enroller.create_token("w-1", ttl_ms)
+
+
+@pytest.mark.parametrize(("asked_ms", "lives_ms"), [(0, HOUR_MS), (1_000, 1_000), (7 * 24 * HOUR_MS, 7 * 24 * HOUR_MS)])
+async def test_a_token_lives_as_long_as_asked_and_an_hour_by_default(
+    enroller: Enroller, clock: JumpingClock, asked_ms: int, lives_ms: int
+) -> None:
+    made = await enroller.create_token("w-1", asked_ms)
+    assert made.expires_at_ms == clock.now().utc_ms + lives_ms
+
+
+async def test_unknown_expired_used_and_malformed_tokens_are_refused_in_the_same_words(
+    enroller: Enroller, clock: JumpingClock
+) -> None:
+    used, expired = await enroller.create_token("w-1", 10 * HOUR_MS), await enroller.create_token("w-2", HOUR_MS)
+    await enroller.enroll(used.token, CSR)
+    await clock.advance(3600)
+    unknown = tokens.compose(b"?" * 32, PIN)
+    words = [await refusal_of(enroller, token) for token in (used.token, expired.token, unknown, "", "é" * 10_000)]
+    assert words == ["The bootstrap token is unknown, expired or already used."] * 5
+
+
+async def test_a_bad_request_does_not_spend_the_token(enroller: Enroller) -> None:
+    made = await enroller.create_token("w-1")
+    with pytest.raises(InvalidArgument):
+        await enroller.enroll(made.token, BAD_CSR)
+    assert (await enroller.enroll(made.token, CSR)).worker_id == "w-1"
+
+
+async def test_without_a_good_token_nothing_is_signed(enroller: Enroller, authority: StubAuthority) -> None:
+    await refusal_of(enroller, tokens.compose(b"?" * 32, PIN))
+    assert authority.signed == []
+
+
+async def test_of_two_hundred_calls_at_once_with_one_token_one_gets_a_certificate(
+    enroller: Enroller, authority: StubAuthority
+) -> None:
+    made = await enroller.create_token("w-1")
+    calls = [enroller.enroll(made.token, b"request %d" % number) for number in range(200)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(answer, Enrollment) for answer in answers) == 1
+    assert sum(isinstance(answer, Unauthenticated) for answer in answers) == 199
+    assert authority.signed == ["w-1"]
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lines.append, level=0, format="{message} {extra}")
+    yield lines
+    logger.remove(sink)
+
+
+async def test_no_token_is_ever_logged(enroller: Enroller, log_lines: list[str]) -> None:
+    made = await enroller.create_token("w-1")
+    await enroller.enroll(made.token, CSR)
+    with pytest.raises(TaskRunError):
+        await enroller.enroll(made.token, CSR)
+    assert "w-1" in "".join(log_lines)
+    assert made.token[9:52] not in "".join(log_lines)

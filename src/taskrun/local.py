@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from taskrun.adapters.agents.function import AgentFunction, FunctionAgent
+from taskrun.adapters.agents.function import Function, FunctionAgent
 from taskrun.adapters.local.link import LocalConnector
 from taskrun.adapters.stores.memory import MemoryStore
 from taskrun.adapters.system.clock import SystemClock
@@ -91,13 +91,13 @@ class LocalControlPlane:
 
     # Workers.
 
-    def agent(self, name: str, description: str = "") -> Callable[[AgentFunction], AgentFunction]:
+    def agent(self, name: str, description: str = "") -> Callable[[Function], Function]:
         """A decorator: the function becomes an agent of the worker `local`. Use it before `async with`.
 
         The function is `async def f(request, sink)`: what it returns is the output, what it raises fails the run.
         """
 
-        def add(function: AgentFunction) -> AgentFunction:
+        def add(function: Function) -> Function:
             self._agents.append(FunctionAgent(name, function, description))
             return function
 

@@ -1,7 +1,7 @@
 """A whole control plane in one process: the engine, a store, and workers whose agents are Python functions.
 
-This is the way to embed TaskRun. Nothing listens on a port and no gRPC is loaded; the scheduling, the state machines and
-the promises are those of the packaged control plane.
+This is the way to embed TaskRun. Nothing listens on a port and no gRPC is loaded; the scheduling, the state machines
+and the promises are those of the packaged control plane.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
+
+from loguru import logger
 
 from taskrun.adapters.agents.function import Function, FunctionAgent
 from taskrun.adapters.local.link import LocalConnector
@@ -41,6 +43,9 @@ from taskrun.ports.clock import Clock
 from taskrun.ports.store import Store
 from taskrun.ports.telemetry import Telemetry
 from taskrun.version import __version__
+
+# A library is silent unless its user asks: `loguru.logger.enable("taskrun")` shows what happens.
+logger.disable("taskrun")
 
 
 class Silent:

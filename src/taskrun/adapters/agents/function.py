@@ -1,0 +1,52 @@
+"""Agents that are Python functions, for workers in one's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, ModelBackend
+from taskrun.domain.status import FailureKind
+from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
+
+Function = Callable[[AgentRequest, AgentSink], Awaitable[AgentResult | str | None]]
+
+
+class FunctionAgent:
+    """Implements `Agent` over `async def function(request, sink)`.
+
+    What it returns is the end of the run: None or a text, which is put out, is success; an `AgentResult` says it all.
+    An exception fails the run as AGENT_ERROR with the exception's message, any other return value as BAD_OUTPUT.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Function,
+        description: str = "",
+        labels: Labels = NO_LABELS,
+        backends: Sequence[ModelBackend] = (),
+    ) -> None:
+        self._function = function
+        self._spec = AgentSpec(name, description, labels, tuple(backends))
+
+    @property
+    def spec(self) -> AgentSpec:
+        """See `Agent.spec`."""
+        return self._spec
+
+    async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
+        """See `Agent.run`."""
+        try:
+            result: object = await self._function(request, sink)
+        except Exception as error:
+            return AgentResult(FailureKind.AGENT_ERROR, str(error) or type(error).__name__)
+        if isinstance(result, AgentResult):
+            return result
+        if isinstance(result, str):
+            await sink.text(result)
+        elif result is not None:
+            return AgentResult(FailureKind.BAD_OUTPUT, f"The function returned {type(result).__name__}, not text.")
+        return _SUCCESS
+
+
+_SUCCESS = AgentResult()

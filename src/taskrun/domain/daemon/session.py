@@ -1,0 +1,250 @@
+"""The worker daemon's core: news in, effects out. It awaits nothing, reads no clock and rolls no dice of its own.
+
+The runs belong to the link they came over. When it is lost the control plane gives them to others, so their agents are
+stopped, and only when all are gone does the daemon come back, with every slot free and nothing left to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from enum import Enum
+from typing import Any
+
+from taskrun.domain.daemon.backoff import Backoff
+from taskrun.domain.daemon.effects import Dial, Effect, Finish, HangUp
+from taskrun.domain.daemon.news import (
+    AgentEnded,
+    ControlPlaneSpoke,
+    DaemonBegan,
+    DrainAsked,
+    LinkLost,
+    LinkOpened,
+    News,
+    OutboxSent,
+    StopAsked,
+    TimePassed,
+)
+from taskrun.domain.daemon.outbox import Outbox
+from taskrun.domain.daemon.pulse import Pulse
+from taskrun.domain.daemon.slot import SlotEvent
+from taskrun.domain.daemon.slots import RunSlots
+from taskrun.domain.daemon.step import Step
+from taskrun.domain.daemon.uplink import UPLINK, UplinkEvent, UplinkState
+from taskrun.domain.deadlines import Deadlines
+from taskrun.domain.errors import TaskRunError, Unavailable
+from taskrun.domain.now import Now
+from taskrun.domain.protocol import (
+    AssignRun,
+    CancelRun,
+    ContinueRun,
+    Heartbeat,
+    HeartbeatAck,
+    HelloAck,
+    OutputAck,
+    ToWorker,
+)
+from taskrun.domain.status import WorkerStatus
+from taskrun.domain.timers import DaemonTimers
+
+#: Seconds that a drained daemon waits to hear, or at least to have sent, that its last reports are through.
+FAREWELL = 5.0
+
+
+class Timer(Enum):
+    """What the daemon waits for, beside the time limits of its runs."""
+
+    HEARTBEAT = "heartbeat"
+    RECONNECT = "reconnect"
+    DRAIN = "drain"
+    FAREWELL = "farewell"
+
+
+class DaemonCore:
+    """Decides everything; one at a time. What it wants to say is in `outbox`, for whoever has the link to take."""
+
+    def __init__(
+        self, agents: Collection[str], max_concurrent_runs: int, timers: DaemonTimers, chance: Callable[[], float]
+    ) -> None:
+        self.outbox = Outbox()
+        self._timers = timers
+        self._state = UplinkState.NEW
+        self._timer_deadlines: Deadlines[Timer] = Deadlines()
+        self._run_deadlines: Deadlines[str] = Deadlines()
+        self._slots = RunSlots(agents, max_concurrent_runs, self.outbox, self._run_deadlines)
+        self._pulse = Pulse()
+        self._backoff = Backoff(timers.reconnect, timers.reconnect_max, chance)
+        #: The delay before the next attempt to connect is over.
+        self._rested = True
+        #: Why the control plane wants this worker no more.
+        self._refusal: TaskRunError | None = None
+        # Typed by their keys; the dispatch is one look-up for each piece of news and each message.
+        self._handlers: dict[type, Callable[[Step, Any], None]] = {
+            DaemonBegan: self._began,
+            LinkOpened: self._opened,
+            LinkLost: self._lost,
+            ControlPlaneSpoke: self._spoke,
+            OutboxSent: self._sent,
+            AgentEnded: self._agent_ended,
+            DrainAsked: self._drain,
+            StopAsked: self._stop,
+            TimePassed: self._expire,
+        }
+        self._messages: dict[type, Callable[[Step, Any], None]] = {
+            AssignRun: self._slots.assign,
+            CancelRun: self._slots.cancel,
+            ContinueRun: self._slots.follow_up,
+            HeartbeatAck: self._acked,
+            HelloAck: _no_need,
+            OutputAck: _no_need,
+        }
+        self._timeouts: dict[Timer, Callable[[Step], None]] = {
+            Timer.HEARTBEAT: self._heartbeat_due,
+            Timer.RECONNECT: self._reconnect_due,
+            Timer.DRAIN: self._drain_over,
+            Timer.FAREWELL: self._finish,
+        }
+
+    @property
+    def connected(self) -> bool:
+        """Whether a link is open."""
+        return self._state in (UplinkState.UP, UplinkState.LEAVING)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the daemon only waits for its last word to be through; then `OutboxSent` is of interest."""
+        return self._state is UplinkState.LEAVING
+
+    def handle(self, item: News, now: Now) -> list[Effect]:
+        """Takes in what happened and says what is to be done, in this order. A daemon that is over does nothing."""
+        step = Step(now)
+        if self._state is not UplinkState.OVER:
+            self._handlers[type(item)](step, item)
+        return step.effects
+
+    def next_deadline(self) -> float | None:
+        """When `TimePassed` is wanted, on the monotonic clock."""
+        if self._state is UplinkState.OVER:
+            return None
+        timer, run = self._timer_deadlines.next(), self._run_deadlines.next()
+        if timer is None or run is None:
+            return run if timer is None else timer
+        return min(timer, run)
+
+    # The link.
+
+    def _began(self, step: Step, news: DaemonBegan) -> None:
+        self._settle(step)
+
+    def _opened(self, step: Step, news: LinkOpened) -> None:
+        self._state = UPLINK.after(self._state, UplinkEvent.OPENED)
+        self._pulse = Pulse()
+        self._beat(step)
+        self._timer_deadlines.arm(Timer.HEARTBEAT, step.now.mono + self._timers.heartbeat)
+
+    def _lost(self, step: Step, news: LinkLost) -> None:
+        if self.connected:
+            step.effects.append(HangUp(news.error))
+        if news.final:
+            self._refusal = news.error
+        self._state = UPLINK.after(self._state, UplinkEvent.LOST)
+        self._timer_deadlines.disarm(Timer.HEARTBEAT)
+        self._timer_deadlines.disarm(Timer.FAREWELL)
+        self._slots.stop_all(step, SlotEvent.LINK_LOST, "the link to the control plane was lost")
+        self.outbox.clear()
+        self._rested = False
+        self._timer_deadlines.arm(Timer.RECONNECT, step.now.mono + self._backoff.next())
+        self._settle(step)
+
+    def _reconnect_due(self, step: Step) -> None:
+        self._rested = True
+        self._settle(step)
+
+    def _settle(self, step: Step) -> None:
+        """Moves on as far as the runs allow: dials, says goodbye, or ends."""
+        if self._slots or self._state is UplinkState.LEAVING:
+            return
+        done = self._slots.draining or self._refusal is not None
+        if self._state is UplinkState.UP:
+            if done:
+                self._leave(step)
+        elif done:
+            self._finish(step)
+        elif self._rested:
+            self._state = UPLINK.after(self._state, UplinkEvent.DIAL)
+            step.effects.append(Dial())
+
+    def _leave(self, step: Step) -> None:
+        """Drained. The last heartbeat follows the last report, so its ack says that all of them arrived."""
+        self._state = UPLINK.after(self._state, UplinkEvent.DRAINED)
+        self._beat(step)
+        self._timer_deadlines.disarm(Timer.HEARTBEAT)
+        self._timer_deadlines.arm(Timer.FAREWELL, step.now.mono + FAREWELL)
+
+    def _finish(self, step: Step) -> None:
+        self._state = UPLINK.after(self._state, UplinkEvent.FINISHED)
+        step.effects.append(Finish(self._refusal))
+
+    def _beat(self, step: Step) -> None:
+        runs = len(self._slots)
+        working = WorkerStatus.BUSY if runs else WorkerStatus.IDLE
+        status = WorkerStatus.DRAINING if self._slots.draining else working
+        self.outbox.beat(Heartbeat(status, runs, self._slots.limit, self._pulse.beat(step.now.utc_ms)))
+
+    def _heartbeat_due(self, step: Step) -> None:
+        if self._pulse.is_silent:
+            self._lost(step, LinkLost(Unavailable("The control plane has stopped answering heartbeats.")))
+            return
+        self._backoff.reset()
+        self._beat(step)
+        self._timer_deadlines.arm(Timer.HEARTBEAT, step.now.mono + self._timers.heartbeat)
+
+    # What comes over it.
+
+    def _spoke(self, step: Step, news: ControlPlaneSpoke) -> None:
+        self._backoff.reset()
+        self._pulse.heard()
+        for message in news.messages:
+            self._messages[type(message)](step, message)
+
+    def _acked(self, step: Step, ack: HeartbeatAck) -> None:
+        if self._pulse.acked(ack) and self.leaving:
+            self._finish(step)
+
+    def _sent(self, step: Step, news: OutboxSent) -> None:
+        """A control plane that never acks has what it was sent, as far as anybody can know."""
+        if self.leaving and not self._pulse.is_acked:
+            self._finish(step)
+
+    # The runs.
+
+    def _agent_ended(self, step: Step, news: AgentEnded) -> None:
+        self._slots.ended(step, news)
+        self._settle(step)
+
+    def _drain(self, step: Step, news: DrainAsked) -> None:
+        if self._slots.draining:
+            return
+        self._slots.draining = True
+        self._timer_deadlines.arm(Timer.DRAIN, step.now.mono + self._timers.drain)
+        if self._state is UplinkState.UP:
+            self._beat(step)
+        self._settle(step)
+
+    def _drain_over(self, step: Step) -> None:
+        self._slots.stop_all(step, SlotEvent.CANCELLED, "the worker shuts down and could not wait for the run's end")
+
+    def _stop(self, step: Step, news: StopAsked) -> None:
+        self._slots.stop_all(step, SlotEvent.CANCELLED, "the worker was told to stop its runs")
+
+    # Time.
+
+    def _expire(self, step: Step, news: TimePassed) -> None:
+        mono = step.now.mono
+        while (run_id := self._run_deadlines.pop(mono)) is not None:
+            self._slots.time_out(step, run_id)
+        while (timer := self._timer_deadlines.pop(mono)) is not None:
+            self._timeouts[timer](step)
+
+
+def _no_need(step: Step, message: ToWorker) -> None:
+    """What the daemon does not depend on: it works the same with a control plane that never says it."""

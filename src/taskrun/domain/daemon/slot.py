@@ -1,0 +1,89 @@
+"""The life of a run on its worker.
+
+A slot is taken when the run is assigned and free again only when the agent is really gone. Stopping takes a while, and
+the state says why the run is being stopped: the first reason stands, except that a run whose link was lost has nobody
+left to report to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from taskrun.domain.daemon.outbox import Lane
+from taskrun.domain.machines.machine import Machine
+from taskrun.domain.protocol import RunReport
+from taskrun.domain.status import FailureKind, RunStatus
+
+
+class SlotState(Enum):
+    """Where a run is, as long as its agent lives."""
+
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    TIMING_OUT = "timing out"
+    ABANDONED = "abandoned"
+
+
+class SlotEvent(Enum):
+    """Why a run is to end before its agent says so."""
+
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed out"
+    LINK_LOST = "link lost"
+
+
+_S, _E = SlotState, SlotEvent
+
+SLOT: Machine[SlotState, SlotEvent] = Machine(
+    "slot",
+    {
+        (_S.RUNNING, _E.CANCELLED): _S.CANCELLING,
+        (_S.RUNNING, _E.TIMED_OUT): _S.TIMING_OUT,
+        (_S.RUNNING, _E.LINK_LOST): _S.ABANDONED,
+        (_S.CANCELLING, _E.CANCELLED): _S.CANCELLING,
+        (_S.CANCELLING, _E.TIMED_OUT): _S.CANCELLING,
+        (_S.CANCELLING, _E.LINK_LOST): _S.ABANDONED,
+        (_S.TIMING_OUT, _E.CANCELLED): _S.TIMING_OUT,
+        (_S.TIMING_OUT, _E.TIMED_OUT): _S.TIMING_OUT,
+        (_S.TIMING_OUT, _E.LINK_LOST): _S.ABANDONED,
+        (_S.ABANDONED, _E.CANCELLED): _S.ABANDONED,
+        (_S.ABANDONED, _E.TIMED_OUT): _S.ABANDONED,
+        (_S.ABANDONED, _E.LINK_LOST): _S.ABANDONED,
+    },
+)
+
+#: How a run that was stopped is reported.
+_STOPPED = {
+    SlotState.CANCELLING: (RunStatus.CANCELLED, FailureKind.CANCELLED),
+    SlotState.TIMING_OUT: (RunStatus.FAILED, FailureKind.TIMEOUT),
+}
+
+
+@dataclass(eq=False, slots=True)
+class RunSlot:
+    """A run that this worker has."""
+
+    lane: Lane
+    state: SlotState = SlotState.RUNNING
+    #: For people: why the run is being stopped.
+    why: str = ""
+
+    def stop(self, event: SlotEvent, why: str) -> bool:
+        """Takes the event in; true if it is the first, so that the agent has to be told."""
+        first = self.state is SlotState.RUNNING
+        self.state = SLOT.after(self.state, event)
+        if first:
+            self.why = why
+        if self.state is SlotState.ABANDONED:
+            self.lane.close()
+        return first
+
+    def end(self, report: RunReport) -> None:
+        """The agent is gone: reports how it went. A run that was done before it could be stopped is done."""
+        stopped = _STOPPED.get(self.state)
+        if stopped is not None and report.status is not RunStatus.COMPLETED:
+            status, failure = stopped
+            report = replace(report, status=status, failure=failure, error=self.why)
+        self.lane.add(report)
+        self.lane.close()

@@ -1,0 +1,93 @@
+"""The runs of a worker: taken in or refused, stopped, and reported when their agents are gone."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+
+from taskrun.domain.daemon.effects import StartAgent, StopAgent
+from taskrun.domain.daemon.news import AgentEnded
+from taskrun.domain.daemon.outbox import Outbox
+from taskrun.domain.daemon.slot import RunSlot, SlotEvent
+from taskrun.domain.daemon.step import Step
+from taskrun.domain.deadlines import Deadlines
+from taskrun.domain.protocol import AssignRun, CancelRun, ContinueRun, RunReport
+from taskrun.domain.records import RunMessage
+from taskrun.domain.status import ChatRole, FailureKind, RunStatus
+
+#: Runs that are remembered after their end, so that a repeated assignment does not start them once more.
+_REMEMBERED = 1024
+_NO_FOLLOW_UP = "The agent takes no follow-up messages: the last one did not reach it."
+
+
+class RunSlots:
+    """At most `limit` runs at a time; the worker itself sees to that, whatever it is told."""
+
+    def __init__(self, agents: Collection[str], limit: int, outbox: Outbox, deadlines: Deadlines[str]) -> None:
+        self._agents, self.limit, self._outbox, self._deadlines = agents, limit, outbox, deadlines
+        self._slots: dict[str, RunSlot] = {}
+        self._over: OrderedDict[str, None] = OrderedDict()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def assign(self, step: Step, run: AssignRun) -> None:
+        """Starts the run or reports at once why not. A run that was assigned before is already being taken care of."""
+        run_id = run.run_id
+        if run_id in self._slots or run_id in self._over:
+            return
+        refusal = self._refusal(run)
+        if refusal is not None:
+            self._outbox.add(refusal)
+            return
+        lane = self._outbox.lane(run_id)
+        self._slots[run_id] = RunSlot(lane)
+        if run.timeout_ms:
+            self._deadlines.arm(run_id, step.now.mono + run.timeout_ms / 1000)
+        lane.add(RunReport(run_id, RunStatus.RUNNING))
+        step.effects.append(StartAgent(run, lane))
+
+    def cancel(self, step: Step, order: CancelRun) -> None:
+        """Stops the run if it is here."""
+        self._stop(step, order.run_id, SlotEvent.CANCELLED, order.reason or "the run was cancelled")
+
+    def follow_up(self, step: Step, order: ContinueRun) -> None:
+        """Says in the run's own story that nobody listens, rather than to drop the message."""
+        slot = self._slots.get(order.run_id)
+        if slot is not None:
+            slot.lane.add(RunMessage(order.run_id, ChatRole.SYSTEM, _NO_FOLLOW_UP))
+
+    def time_out(self, step: Step, run_id: str) -> None:
+        """The run's time is over."""
+        self._stop(step, run_id, SlotEvent.TIMED_OUT, "the run took longer than its task allows")
+
+    def stop_all(self, step: Step, event: SlotEvent, why: str) -> None:
+        """Stops every run."""
+        for run_id in self._slots:
+            self._stop(step, run_id, event, why)
+
+    def ended(self, step: Step, news: AgentEnded) -> None:
+        """The agent is gone: its slot is free and its end is reported, after everything it said."""
+        run_id = news.report.run_id
+        self._slots.pop(run_id).end(news.report)
+        self._deadlines.disarm(run_id)
+        self._over[run_id] = None
+        if len(self._over) > _REMEMBERED:
+            self._over.popitem(last=False)
+
+    def _refusal(self, run: AssignRun) -> RunReport | None:
+        if self.draining:
+            failure, why = FailureKind.REJECTED, "The worker is draining and takes no more runs."
+        elif run.agent not in self._agents:
+            failure, why = FailureKind.AGENT_UNAVAILABLE, f"The worker does not offer the agent {run.agent!r}."
+        elif len(self._slots) >= self.limit:
+            failure, why = FailureKind.REJECTED, f"All {self.limit} slots of the worker are taken."
+        else:
+            return None
+        return RunReport(run.run_id, RunStatus.FAILED, why, failure)
+
+    def _stop(self, step: Step, run_id: str, event: SlotEvent, why: str) -> None:
+        slot = self._slots.get(run_id)
+        if slot is not None and slot.stop(event, why):
+            step.effects.append(StopAgent(run_id))

@@ -1,0 +1,39 @@
+"""How a run went, from the way its agent's task ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+from loguru import logger
+
+from taskrun.domain.daemon.chunks import clipped, one_line
+from taskrun.domain.protocol import RunReport
+from taskrun.domain.status import FailureKind, RunStatus
+from taskrun.ports.agents import AgentRequest, AgentResult
+
+#: Characters of an error message: enough for a person, and no place for a log file.
+MAX_ERROR = 4096
+_MAX_INTERNAL = 512
+
+
+def outcome(request: AgentRequest, task: asyncio.Task[AgentResult]) -> RunReport:
+    """The report of a run whose agent's task is done. An agent that breaks its contract fails as INTERNAL."""
+    run_id = request.run_id
+    if task.cancelled():
+        return _internal(run_id, "The agent stopped without a result.")
+    error = task.exception()
+    if error is not None:
+        # The traceback stays here.
+        logger.opt(exception=error).error("the agent failed unexpectedly", task_id=request.task_id, run_id=run_id)
+        return _internal(run_id, f"The agent failed unexpectedly: {type(error).__name__}: {error}")
+    result = task.result()
+    if not isinstance(result, AgentResult):
+        return _internal(run_id, f"The agent returned {type(result).__name__}, not an AgentResult.")
+    status = RunStatus.COMPLETED if result.failure is None else RunStatus.FAILED
+    logger.debug("the agent ended: {}", status.value, task_id=request.task_id, run_id=run_id)
+    error_text = clipped(result.error, MAX_ERROR) if result.error else ""
+    return RunReport(run_id, status, error_text, result.failure, result.backend, result.usage, result.session_id)
+
+
+def _internal(run_id: str, message: str) -> RunReport:
+    return RunReport(run_id, RunStatus.FAILED, one_line(message, _MAX_INTERNAL), FailureKind.INTERNAL)

@@ -1,0 +1,58 @@
+"""What a running agent writes into."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from taskrun.domain.daemon.chunks import chunks, clipped
+from taskrun.domain.daemon.outbox import Lane, Outbox
+from taskrun.domain.limits import MAX_CHUNK_BYTES
+from taskrun.domain.records import RunEvent
+from taskrun.domain.status import RunEventType
+from taskrun.engine.daemon_room import Room
+
+#: Characters. An event says what happened; whoever needs the whole of a tool's answer reads the output.
+MAX_EVENT_VALUE = 8192
+
+
+class RunSink:
+    """Implements `AgentSink` over a lane of the outbox. While there is room nothing waits and nothing is scheduled."""
+
+    __slots__ = ("_events", "_lane", "_outbox", "_room", "_wake")
+
+    def __init__(self, outbox: Outbox, lane: Lane, room: Room, wake: Callable[[], None]) -> None:
+        """`wake` tells the writer that there is something to send."""
+        self._outbox, self._lane, self._room, self._wake = outbox, lane, room, wake
+        self._events = 0
+
+    async def text(self, text: str) -> None:
+        """See `AgentSink.text`."""
+        if len(text) > MAX_CHUNK_BYTES or not text.isascii():
+            for chunk in chunks(text):
+                await self._put(chunk)
+        elif text:
+            await self._put(text)
+
+    async def event(self, type: RunEventType, **metadata: str) -> None:
+        """See `AgentSink.event`. A value of more than 8192 characters is cut."""
+        if self._outbox.full or self._lane.closed:
+            await self._pause()
+        run_id = self._lane.run_id
+        known = {key: clipped(value, MAX_EVENT_VALUE) for key, value in metadata.items()}
+        self._lane.add(RunEvent(run_id, type, known, f"{run_id}-{self._events}"))
+        self._events += 1
+        self._wake()
+
+    async def _put(self, chunk: str) -> None:
+        if self._outbox.full or self._lane.closed:
+            await self._pause()
+        self._lane.text(chunk)
+        self._wake()
+
+    async def _pause(self) -> None:
+        """Waits for room. Who writes into a closed lane only lets others go on, so that it can be cancelled."""
+        if self._lane.closed:
+            await asyncio.sleep(0)
+        else:
+            await self._room.wait()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from taskrun.adapters.agents.function import FunctionAgent
+from taskrun.domain.records import AgentSpec, ModelBackend
+from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
+
+REQUEST = AgentRequest("r", "t", '"hello"')
+
+
+class Page:
+    """Keeps what is put out."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def text(self, text: str) -> None:
+        self.texts.append(text)
+
+    async def event(self, type: RunEventType, **metadata: str) -> None:
+        raise AssertionError
+
+
+def test_it_announces_what_it_was_given() -> None:
+    async def nothing(request: AgentRequest, sink: AgentSink) -> None: ...
+
+    backend = ModelBackend("p", "m")
+    agent = FunctionAgent("echo", nothing, "says it again", {"k": "v"}, [backend])
+    assert agent.spec == AgentSpec("echo", "says it again", {"k": "v"}, (backend,))
+
+
+async def test_a_function_that_returns_nothing_succeeds() -> None:
+    async def nothing(request: AgentRequest, sink: AgentSink) -> None: ...
+
+    assert await FunctionAgent("a", nothing).run(REQUEST, Page()) == AgentResult()
+
+
+async def test_a_returned_text_is_put_out_after_the_rest() -> None:
+    async def echo(request: AgentRequest, sink: AgentSink) -> str:
+        await sink.text("first")
+        return request.input_json
+
+    page = Page()
+    assert await FunctionAgent("a", echo).run(REQUEST, page) == AgentResult()
+    assert page.texts == ["first", '"hello"']
+
+
+async def test_a_returned_result_says_it_all() -> None:
+    result = AgentResult(FailureKind.REFUSED, "no")
+
+    async def refuse(request: AgentRequest, sink: AgentSink) -> AgentResult:
+        return result
+
+    assert await FunctionAgent("a", refuse).run(REQUEST, Page()) is result
+
+
+@pytest.mark.parametrize(("error", "message"), [(ValueError("no such city"), "no such city"), (KeyError(), "KeyError")])
+async def test_an_exception_is_the_agents_own_failure(error: Exception, message: str) -> None:
+    async def fail(request: AgentRequest, sink: AgentSink) -> None:
+        raise error
+
+    result = await FunctionAgent("a", fail).run(REQUEST, Page())
+    assert result == AgentResult(FailureKind.AGENT_ERROR, message)
+
+
+async def test_a_value_that_is_no_text_is_bad_output() -> None:
+    async def count(request: AgentRequest, sink: AgentSink) -> int:
+        return 42
+
+    result = await FunctionAgent("a", count).run(REQUEST, Page())  # type: ignore[arg-type]
+    assert result == AgentResult(FailureKind.BAD_OUTPUT, "The function returned int, not text.")

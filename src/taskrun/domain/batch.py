@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from taskrun.domain.records import Requirement, StoryEntry, Task
 from taskrun.domain.status import TaskStatus
+from taskrun.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ClaimNext:
     """Ask for up to `limit` waiting tasks of any of these requirements, by priority (high first), then age.
 
@@ -22,14 +23,14 @@ class ClaimNext:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ClaimTask:
     """Ask for one task by its id. If it waits it is taken out of the queue as by `ClaimNext`."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class FindKey:
     """Ask for the task that `caller` created with this idempotency key at or after `since_ms`, if there is one."""
 
@@ -41,7 +42,7 @@ class FindKey:
 Ask = ClaimNext | ClaimTask | FindKey
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TasksClaimed:
     """The answer to `ClaimNext`."""
 
@@ -49,7 +50,7 @@ class TasksClaimed:
     tasks: tuple[Task, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskClaimed:
     """The answer to `ClaimTask`: the task as stored, or None if the id is unknown. `owned`: it waited, and is taken."""
 
@@ -58,7 +59,7 @@ class TaskClaimed:
     owned: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class KeyFound:
     """The answer to `FindKey`."""
 
@@ -84,7 +85,7 @@ class Batch:
         return bool(self.tasks or self.story or self.asks)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Backlog:
     """How much waits for one requirement, and since when (Unix ms) the task that entered the queue first."""
 
@@ -92,7 +93,7 @@ class Backlog:
     oldest_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Recovery:
     """What a control plane needs to know at its start."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskrun.domain.records import Requirement, Task
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskMoved:
     """A task entered `new`; `old` is None for a new task."""
 
@@ -17,7 +16,7 @@ class TaskMoved:
     new: TaskStatus
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskRequeued:
     """A run ended without an answer and the task waits again."""
 
@@ -25,7 +24,7 @@ class TaskRequeued:
     failure: FailureKind
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RunAssigned:
     """A run was given to a worker, `waited_ms` after its task began to wait."""
 
@@ -36,7 +35,7 @@ class RunAssigned:
     waited_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RunEnded:
     """A run reached its end, `duration_ms` after it was assigned."""
 
@@ -49,7 +48,7 @@ class RunEnded:
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class WorkerMoved:
     """A worker's status changed; `old` is None when it came, `new` is None when it is gone for good."""
 
@@ -58,7 +57,7 @@ class WorkerMoved:
     new: WorkerStatus | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class WorkerConnected:
     """A worker's stream was let in. `again`: this control plane has seen it before."""
 
@@ -66,7 +65,7 @@ class WorkerConnected:
     again: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SlotsChanged:
     """The slots of all connected workers, taken and in all."""
 
@@ -74,7 +73,7 @@ class SlotsChanged:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MessageRefused:
     """A worker's message did not count: its run is over, another's, or unknown."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskrun.domain.status import Word
+from taskrun.domain.values import value
 
 
 class Role(Word):
@@ -14,7 +13,7 @@ class Role(Word):
     CLIENT = "client"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Identity:
     """A peer whose certificate was verified in the handshake."""
 

@@ -5,7 +5,7 @@ Both cores speak these words; a transport adapter only carries them. WIRE.md is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from taskrun.domain.records import (
     Labels,
@@ -17,6 +17,7 @@ from taskrun.domain.records import (
     WorkerInfo,
 )
 from taskrun.domain.status import FailureKind, RunStatus, WorkerStatus
+from taskrun.domain.values import value
 
 #: The addition that both sides announce when they understand batch envelopes and output in columns.
 BATCH = "batch"
@@ -28,7 +29,7 @@ DEFAULT_MAX_CONCURRENT_RUNS = 10
 # Worker to control plane.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Hello:
     """The first message of a stream."""
 
@@ -39,7 +40,7 @@ class Hello:
     claimed_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Heartbeat:
     """I am alive, and this is how many runs I take at once."""
 
@@ -50,7 +51,7 @@ class Heartbeat:
     metrics: Labels = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RunReport:
     """A run started or ended. `status` is RUNNING, COMPLETED, FAILED or CANCELLED."""
 
@@ -69,7 +70,7 @@ FromWorker = Hello | Heartbeat | RunReport | OutputSegment | RunEvent | RunMessa
 # Control plane to worker.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HelloAck:
     """You are in, and this is what I understand."""
 
@@ -77,14 +78,14 @@ class HelloAck:
     features: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HeartbeatAck:
     """The heartbeat with this timestamp arrived."""
 
     timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OutputAck:
     """Output of this run is stored up to, not including, `next_seq`."""
 
@@ -92,7 +93,7 @@ class OutputAck:
     next_seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AssignRun:
     """Execute this run."""
 
@@ -107,7 +108,7 @@ class AssignRun:
     timeout_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CancelRun:
     """Stop this run and report its end. An unknown run needs no answer."""
 
@@ -115,7 +116,7 @@ class CancelRun:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ContinueRun:
     """A follow-up message for a run whose agent keeps a conversation."""
 

@@ -7,15 +7,17 @@ Times named `..._ms` are Unix milliseconds, UTC; 0 means that it has not happene
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import NamedTuple
 
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.values import value
 
 Labels = Mapping[str, str]
 NO_LABELS: Labels = {}
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ModelBackend:
     """A model that an agent can use, as its worker announces it."""
 
@@ -28,7 +30,7 @@ class ModelBackend:
     metadata: Labels = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AgentSpec:
     """An agent that a worker offers. Tasks ask for it by `name`."""
 
@@ -38,7 +40,7 @@ class AgentSpec:
     backends: tuple[ModelBackend, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class WorkerInfo:
     """What a worker says of itself. Its identity is not in here: that is its certificate."""
 
@@ -48,7 +50,7 @@ class WorkerInfo:
     labels: Labels = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Usage:
     """What a run consumed, as its agent reported it. `cost_usd` is the agent's estimate."""
 
@@ -59,8 +61,7 @@ class Usage:
     cost_usd: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """What a task needs of a worker: the agent, and labels the worker must carry (sorted pairs).
 
     Tasks with equal requirements wait in one queue.
@@ -70,7 +71,7 @@ class Requirement:
     selector: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskSpec:
     """What was asked for. It never changes. Make one with `taskrun.domain.limits.checked`."""
 
@@ -93,7 +94,7 @@ class TaskSpec:
         return Requirement(self.agent, self.selector)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Run:
     """One attempt at a task. Its id is the fencing token: late reports under an old id count for nothing."""
 
@@ -113,7 +114,7 @@ class Run:
     session_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Task:
     """A task as it now stands. PENDING means that it waits in the queue; RUNNING that a worker has its last run."""
 
@@ -151,7 +152,7 @@ class Task:
 # The story of a task: what a watcher reads.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskChange:
     """The task took this status; `run` is the run that moved it, if one did."""
 
@@ -160,7 +161,7 @@ class TaskChange:
     run: Run | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OutputSegment:
     """Consecutive chunks of one run's output. Chunk i has the run's sequence number `first_seq + i`."""
 
@@ -172,7 +173,7 @@ class OutputSegment:
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RunEvent:
     """A stage of a run's execution: a tool was asked for, a session began ..."""
 
@@ -182,7 +183,7 @@ class RunEvent:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RunMessage:
     """What somebody said in a run's conversation."""
 
@@ -194,7 +195,7 @@ class RunMessage:
 StoryBody = TaskChange | OutputSegment | RunEvent | RunMessage
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StoryEntry:
     """One step of a task's story. An output segment covers one seq a chunk, `seq` being its first."""
 
@@ -224,7 +225,7 @@ class StoryEntry:
 # What is shown of a worker, and what is asked about tasks.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class WorkerView:
     """A worker as it now stands, for lists and pages."""
 
@@ -238,7 +239,7 @@ class WorkerView:
     connected_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskQuery:
     """Which tasks to list, newest first. Every filter that is given must match."""
 
@@ -251,7 +252,7 @@ class TaskQuery:
     page_token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskPage:
     """One page of tasks. `next_page_token` is "" on the last."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from taskrun.domain.records import Labels, Requirement
+from taskrun.domain.values import value
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -94,7 +95,7 @@ class _Agent(Generic[Key]):
     lanes: dict[_Lane[Key], None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim(Generic[Key]):
     """Ask the queue for up to `limit` tasks of these requirements; as many slots of `key` are set aside for them.
 

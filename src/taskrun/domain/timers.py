@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from taskrun.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ControlPlaneTimers:
     """The control plane's patience."""
 
@@ -19,7 +19,7 @@ class ControlPlaneTimers:
     stop: float = 15.0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DaemonTimers:
     """The worker's patience."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from taskrun.domain.records import AgentSpec, Labels, ModelBackend, Usage
 from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AgentRequest:
     """One run to execute."""
 
@@ -21,7 +22,7 @@ class AgentRequest:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AgentResult:
     """How a run ended. It succeeded if `failure` is None: an agent says so itself, a clean exit alone is not enough."""
 

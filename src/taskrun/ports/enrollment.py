@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from taskrun.domain.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value(frozen=True, slots=True)
 class BootstrapToken:
     """A token just made. `token` is shown this once; only its SHA-256 is kept."""
 
@@ -15,7 +16,7 @@ class BootstrapToken:
     expires_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Enrollment:
     """A worker's new identity."""
 
@@ -41,7 +42,7 @@ class EnrollmentApi(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TokenRecord:
     """What is kept of a bootstrap token."""
 

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from taskrun.domain.batch import Answer
 from taskrun.domain.protocol import FromWorker, Hello
 from taskrun.domain.records import TaskSpec
+from taskrun.domain.values import value
 
 ReplyTo = object
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CreateTask:
     """Somebody wants a task. Answered with the `Task`."""
 
@@ -24,7 +24,7 @@ class CreateTask:
     created_by: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CancelTask:
     """Somebody wants a task to end. Answered with the `Task` as it then stands."""
 
@@ -32,7 +32,7 @@ class CancelTask:
     task_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ConnectWorker:
     """A worker's stream said hello; `session` is the stream. Answered with the session."""
 
@@ -42,7 +42,7 @@ class ConnectWorker:
     hello: Hello
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class WorkerSpoke:
     """A worker sent messages, in this order."""
 
@@ -50,14 +50,14 @@ class WorkerSpoke:
     messages: Sequence[FromWorker]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class WorkerGone:
     """A worker's stream ended."""
 
     session: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DrainStarted:
     """No new tasks and workers from now on."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from taskrun.domain.control_plane.fleet import Fleet, Worker
+from taskrun.domain.control_plane.room import size_of
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.deadlines import Deadlines
 from taskrun.domain.events import MessageRefused, RunAssigned, RunEnded, TaskMoved, TaskRequeued
@@ -47,9 +48,10 @@ class ActiveRun:
     worker: Worker
     #: Why it was told to stop, if it was.
     stop: FailureKind | None = None
-    #: The output chunk that is expected next, and what came so far.
+    #: The output chunk that is expected next.
     next_seq: int = 0
-    output_bytes: int = 0
+    #: What the story holds of it: output, events and messages.
+    kept_bytes: int = 0
 
 
 class Runs:
@@ -123,15 +125,15 @@ class Runs:
             contents = contents[active.next_seq - first_seq :]
             first_seq = active.next_seq
         if contents:
-            active.next_seq = first_seq + len(contents)
             self._keep(turn, active, OutputSegment(segment.run_id, first_seq, contents, segment.metadata))
+            active.next_seq = first_seq + len(contents)
         if BATCH in worker.features:
             turn.acks[segment.run_id] = (worker.session, active.next_seq)
 
     def happened(self, turn: Turn, worker: Worker, body: RunEvent | RunMessage) -> None:
         """A stage of the execution, or a message of the conversation."""
         active = self._owned(turn, worker, body.run_id, "event")
-        if active is not None:
+        if active is not None and self._has_room(turn, active, body):
             self._tell(turn, active, body)
 
     # Stopping.
@@ -267,13 +269,19 @@ class Runs:
         return self.assign(turn, task, session, waited_ms)
 
     def _keep(self, turn: Turn, active: ActiveRun, segment: OutputSegment) -> None:
-        """Adds output to the story, up to the limit for one run."""
-        if active.output_bytes > MAX_OUTPUT_BYTES or not any(segment.contents):
-            return
-        active.output_bytes += len("".join(segment.contents).encode())
-        if active.output_bytes > MAX_OUTPUT_BYTES:
-            segment = OutputSegment(segment.run_id, segment.first_seq, (), segment.metadata, truncated=True)
-        self._tell(turn, active, segment, max(1, len(segment.contents)))
+        """Adds output to the story, unless it is only the empty chunk with which a worker ends it."""
+        if any(segment.contents) and self._has_room(turn, active, segment):
+            self._tell(turn, active, segment, len(segment.contents))
+
+    def _has_room(self, turn: Turn, active: ActiveRun, body: OutputSegment | RunEvent | RunMessage) -> bool:
+        """Whether the story takes this from the run as well. The first that is too much leaves a mark in it."""
+        if active.kept_bytes > MAX_OUTPUT_BYTES:
+            return False
+        active.kept_bytes += size_of(body)
+        if active.kept_bytes > MAX_OUTPUT_BYTES:
+            self._tell(turn, active, OutputSegment(active.run.id, active.next_seq, (), truncated=True))
+            return False
+        return True
 
     def _tell(self, turn: Turn, active: ActiveRun, body: StoryBody, span: int = 1) -> None:
         task = active.task

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskrun.domain.daemon.outbox import Lane
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.protocol import AssignRun
+from taskrun.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Dial:
     """Open a link. Answered by `LinkOpened` or `LinkLost`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StartAgent:
     """Start the agent of this run; what it says goes into the lane. Answered by `AgentEnded`."""
 
@@ -22,21 +21,21 @@ class StartAgent:
     lane: Lane
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StopAgent:
     """Cancel the agent of this run. It is still answered by the one `AgentEnded`."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HangUp:
     """Let go of the link, which is of no more use."""
 
     error: TaskRunError
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Finish:
     """The daemon is done; `error` says why if that was not its wish."""
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.protocol import RunReport, ToWorker
+from taskrun.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DaemonBegan:
     """The daemon runs from now on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LinkOpened:
     """A stream to the control plane is open, and the hello is sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LinkLost:
     """The stream is over, or could not be opened. `final`: coming again is no use."""
 
@@ -27,36 +27,36 @@ class LinkLost:
     final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ControlPlaneSpoke:
     """Messages came over the link, in this order."""
 
     messages: Sequence[ToWorker]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OutboxSent:
     """The transport took everything that was in the outbox."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AgentEnded:
     """An agent is gone, with everything it had started. `report` is its own word on how the run went."""
 
     report: RunReport
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DrainAsked:
     """No new runs; the daemon ends once the ones it has are over."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StopAsked:
     """The runs it has end now."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TimePassed:
     """A deadline may have come."""
 

@@ -8,7 +8,7 @@ from benchmarks.calls import all_ended
 from benchmarks.plant import Plant
 from benchmarks.raw import Limits
 from benchmarks.table import Table
-from benchmarks.throughput import Stub, create_in_batches
+from benchmarks.throughput import create_in_batches
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
 
 #: Tasks for which the cost is measured.
@@ -21,7 +21,7 @@ async def measure(plant: Plant, table: Table, limits: Limits, scale: float) -> N
         plant.worker(control_plane.address),
         plant.channel(control_plane.address) as channel,
     ):
-        stub: Stub = tasks_grpc.TaskServiceStub(channel)
+        stub = tasks_grpc.TaskServiceStub(channel)
 
         async def microseconds(count: int) -> float:
             began = time.perf_counter()

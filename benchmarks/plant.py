@@ -65,12 +65,14 @@ class Plant:
         command = [sys.executable, "-m", "taskrun.apps.control_plane", "--certs-dir", str(self.certs)]
         command += ["--grpc-addr", "[::1]:0", "--http-addr", "[::1]:0", "--log-format", "json"]
         async with _process(command) as process:
+            lines = []
             while line := await _line(process):
-                said = json.loads(line)
+                lines.append(line)
+                said = json.loads(line) if line.startswith("{") else {}
                 if "grpc_addr" in said:
                     yield ControlPlaneProcess(said["grpc_addr"], process.pid)
                     return
-            raise RuntimeError("the control plane did not start")
+            raise RuntimeError("the control plane did not start:\n" + "".join(lines))
 
     @asynccontextmanager
     async def worker(self, address: str, slots: int = 100) -> AsyncIterator[None]:

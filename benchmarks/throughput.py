@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from benchmarks.calls import all_ended, completed, many
 from benchmarks.plant import CONNECTIONS, Plant
@@ -12,9 +13,11 @@ from benchmarks.table import Table
 from taskrun.v1 import task_service_pb2 as tasks
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
 
+if TYPE_CHECKING:
+    Stub: TypeAlias = tasks_grpc.TaskServiceAsyncStub
+
 BATCH = 50
 REQUEST = tasks.CreateTaskRequest(agent_name="noop", input_json="null")
-Stub = tasks_grpc.TaskServiceAsyncStub
 
 
 async def create_one_by_one(stub: Stub, count: int) -> None:
@@ -28,7 +31,7 @@ async def create_in_batches(stub: Stub, count: int) -> None:
     await many(count // BATCH, 4, lambda _: stub.CreateTasks(batch))
 
 
-WAYS: dict[str, tuple[Callable[[Stub, int], Awaitable[None]], float]] = {
+WAYS: dict[str, tuple[Callable[["Stub", int], Awaitable[None]], float]] = {
     "one create a task": (create_one_by_one, 0.3),
     "batched creates": (create_in_batches, 2.0),
 }

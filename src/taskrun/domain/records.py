@@ -73,7 +73,7 @@ class Requirement(NamedTuple):
 
 @value(frozen=True, slots=True)
 class TaskSpec:
-    """What was asked for. It never changes. Make one with `taskrun.domain.limits.checked`."""
+    """What was asked for. It never changes. Make one with `taskrun.domain.limits.checked_spec`."""
 
     agent: str
     input_json: str
@@ -128,6 +128,11 @@ class Task:
     finished_at_ms: int = 0
     #: The sequence number that the next entry of the task's story gets.
     next_seq: int = 0
+
+    @property
+    def waits_since_ms(self) -> int:
+        """When the task last began to wait: when it was created, or when its last run ended."""
+        return self.runs[-1].finished_at_ms if self.runs else self.created_at_ms
 
     def step(self, status: TaskStatus, runs: tuple[Run, ...], finished_at_ms: int = 0) -> Task:
         """The task one story entry later, in this status and with these runs."""

@@ -39,7 +39,7 @@ class _Line:
         return task_id in self._since
 
     def add(self, task: Task) -> None:
-        since = _waits_since(task)
+        since = task.waits_since_ms
         self._since[task.id] = since
         heappush(self._ranks, (-task.spec.priority, task.id))
         heappush(self._ages, (since, task.id))
@@ -119,7 +119,3 @@ class MemoryQueue:
         line.remove(task_id)
         if not line:
             del self._lines[key]
-
-
-def _waits_since(task: Task) -> int:
-    return task.runs[-1].finished_at_ms if task.runs else task.created_at_ms

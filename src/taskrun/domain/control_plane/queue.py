@@ -133,13 +133,10 @@ class Queue:
             )
             if session is None:
                 turn.batch.tasks[task.id] = task
-            self._runs.offer(turn, task, session, waited_ms=max(0, turn.now.utc_ms - _waits_since(task)))
+            self._runs.offer(turn, task, session, waited_ms=max(0, turn.now.utc_ms - task.waits_since_ms))
 
     def restore(self, turn: Turn, tasks: Sequence[Task]) -> None:
         """Tasks that were with workers when the control plane went down."""
         for task in tasks:
             self._runs.recover(turn, task)
 
-
-def _waits_since(task: Task) -> int:
-    return task.runs[-1].finished_at_ms if task.runs else task.created_at_ms

@@ -1,0 +1,26 @@
+"""The answer of an agent that promises a JSON object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+#: For each key that the answer has, the values it may have; none named = any text.
+AnswerForm = Mapping[str, Sequence[str]]
+
+
+def flaw(text: str, form: AnswerForm) -> str:
+    """What is wrong with the answer, for people; "" if nothing is."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return "The answer is no JSON."
+    if not isinstance(answer, dict):
+        return "The answer is no JSON object."
+    for key, values in form.items():
+        value = answer.get(key)
+        if not isinstance(value, str):
+            return f"The answer has no text for {key!r}."
+        if values and value not in values:
+            return f"The answer's {key!r} is none of: {', '.join(values)}."
+    return ""

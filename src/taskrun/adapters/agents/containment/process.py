@@ -1,0 +1,211 @@
+"""A program in its containment, as the worker holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from asyncio.subprocess import PIPE, SubprocessStreamProtocol
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskrun.adapters.agents.containment.means import SUPERVISOR, containment
+from taskrun.adapters.agents.containment.sweep import sweep
+from taskrun.adapters.agents.containment.tail import Tail
+
+BLOCK_BYTES = 64 * 1024
+
+#: Orders to the supervisor.
+_TERMINATE, _KILL = b"T", b"K"
+
+
+class NotStarted(Exception):
+    """The operating system refused a process; the message is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is to be run."""
+
+    argv: tuple[str, ...]
+    #: All of its environment, TASKRUN_RUN_ID among it.
+    environ: Mapping[str, str]
+    working_directory: Path
+    #: Deleted once nothing of the program is left.
+    directory: Path
+    input: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a program ended."""
+
+    #: As in `subprocess`: negative is the number of the signal that ended it. None: nobody can say.
+    code: int | None
+    #: Why it did not start, as an `errno`.
+    not_started: int = 0
+
+
+#: The supervisor itself was killed.
+KILLED = Ending(None)
+
+
+class ContainedProcess:
+    """One program under its supervisor. Made by `contained`."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport, streams: _Streams, program: Program) -> None:
+        assert streams.stdin is not None
+        assert streams.stdout is not None
+        assert streams.stderr is not None
+        self._run_id = program.environ["TASKRUN_RUN_ID"]
+        self._transport = transport
+        self._streams = streams
+        self._output = streams.stdout
+        self._errors = Tail()
+        self._error_reader = asyncio.create_task(_keep(streams.stderr, self._errors))
+        # At most one input of 1 MiB waits in the pipe's buffer, so that output is read whatever the program reads.
+        streams.stdin.write(program.input)
+        streams.stdin.close()
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """What the program writes to its standard output, as it comes, until its end. Read only as you can use it:
+        a program whose output is not read waits."""
+        while block := await self._output.read(BLOCK_BYTES):
+            yield block
+
+    async def ending(self) -> Ending:
+        """Returns once nothing of the program is left. Read its output first: it may wait for that."""
+        await self._streams.exited.wait()
+        await asyncio.wait([self._error_reader])
+        return self._streams.ending
+
+    def errors(self) -> str:
+        """The end of what it wrote to its standard error."""
+        return str(self._errors)
+
+    async def stop(self, grace: float) -> None:
+        """Ends what is left: asks with SIGTERM, and kills `grace` seconds later. Returns when nothing is left.
+
+        A cancellation meanwhile ends the grace, and is raised when nothing is left.
+        """
+        stopping = asyncio.create_task(self._stop(grace))
+        impatience: asyncio.CancelledError | None = None
+        while not stopping.done():
+            try:
+                await asyncio.shield(stopping)
+            except asyncio.CancelledError as error:
+                impatience = error
+                self._streams.order(_KILL)
+        if impatience is not None:
+            raise impatience
+
+    async def _stop(self, grace: float) -> None:
+        try:
+            if not self._streams.exited.is_set():
+                discarding = asyncio.create_task(_keep(self._output, Tail()))
+                self._streams.order(_TERMINATE)
+                try:
+                    await asyncio.wait_for(self._streams.exited.wait(), grace)
+                except TimeoutError:
+                    self._streams.order(_KILL)
+                    await self._streams.exited.wait()
+                finally:
+                    discarding.cancel()
+            if self._streams.ending == KILLED:
+                await sweep(self._run_id)
+        finally:
+            self._error_reader.cancel()
+            self._transport.close()
+            # If nobody could wait for the end: the supervisor takes this for the worker's death.
+            self._streams.control.close()
+
+
+@asynccontextmanager
+async def contained(program: Program, stop_grace: float, means: str = "") -> AsyncIterator[ContainedProcess]:
+    """Runs a program; when the block is left, in whatever way, nothing of it is left.
+
+    If it still runs then, it is stopped: SIGTERM to all its processes, `stop_grace` seconds later SIGKILL. `means` is
+    `namespace` or `tree` and by default the strongest that this machine has. Raises `NotStarted` if not even a
+    supervisor can be started; a program that cannot be shows as its `Ending`.
+    """
+    process = await _start(program, means or containment())
+    try:
+        yield process
+    finally:
+        await process.stop(stop_grace)
+
+
+async def _start(program: Program, means: str) -> ContainedProcess:
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    try:
+        with theirs:
+            transport, streams = await loop.subprocess_exec(
+                lambda: _Streams(loop, ours),
+                *SUPERVISOR,
+                means,
+                str(theirs.fileno()),
+                str(program.directory),
+                *program.argv,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                env=program.environ,
+                cwd=program.working_directory,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+    except BaseException as error:
+        ours.close()
+        if isinstance(error, OSError):
+            raise NotStarted(error.strerror) from error
+        raise
+    return ContainedProcess(transport, streams, program)
+
+
+class _Streams(SubprocessStreamProtocol):
+    """The way to the supervisor. It tells the exit itself, by `exited`; the pipes are not asked about it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
+        super().__init__(BLOCK_BYTES, loop)
+        self.control = control
+        self.exited = asyncio.Event()
+        self.ending = KILLED
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._supervisor = transport
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.ending = self._report()
+        if self.ending == KILLED:
+            # It was killed. Somebody who got away may hold the pipes open for as long as he likes.
+            self._supervisor.close()
+        self.exited.set()
+
+    def order(self, order: bytes) -> None:
+        try:
+            self.control.send(order)
+        except OSError:
+            pass  # the supervisor has ended
+
+    def _report(self) -> Ending:
+        try:
+            words = self.control.recv(64).split()
+        except OSError:
+            words = []
+        match words:
+            case [b"error", number, *_]:
+                return Ending(None, int(number))
+            case [b"exit", code]:
+                return Ending(int(code))
+            case _:
+                return KILLED
+
+
+async def _keep(stream: asyncio.StreamReader, tail: Tail) -> None:
+    while block := await stream.read(BLOCK_BYTES):
+        tail.feed(block)

@@ -1,0 +1,48 @@
+"""A task's input as text, by itself and inside a prompt template."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from taskrun.domain.errors import InvalidArgument
+
+_PLACE = re.compile(r"\{input(?:\.(?P<key>[A-Za-z0-9_-]+))?\}")
+
+
+def input_text(input_json: str) -> str:
+    """A JSON string is its text; anything else stays as it was written."""
+    value = _value(input_json)
+    return value if isinstance(value, str) else input_json
+
+
+def render(template: str, input_json: str) -> str:
+    """The template with `{input}` replaced by the input's text and `{input.key}` by that of its value for `key`.
+
+    Nothing else is replaced, and what was put in is not looked at again. Raises `InvalidArgument` if the input is no
+    object with such a key.
+    """
+    value = _value(input_json)
+
+    def fill(place: re.Match[str]) -> str:
+        key = place["key"]
+        if key is None:
+            return value if isinstance(value, str) else input_json
+        if not isinstance(value, dict) or key not in value:
+            raise InvalidArgument(f"This agent needs an input that is an object with the key {key!r}.")
+        return _as_text(value[key])
+
+    return _PLACE.sub(fill, template)
+
+
+def _value(input_json: str) -> Any:
+    """What the JSON says. An old control plane lets any text pass for it."""
+    try:
+        return json.loads(input_json)
+    except (ValueError, RecursionError):
+        return input_json
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,158 @@
+"""Who may call what, and what becomes of errors: every call passes here, and what the table does not name is denied."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, TypeAlias, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+from loguru import logger
+
+from taskrun.adapters.grpc.errors import details_of, status_of
+from taskrun.domain.errors import InvalidArgument, PermissionDenied, TaskRunError, Unauthenticated
+from taskrun.domain.identity import Identity, Role
+
+# In quotes: these classes are generic for type checkers only.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Behaviour = Callable[[Any, Context], Awaitable[Any]]
+
+_WORKERS = frozenset({Role.WORKER})
+_CLIENTS = frozenset({Role.CLIENT})
+_ALL = _WORKERS | _CLIENTS
+_NOBODY: frozenset[Role] = frozenset()
+
+#: Every method that can be called, and by whom.
+ACCESS: dict[str, frozenset[Role]] = {
+    "/taskrun.v1.RunService/StreamConnect": _WORKERS,
+    "/taskrun.v1.TaskService/CreateTask": _CLIENTS,
+    "/taskrun.v1.TaskService/CreateTasks": _CLIENTS,
+    "/taskrun.v1.TaskService/GetTask": _CLIENTS,
+    "/taskrun.v1.TaskService/ListTasks": _CLIENTS,
+    "/taskrun.v1.TaskService/CancelTask": _CLIENTS,
+    "/taskrun.v1.TaskService/WatchTask": _CLIENTS,
+    "/taskrun.v1.WorkerService/ListWorkers": _CLIENTS,
+    "/taskrun.v1.WorkerService/GetWorker": _CLIENTS,
+    "/taskrun.v1.WorkerService/CreateBootstrapToken": _CLIENTS,
+    "/grpc.health.v1.Health/Check": _ALL,
+    "/grpc.health.v1.Health/List": _ALL,
+    "/grpc.health.v1.Health/Watch": _ALL,
+}
+
+#: Seconds that the end of a call may take. A peer that reads nothing gets it when it does.
+_FAREWELL = 2.0
+
+_HANDLERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+_CALLER: ContextVar[Identity] = ContextVar("caller")
+
+
+def caller() -> Identity:
+    """Who makes the call that is being served."""
+    return _CALLER.get()
+
+
+def _utc_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Lets a call in by its certificate, ends it when that expires, and turns errors into statuses."""
+
+    def __init__(self, identify: Callable[[bytes], Identity], now_ms: Callable[[], int] = _utc_ms) -> None:
+        """`identify` reads the identity from a certificate in PEM form, or raises a `TaskRunError`."""
+        self._identify = lru_cache(maxsize=4096)(identify)
+        self._now_ms = now_ms
+        self._guarded: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """The method's handler behind this guard; None, which gRPC answers with UNIMPLEMENTED, if there is none."""
+        method = handler_call_details.method
+        if method not in self._guarded:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            self._guarded[method] = self._guard(method, handler)
+        return self._guarded[method]
+
+    def _guard(self, method: str, handler: Handler) -> Handler:
+        # The stubs know only the functions of the other, threaded server.
+        behaviour = cast(Behaviour, handler.unary_unary or handler.unary_stream or handler.stream_stream)
+        parse, streams = handler.request_deserializer, handler.response_streaming
+
+        async def guarded(request: Any, context: Context) -> Any:
+            try:
+                identity = self._admit(method, context)
+                # gRPC itself would answer an unreadable request with the text of an exception.
+                request = parse(request) if parse else request
+                if streams:
+                    return await self._while_valid(identity, behaviour(request, context))
+                return await behaviour(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except TaskRunError as error:
+                fault = error
+            except DecodeError:
+                fault = InvalidArgument("The request cannot be read.")
+            except Exception as error:
+                if context.done():
+                    return None
+                fault = TaskRunError(str(error))
+                fault.__cause__ = error
+            return await _end(method, context, fault)
+
+        make = _HANDLERS[handler.request_streaming, streams]
+        return make(guarded, request_deserializer=None, response_serializer=handler.response_serializer)
+
+    def _admit(self, method: str, context: Context) -> Identity:
+        """The caller, if this is its to call."""
+        pem = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
+        if pem is None:
+            raise Unauthenticated("The call came without a client certificate.")
+        identity = self._identify(pem)
+        if identity.not_after_ms <= self._now_ms():
+            raise _expired()
+        if identity.role not in ACCESS.get(method, _NOBODY):
+            raise PermissionDenied(f"The certificate of a {identity.role.value} does not allow {method}.")
+        _CALLER.set(identity)
+        return identity
+
+    async def _while_valid(self, identity: Identity, call: Awaitable[Any]) -> Any:
+        """gRPC lets a stream live on when its certificate has expired; this ends it."""
+        try:
+            async with asyncio.timeout((identity.not_after_ms - self._now_ms()) / 1000) as limit:
+                return await call
+        except TimeoutError:
+            if limit.expired():
+                raise _expired() from None
+            raise
+
+
+async def _end(method: str, context: Context, error: TaskRunError) -> None:
+    status = status_of(error)
+    if status is grpc.StatusCode.INTERNAL:
+        logger.opt(exception=error).error("a call of {} failed", method)
+    elif isinstance(error, (PermissionDenied, Unauthenticated)):
+        logger.warning("refused a call of {}: {}", method, error.message)
+    try:
+        async with asyncio.timeout(_FAREWELL):
+            await context.abort(status, details_of(error))
+    except TimeoutError:
+        raise asyncio.CancelledError from None
+
+
+def _expired() -> Unauthenticated:
+    return Unauthenticated("The client certificate has expired.")

@@ -1,0 +1,121 @@
+"""The client's calls, one value each: where to, what goes out, what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from taskrun.adapters.grpc.codec_common import parsed, to_bytes
+from taskrun.adapters.grpc.codec_story import decode_entries
+from taskrun.adapters.grpc.codec_tasks import decode_page, decode_task, encode_query, encode_spec
+from taskrun.adapters.grpc.codec_workers import decode_token, decode_worker, decode_workers, encode_worker_filter
+from taskrun.adapters.grpc.errors import error_of
+from taskrun.adapters.grpc.frames import grouped, repeated
+from taskrun.domain.errors import InvalidArgument, ProtocolViolation, TaskRunError
+from taskrun.domain.limits import MAX_CREATE
+from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
+from taskrun.domain.status import WorkerStatus
+from taskrun.ports.enrollment import BootstrapToken
+from taskrun.v1 import task_service_pb2 as tasks_pb
+from taskrun.v1 import worker_service_pb2 as workers_pb
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+#: Bytes of specs that are created by one call: the server's limit is higher.
+MAX_SPEC_BYTES = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCall(Generic[Question, Answer]):
+    """A method of the control plane, in the domain's words."""
+
+    path: str
+    #: What to send. Raises `InvalidArgument` if the question cannot be sent.
+    request: Callable[[Question], bytes]
+    _kind: type[Message]
+    _decode: Callable[[Any], Answer]
+
+    def answer(self, data: bytes) -> Answer:
+        """What was answered. Raises `ProtocolViolation` if it cannot be understood."""
+        try:
+            return self._decode(parsed(self._kind, data))
+        except InvalidArgument as error:
+            raise ProtocolViolation(f"The control plane's answer cannot be understood: {error.message}") from error
+
+
+def _remote(
+    path: str, encode: Callable[[Question], Message], kind: type[Message], decode: Callable[[Any], Answer]
+) -> RemoteCall[Question, Answer]:
+    return RemoteCall(f"/taskrun.v1.{path}", partial(to_bytes, encode), kind, decode)
+
+
+def _created(message: tasks_pb.CreateTasksResponse) -> list[Task | TaskRunError]:
+    return [
+        decode_task(result.task) if result.HasField("task") else error_of(result.error.code, result.error.message)
+        for result in message.results
+    ]
+
+
+CREATE: RemoteCall[TaskSpec, Task] = _remote("TaskService/CreateTask", encode_spec, tasks_pb.Task, decode_task)
+#: Takes specs that are bytes already.
+CREATE_MANY: RemoteCall[Sequence[bytes], list[Task | TaskRunError]] = RemoteCall(
+    "/taskrun.v1.TaskService/CreateTasks", repeated, tasks_pb.CreateTasksResponse, _created
+)
+GET: RemoteCall[str, Task] = _remote(
+    "TaskService/GetTask", lambda task_id: tasks_pb.GetTaskRequest(id=task_id), tasks_pb.Task, decode_task
+)
+CANCEL: RemoteCall[str, Task] = _remote(
+    "TaskService/CancelTask", lambda task_id: tasks_pb.CancelTaskRequest(id=task_id), tasks_pb.Task, decode_task
+)
+FIND: RemoteCall[TaskQuery, TaskPage] = _remote(
+    "TaskService/ListTasks", encode_query, tasks_pb.ListTasksResponse, decode_page
+)
+WATCH: RemoteCall[tuple[str, int], Sequence[StoryEntry]] = _remote(
+    "TaskService/WatchTask",
+    lambda start: tasks_pb.WatchTaskRequest(id=start[0], from_seq=start[1]),
+    tasks_pb.WatchTaskResponse,
+    decode_entries,
+)
+WORKERS: RemoteCall[tuple[str, WorkerStatus | None], Sequence[WorkerView]] = _remote(
+    "WorkerService/ListWorkers",
+    lambda wanted: encode_worker_filter(*wanted),
+    workers_pb.ListWorkersResponse,
+    decode_workers,
+)
+WORKER: RemoteCall[str, WorkerView] = _remote(
+    "WorkerService/GetWorker",
+    lambda worker_id: workers_pb.GetWorkerRequest(worker_id=worker_id),
+    workers_pb.Worker,
+    decode_worker,
+)
+CREATE_TOKEN: RemoteCall[tuple[str, int], BootstrapToken] = _remote(
+    "WorkerService/CreateBootstrapToken",
+    lambda wanted: workers_pb.CreateBootstrapTokenRequest(worker_id=wanted[0], ttl_ms=wanted[1]),
+    workers_pb.CreateBootstrapTokenResponse,
+    decode_token,
+)
+
+
+def spec_bytes(spec: TaskSpec) -> bytes:
+    """A spec for `CREATE_MANY`. Raises `InvalidArgument` if it cannot be sent."""
+    data = to_bytes(encode_spec, spec)
+    if len(data) > MAX_SPEC_BYTES:
+        raise InvalidArgument(f"The task has {len(data)} bytes: far more than are allowed.")
+    return data
+
+
+def create_groups(specs: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The specs as many at a time as one `CREATE_MANY` takes."""
+    return grouped(specs, MAX_SPEC_BYTES, MAX_CREATE)
+
+
+def matched(answers: list[Task | TaskRunError], count: int) -> list[Task | TaskRunError]:
+    """The answers, if there are as many as questions. Raises `ProtocolViolation`."""
+    if len(answers) == count:
+        return answers
+    raise ProtocolViolation(f"The control plane gave {len(answers)} answers to {count} requests.")

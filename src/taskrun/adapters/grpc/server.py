@@ -1,0 +1,99 @@
+"""The gRPC server: mutual TLS only, every method behind the guard."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from taskrun.adapters.grpc.access import Guard, Handler
+from taskrun.adapters.grpc.address import Address, parse_address
+from taskrun.adapters.grpc.options import SERVER_OPTIONS
+from taskrun.adapters.grpc.run_service import RunService, StreamTimers
+from taskrun.adapters.grpc.task_service import TaskService
+from taskrun.adapters.grpc.tls import ServerTls
+from taskrun.adapters.grpc.worker_service import WorkerService
+from taskrun.domain.errors import FailedPrecondition, Unavailable
+from taskrun.domain.identity import Identity
+from taskrun.ports.control_plane import TaskApi, WorkerApi, WorkerGateway
+from taskrun.ports.enrollment import EnrollmentApi
+
+_DEFAULT_TIMERS = StreamTimers()
+
+
+class GrpcServer:
+    """Offers the control plane's ports on one address."""
+
+    def __init__(
+        self,
+        address: str,
+        tls: ServerTls,
+        identify: Callable[[bytes], Identity],
+        tasks: TaskApi,
+        workers: WorkerApi,
+        gateway: WorkerGateway,
+        enrollment: EnrollmentApi,
+        timers: StreamTimers = _DEFAULT_TIMERS,
+    ) -> None:
+        """`identify` reads who a peer is from its certificate in PEM form, or raises a `TaskRunError`."""
+        self._address = parse_address(address)
+        self._tls, self._guard = tls, Guard(identify)
+        self._services: dict[str, dict[str, Handler]] = {
+            "taskrun.v1.TaskService": TaskService(tasks).handlers(),
+            "taskrun.v1.WorkerService": WorkerService(workers, enrollment).handlers(),
+            "taskrun.v1.RunService": RunService(gateway, timers).handlers(),
+        }
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> int:
+        """Listens, and returns the port: the address's, or the one that was free if that is 0.
+
+        Raises `Unavailable` if nothing can listen there, and `FailedPrecondition` if the certificate is of no use.
+        """
+        await _check_free(self._address)
+        server = grpc.aio.server(interceptors=[self._guard], options=SERVER_OPTIONS)
+        for name, handlers in self._services.items():
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+            await self._health.set(name, HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        try:
+            port = server.add_secure_port(self._address.target, self._credentials())
+        except RuntimeError:
+            raise FailedPrecondition(f"Cannot serve {self._address} with this certificate, key and CA.") from None
+        await server.start()
+        self._server = server
+        return port
+
+    async def drain(self) -> None:
+        """Health checks are answered with NOT_SERVING from now on; calls are served as before."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more calls, and ends those under way after `grace` seconds; doing it twice is harmless."""
+        server, self._server = self._server, None
+        if server is not None:
+            await self.drain()
+            await server.stop(grace)
+
+    def _credentials(self) -> grpc.ServerCredentials:
+        return grpc.ssl_server_credentials(
+            [(self._tls.key_pem, self._tls.cert_pem)],
+            root_certificates=self._tls.ca_pem,
+            require_client_auth=True,
+        )
+
+
+async def _check_free(address: Address) -> None:
+    """Raises `Unavailable` with the reason if nothing can listen here: gRPC prints it, but does not tell."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, where = found[0]
+        socket.create_server(where[:2], family=family).close()
+    except OSError as error:
+        raise Unavailable(f"Cannot listen on {address}: {error.strerror or error}.") from None

@@ -1,0 +1,122 @@
+"""Serves `taskrun.v1.TaskService`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from taskrun.adapters.grpc.access import Context, Handler, caller
+from taskrun.adapters.grpc.codec_story import encode_entry
+from taskrun.adapters.grpc.codec_tasks import decode_query, decode_spec, encode_page, encode_task
+from taskrun.adapters.grpc.errors import details_of, status_of
+from taskrun.adapters.grpc.frames import entry_pieces, grouped, repeated
+from taskrun.adapters.grpc.handlers import server_stream, unary
+from taskrun.adapters.grpc.options import MAX_MESSAGE_BYTES
+from taskrun.domain.errors import InvalidArgument, TaskRunError
+from taskrun.domain.limits import MAX_CREATE
+from taskrun.domain.records import StoryEntry, Task, TaskSpec
+from taskrun.ports.control_plane import TaskApi
+from taskrun.v1 import task_service_pb2 as pb
+
+#: Bytes of one message of a story: enough to make the cost of a message small, little enough to be taken in at once.
+MAX_WATCH_BYTES = 256 * 1024
+#: Bytes of one `CreateTasks`, so that its answer, which repeats the inputs, can be sent.
+MAX_CREATE_BYTES = MAX_MESSAGE_BYTES * 3 // 4
+#: Bytes of one page.
+MAX_PAGE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
+
+
+class TaskService:
+    """The methods that clients call about tasks."""
+
+    def __init__(self, tasks: TaskApi) -> None:
+        self._tasks = tasks
+
+    def handlers(self) -> dict[str, Handler]:
+        """The service's methods by name."""
+        return {
+            "CreateTask": unary(pb.CreateTaskRequest, self._create),
+            "CreateTasks": unary(pb.CreateTasksRequest, self._create_many),
+            "GetTask": unary(pb.GetTaskRequest, self._get),
+            "ListTasks": unary(pb.ListTasksRequest, self._list),
+            "CancelTask": unary(pb.CancelTaskRequest, self._cancel),
+            "WatchTask": server_stream(pb.WatchTaskRequest, self._watch),
+        }
+
+    async def _create(self, request: pb.CreateTaskRequest, context: Context) -> pb.Task:
+        (answer,) = await self._tasks.create([decode_spec(request)], caller().name)
+        if isinstance(answer, TaskRunError):
+            raise answer
+        return encode_task(answer)
+
+    async def _create_many(self, request: pb.CreateTasksRequest, context: Context) -> pb.CreateTasksResponse:
+        if len(request.tasks) > MAX_CREATE:
+            raise InvalidArgument(f"There are {len(request.tasks)} tasks: at most {MAX_CREATE} can be created at once.")
+        if request.ByteSize() > MAX_CREATE_BYTES:
+            raise InvalidArgument(f"At most {MAX_CREATE_BYTES} bytes of tasks can be created at once.")
+        specs = [_spec_or_error(task) for task in request.tasks]
+        good = [spec for spec in specs if isinstance(spec, TaskSpec)]
+        answers = iter(await self._tasks.create(good, caller().name))
+        results = [_result(next(answers) if isinstance(spec, TaskSpec) else spec) for spec in specs]
+        return pb.CreateTasksResponse(results=results)
+
+    async def _get(self, request: pb.GetTaskRequest, context: Context) -> pb.Task:
+        return encode_task(await self._tasks.get(request.id))
+
+    async def _cancel(self, request: pb.CancelTaskRequest, context: Context) -> pb.Task:
+        return encode_task(await self._tasks.cancel(request.id))
+
+    async def _list(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
+        query = decode_query(request)
+        page = encode_page(await self._tasks.find(query))
+        # Tasks with long inputs make a page that cannot be sent: then it has fewer, and the next page begins earlier.
+        while page.ByteSize() > MAX_PAGE_BYTES and query.limit > 1:
+            query = replace(query, limit=_fitting(page.tasks))
+            page = encode_page(await self._tasks.find(query))
+        return page
+
+    async def _watch(self, request: pb.WatchTaskRequest, context: Context) -> None:
+        async with _closing(self._tasks.watch(request.id, request.from_seq)) as story:
+            async for entries in story:
+                parts = (
+                    encode_entry(piece).SerializeToString()
+                    for entry in entries
+                    for piece in entry_pieces(entry, MAX_WATCH_BYTES)
+                )
+                for group in grouped(parts, MAX_WATCH_BYTES):
+                    await context.write(repeated(group))
+
+
+def _spec_or_error(request: pb.CreateTaskRequest) -> TaskSpec | InvalidArgument:
+    try:
+        return decode_spec(request)
+    except InvalidArgument as error:
+        return error
+
+
+def _result(answer: Task | TaskRunError) -> pb.CreateTaskResult:
+    if isinstance(answer, TaskRunError):
+        code: int = status_of(answer).value[0]
+        return pb.CreateTaskResult(error=pb.CreateTaskError(code=code, message=details_of(answer)))
+    return pb.CreateTaskResult(task=encode_task(answer))
+
+
+def _fitting(tasks: Sequence[pb.Task]) -> int:
+    """How many of the first tasks make a page that can be sent, at least one."""
+    size = 0
+    for count, task in enumerate(tasks):
+        size += task.ByteSize() + 8
+        if size > MAX_PAGE_BYTES:
+            return max(1, count)
+    return len(tasks)
+
+
+@asynccontextmanager
+async def _closing(story: AsyncIterator[Sequence[StoryEntry]]) -> AsyncIterator[AsyncIterator[Sequence[StoryEntry]]]:
+    """Ends the story with the call, also when the caller leaves in the middle."""
+    try:
+        yield story
+    finally:
+        if isinstance(story, AsyncGenerator):
+            await story.aclose()

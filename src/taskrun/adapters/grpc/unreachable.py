@@ -1,0 +1,45 @@
+"""What a failed call tells its caller: what the control plane said, or why nobody said anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from taskrun.adapters.grpc.address import Address
+from taskrun.adapters.grpc.errors import error_of
+from taskrun.adapters.grpc.own_certificate import certificate_fault
+from taskrun.domain.errors import TaskRunError, Unavailable
+
+#: What gRPC itself says when there is no connection, and what it means. The first that fits counts.
+_REASONS = (
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate was not signed by the CA that is expected here"),
+    ("Hostname Verification Check failed", "its certificate is for another name"),
+    ("is not in peer certificate", "its certificate is for another name"),
+    ("WRONG_VERSION_NUMBER", "what listens there does not speak TLS"),
+    ("Connection refused", "nothing listens there"),
+    ("No route to host", "there is no way to it"),
+    ("Network is unreachable", "there is no way to it"),
+    ("DNS resolution failed", "its name is unknown"),
+    ("Domain name not found", "its name is unknown"),
+    ("Socket closed", "it closed the connection, as it does when it does not accept a certificate"),
+    ("Connection reset", "it closed the connection, as it does when it does not accept a certificate"),
+    ("Broken pipe", "it closed the connection, as it does when it does not accept a certificate"),
+    ("ping timeout", "it stopped answering"),
+    ("keepalive", "it stopped answering"),
+    ("Deadline Exceeded", "it did not answer in time"),
+    ("failed to connect", "it does not answer"),
+)
+
+
+def failure(error: Any, address: Address, cert_pem: bytes) -> TaskRunError:
+    """The error behind a failed call: a `grpc.RpcError`, of either kind of channel."""
+    code, details = error.code(), error.details() or ""
+    if code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+        return error_of(code, details)
+    # gRPC's name for a handshake that failed depends on which side noticed first; the details hold both.
+    told = f"{details} {error.debug_error_string() or ''}"
+    reason = next((meaning for needle, meaning in _REASONS if needle in told), None)
+    if reason is None:
+        return error_of(code, details)
+    return certificate_fault(cert_pem) or Unavailable(f"Cannot reach {address}: {reason}.")

@@ -1,0 +1,79 @@
+"""The HTTP surface, put together: health, metrics, workers, enrolment and the page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from taskrun.adapters.http.assets import Assets
+from taskrun.adapters.http.enrolling_route import EnrollRoute
+from taskrun.adapters.http.health import HealthRoute
+from taskrun.adapters.http.perimeter import SECURITY_HEADERS, Perimeter
+from taskrun.adapters.http.refusals import HANDLERS, refusal
+from taskrun.adapters.http.throttle import Throttle
+from taskrun.adapters.http.worker_json import WorkersRoute
+from taskrun.adapters.http.worker_page import WorkerPage
+from taskrun.domain.now import Now
+from taskrun.ports.control_plane import WorkerApi
+from taskrun.ports.enrollment import EnrollmentApi
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def system_now() -> Now:
+    """This moment, by the machine's clocks."""
+    return Now(time.monotonic(), time.time_ns() // 1_000_000)
+
+
+def create_app(
+    workers: WorkerApi,
+    enrollment: EnrollmentApi,
+    ready: Callable[[], bool],
+    metrics: Callable[[], Awaitable[bytes]],
+    allowed_hosts: Iterable[str] = (),
+    *,
+    now: Callable[[], Now] = system_now,
+    throttle: Throttle | None = None,
+) -> Starlette:
+    """The ASGI application. It answers under loopback's names and `allowed_hosts` (names or addresses, no port).
+
+    `metrics` gives Prometheus' text format. `throttle` slows failing enrolments; its default lets an address fail 20
+    times and then 10 times a minute.
+    """
+    enroll = EnrollRoute(enrollment, throttle or Throttle(lambda: now().mono))
+    page = WorkerPage(workers, now)
+
+    async def show_metrics(_: Request) -> Response:
+        return Response(await metrics(), headers={"Content-Type": METRICS_TYPE})
+
+    app = Starlette(
+        routes=[
+            Route("/", _to_the_page),
+            Route("/health", HealthRoute(ready).get),
+            Route("/metrics", show_metrics),
+            Route("/v1/workers", WorkersRoute(workers, now).get),
+            Route("/v1/enroll", enroll.post, methods=["POST"]),
+            Route("/ui/workers", page.get),
+            Route("/ui/workers/live", page.get_live),
+            Route("/ui/assets/{name}", Assets().get),
+        ],
+        middleware=[Middleware(Perimeter, allowed_hosts=tuple(allowed_hosts))],
+        exception_handlers={**HANDLERS, Exception: _bug},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _to_the_page(_: Request) -> Response:
+    return RedirectResponse("/ui/workers")
+
+
+async def _bug(_: Request, __: Exception) -> Response:
+    """Ours, and logged by the server. This answer does not pass the perimeter, so it brings the headers itself."""
+    return refusal(500, "Something went wrong inside the control plane.", SECURITY_HEADERS)

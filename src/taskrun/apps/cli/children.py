@@ -1,0 +1,142 @@
+"""The programs that `dev` and `demo` start: each a process of its own, with its log read."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from taskrun.domain.errors import Unavailable
+
+CONTROL_PLANE = (sys.executable, "-m", "taskrun.apps.control_plane", "--log-format", "json")
+WORKER = (sys.executable, "-m", "taskrun.apps.worker", "--log-format", "json")
+SCRIPTED_MODEL = (sys.executable, "-m", "taskrun.testing.scripted_model")
+
+#: Seconds from SIGTERM to SIGKILL.
+PATIENCE = 15.0
+#: Seconds in which a program must be up.
+START = 30.0
+
+Line = Mapping[str, Any]
+
+
+class Child:
+    """A process in a session of its own: a Ctrl-C on the terminal reaches its parent only, who stops it in good order.
+
+    A context manager: the process is gone when it ends. A line of its output that is a JSON object is told as that, any
+    other as `{"message": line}`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        tell: Callable[[str, Line], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._tell = tell
+        self._lines: list[Line] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._process = subprocess.Popen(
+            argv,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name=f"log of {name}", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def wait_for(self, message: str, timeout: float = START) -> Line:
+        """Its first log line with this message, or any if that is "". Raises `Unavailable` if there will be none."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or self._find(message) is not None, timeout)
+            line = self._find(message)
+        if line is None:
+            last = self._lines[-1].get("message") if self._lines else "it said nothing"
+            raise Unavailable(f"The {self.name} is not up: {last}")
+        return line
+
+    def stop(self) -> int:
+        """SIGTERM, with time to end in good order, then SIGKILL; returns the exit code. Doing it twice is harmless."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        code = self._process.wait()
+        self._reader.join(PATIENCE)
+        return code
+
+    def _find(self, message: str) -> Line | None:
+        return next((line for line in self._lines if not message or line.get("message") == message), None)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for raw in output:
+                line = _parsed(raw.decode(errors="replace").rstrip("\n"))
+                with self._news:
+                    self._lines.append(line)
+                    self._news.notify_all()
+                if self._tell:
+                    self._tell(self.name, line)
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+def _parsed(text: str) -> Line:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        line = None
+    return line if isinstance(line, dict) else {"message": text}
+
+
+def end_like_ctrl_c() -> None:
+    """From now on SIGTERM ends this process as Ctrl-C does: in good order, its children first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def plain_environ() -> dict[str, str]:
+    """This process's environment without any setting of TaskRun's: those are up to whoever starts a child."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("TASKRUN_")}
+
+
+def provider_is_set() -> bool:
+    """Whether Claude Code can reach a real model."""
+    return bool(os.environ.get("ANTHROPIC_API_KEY"))
+
+
+def model_environ(model_url: str) -> dict[str, str]:
+    """What turns a Claude Code CLI to a scripted model."""
+    return {"ANTHROPIC_BASE_URL": model_url, "ANTHROPIC_API_KEY": "scripted"}

@@ -1,0 +1,134 @@
+"""A new task."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import rich_click as click
+
+from taskrun.apps.cli import showing
+from taskrun.apps.cli.connection import Connection, client_command
+from taskrun.apps.cli.json_form import task_form
+from taskrun.apps.cli.watching import follow
+from taskrun.apps.exits import OK
+from taskrun.apps.kinds import labels_from, seconds
+from taskrun.domain.errors import InvalidArgument, TaskRunError
+from taskrun.domain.limits import MAX_INPUT_BYTES, checked_spec
+from taskrun.domain.records import TaskSpec
+from taskrun.domain.status import FailureKind
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> int:
+    try:
+        return round(seconds(value) * 1000) if value else 0
+    except ValueError:
+        raise click.BadParameter(f"{value!a} is no duration such as 10s, 5m or 1h.") from None
+
+
+@click.command("create-task")
+@click.option("--agent", metavar="NAME", required=True, help="Who shall do it.")
+@click.option("--input", "text", metavar="JSON|TEXT", help="What to do. Text that is no JSON is sent as a JSON string.")
+@click.option("--input-file", "file", metavar="FILE", help="Read the input from a file; - is standard input.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label to find it by; repeatable.")
+@click.option(
+    "--timeout", "timeout_ms", metavar="DURATION", callback=_duration, help="How long a run may take: 90s, 10m ..."
+)
+@click.option("--priority", metavar="NUMBER", type=int, default=0, help="Higher goes first, -1000 to 1000.")
+@click.option("--max-attempts", metavar="NUMBER", type=int, default=3, show_default=True, help="Runs in all.")
+@click.option(
+    "--retry-on",
+    type=click.Choice([kind.value for kind in FailureKind]),
+    multiple=True,
+    help="Try again after this failure too; repeatable. After a lost worker it always is.",
+)
+@click.option("--selector", metavar="KEY=VALUE", multiple=True, help="A label that the worker must have; repeatable.")
+@click.option("--idempotency-key", metavar="KEY", default="", help="The same key makes one task only, for 24 h.")
+@click.option("--watch", is_flag=True, help="Show its output as it comes, until it has ended.")
+@client_command
+def create_task(
+    connection: Connection,
+    agent: str,
+    text: str | None,
+    file: str | None,
+    labels: Sequence[str],
+    timeout_ms: int,
+    priority: int,
+    max_attempts: int,
+    retry_on: Sequence[str],
+    selector: Sequence[str],
+    idempotency_key: str,
+    watch: bool,
+) -> int:
+    """Creates a task and prints its id, or follows it to its end with --watch."""
+    if (text is None) == (file is None):
+        raise click.UsageError("Give the task its input: either --input or --input-file.")
+    spec = checked_spec(
+        TaskSpec(
+            agent,
+            as_input(_read(file) if file is not None else text or ""),
+            labels_from(labels),
+            timeout_ms,
+            priority,
+            max_attempts,
+            frozenset(map(FailureKind, retry_on)),
+            tuple(labels_from(selector).items()),
+            idempotency_key,
+        )
+    )
+    with connection.open() as client:
+        [task] = client.create([spec])
+        if isinstance(task, TaskRunError):
+            raise task
+        if watch:
+            showing.note(f"task {task.id}")
+            return follow(connection, client, task.id, 0)
+    if connection.json:
+        showing.as_json(task_form(task))
+    else:
+        click.echo(task.id)
+        showing.note(f"Follow it: {connection.command('watch-task', task.id)}")
+    return OK
+
+
+def as_input(text: str) -> str:
+    """The text itself if it is JSON, otherwise a JSON string that holds it."""
+    try:
+        json.loads(text, parse_constant=_no_json)
+    except RecursionError:
+        # JSON, but deeper than is let in: that is said by whoever checks it.
+        return text
+    except ValueError:
+        return json.dumps(text, ensure_ascii=False)
+    return text
+
+
+def _no_json(constant: str) -> NoReturn:
+    """NaN and Infinity, which Python's decoder would let pass."""
+    raise ValueError(constant)
+
+
+def _read(file: str) -> str:
+    try:
+        data = _upto(sys.stdin.buffer) if file == "-" else _open(file)
+    except OSError as error:
+        raise InvalidArgument(f"{file} cannot be read: {error.strerror or error}.") from error
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"{'Standard input' if file == '-' else file} is no UTF-8 text.") from error
+
+
+def _open(file: str) -> bytes:
+    with Path(file).open("rb") as stream:
+        return _upto(stream)
+
+
+def _upto(stream: Any) -> bytes:
+    """At most one byte more than is allowed: the check that follows finds it too long."""
+    data = stream.read(MAX_INPUT_BYTES + 1)
+    assert isinstance(data, bytes)
+    return data

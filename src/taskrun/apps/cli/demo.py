@@ -1,0 +1,232 @@
+"""`taskrun demo`: the whole story once, with real processes, real certificates and the real Claude Code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from taskrun.apps.cli.children import (
+    CONTROL_PLANE,
+    SCRIPTED_MODEL,
+    WORKER,
+    Child,
+    end_like_ctrl_c,
+    model_environ,
+    plain_environ,
+    provider_is_set,
+)
+from taskrun.apps.cli.stage import PATIENCE, Performed, check, perform, prompt, quote, title
+from taskrun.apps.exits import FAILED, OK
+from taskrun.domain.errors import TaskRunError
+
+WORKER_ID = "demo-worker"
+TICKET = "I was charged twice for my invoice in May and would like the second payment back."
+TRIAGED = ("priority", "category", "summary", "suggested_action")
+
+#: A number that no other sleep on this machine is likely to have: it is looked for among the processes.
+NAP = f"300.{os.getpid()}"
+#: What makes the agent sleep: an order that the scripted model obeys, and a request that a real one understands.
+NAP_PROMPTS = (f"[[bash: sleep {NAP}]]", f"Run exactly this with the Bash tool, in the foreground: sleep {NAP}")
+
+METRICS = ("taskrun_tasks_total{", "taskrun_workers_connected{")
+
+
+@click.command("demo")
+def demo() -> int:
+    """Shows the whole story once, in under a minute, and leaves nothing behind.
+
+    A CA, a control plane, a worker that enrols by token, a task for Claude Code with live output, one that is
+    cancelled, lists, metrics, and a clean stop. With ANTHROPIC_API_KEY it talks to the real provider; without, a
+    scripted model on this machine answers.
+    """
+    end_like_ctrl_c()
+    began = time.monotonic()
+    directory = Path(tempfile.mkdtemp(prefix="taskrun-demo-"))
+    try:
+        with ExitStack() as stack:
+            Story(directory, stack).tell()
+    except TaskRunError as error:
+        click.secho(f"\n✗ {error.message}", fg="red", err=True)
+        return FAILED
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    click.secho(f"\nAll of this really happened, in {time.monotonic() - began:.0f} seconds.", fg="green", bold=True)
+    click.echo("To play with it: taskrun dev")
+    return OK
+
+
+class Story:
+    """The steps, each of which checks what it shows. The processes end with `stack`, however the story ends."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self._certs, self._worker_certs = directory / "certs", directory / "worker"
+        self._stack = stack
+        #: For the two programs, and with the way to the control plane for the command line.
+        self._plain = plain_environ()
+        self._environ = self._plain
+        self._addr = self._http = ""
+
+    def tell(self) -> None:
+        """From the first certificate to the last process. Raises `TaskRunError` if anything does not happen."""
+        self._introduce_model()
+        self._make_certificates()
+        plane = self._start_control_plane()
+        worker = self._enroll_worker()
+        self._run_task()
+        self._cancel_task()
+        self._list()
+        self._look_at_metrics()
+        self._stop(worker, plane)
+
+    def _introduce_model(self) -> None:
+        if provider_is_set():
+            click.echo("ANTHROPIC_API_KEY is set: Claude Code talks to the real provider.")
+            return
+        model = self._stack.enter_context(Child("model", SCRIPTED_MODEL, self._plain))
+        self._plain |= model_environ(str(model.wait_for("")["message"]))
+        click.secho(
+            "No ANTHROPIC_API_KEY is set: a scripted model on this machine answers in the real one's place.",
+            fg="yellow",
+        )
+        click.echo("Everything else is real, Claude Code included.")
+
+    def _make_certificates(self) -> None:
+        title(1, "A certificate authority, and certificates for everybody")
+        prompt("taskrun init --dir certs --host demo.example.org")
+        self._perform("init", f"--dir={self._certs}", "--host=demo.example.org", quiet=True)
+        key_mode = stat.S_IMODE((self._certs / "ca.key").stat().st_mode)
+        check(
+            len(list(self._certs.iterdir())) == 8 and key_mode == 0o600,
+            "8 files, and the keys are for their owner alone",
+        )
+
+    def _start_control_plane(self) -> Child:
+        title(2, "A control plane: gRPC with mutual TLS, and HTTP")
+        prompt("taskrun-control-plane &")
+        argv = [*CONTROL_PLANE, f"--certs-dir={self._certs}", "--grpc-addr=[::1]:0", "--http-addr=[::1]:0"]
+        plane = self._stack.enter_context(Child("control plane", argv, self._plain))
+        ready = plane.wait_for("ready")
+        self._http = f"http://{ready['http_addr']}"
+        self._addr = f"https://{ready['grpc_addr']}"
+        self._environ = self._plain | {
+            "TASKRUN_ADDR": self._addr,
+            "TASKRUN_CA_CERT": str(self._certs / "ca.crt"),
+            "TASKRUN_CERT": str(self._certs / "client.crt"),
+            "TASKRUN_KEY": str(self._certs / "client.key"),
+        }
+        check(json.loads(self._get("/health")) == {"status": "ok"}, f"{self._http}/health says ok")
+        return plane
+
+    def _enroll_worker(self) -> Child:
+        title(3, "A worker, let in by a one-time token")
+        prompt(f"taskrun create-token --worker-id {WORKER_ID}")
+        token = self._perform("create-token", f"--worker-id={WORKER_ID}", quiet=True).output.strip()
+        quote(f"{token[:32]}...")
+        prompt(f"TASKRUN_TOKEN=... taskrun-worker --enroll {self._http} &")
+        argv = [*WORKER, f"--addr={self._addr}", f"--enroll={self._http}", f"--certs-dir={self._worker_certs}"]
+        worker = self._stack.enter_context(Child("worker", argv, self._plain | {"TASKRUN_TOKEN": token}))
+        worker.wait_for("connected")
+        check((self._worker_certs / "worker.key").exists(), "it made its key itself and got a certificate for 7 days")
+        listed = json.loads(self._perform("list-workers", "--json", quiet=True).output)["workers"]
+        check([each["worker_id"] for each in listed] == [WORKER_ID], f"the control plane knows it as {WORKER_ID}")
+        return worker
+
+    def _run_task(self) -> None:
+        title(4, "A task for Claude Code, with live output")
+        prompt(f'taskrun create-task --agent support_triage --input "{TICKET}" --watch')
+        task = self._perform("create-task", "--agent=support_triage", f"--input={TICKET}", "--watch")
+        check(task.exit_code == OK, "the task is COMPLETED")
+        check(all(_object(task.output).get(key) for key in TRIAGED), f"the answer is JSON: {', '.join(TRIAGED)}")
+
+    def _cancel_task(self) -> None:
+        title(5, "A task cancelled in the middle of a tool call")
+        prompt('taskrun create-task --agent general --input "Run: sleep 300"')
+        wish = NAP_PROMPTS[provider_is_set()]
+        task_id = self._perform("create-task", "--agent=general", f"--input={wish}", quiet=True).output.strip()
+        quote(task_id)
+        cancelled: list[Performed] = []
+
+        def cancel(said: str) -> None:
+            if "tool Bash" in said and not cancelled:
+                check(_appears(NAP), "its shell command is running")
+                prompt(f"taskrun cancel-task {task_id}")
+                cancelled.append(self._perform("cancel-task", task_id))
+
+        prompt(f"taskrun watch-task {task_id}")
+        watched = self._perform("watch-task", task_id, watch=cancel)
+        check(cancelled and watched.exit_code == FAILED, "the task was told to stop, and has ended")
+        task = json.loads(self._perform("get-task", task_id, "--json", quiet=True).output)
+        check(task["status"] == "CANCELLED", "it is CANCELLED")
+        check(not _processes(NAP), "no process of it is left")
+
+    def _list(self) -> None:
+        title(6, "What there is")
+        prompt("taskrun list-tasks")
+        tasks = self._perform("list-tasks").output
+        check("COMPLETED" in tasks and "CANCELLED" in tasks, "both tasks are listed")
+        prompt("taskrun list-workers")
+        check(WORKER_ID in self._perform("list-workers").output, "so is the worker")
+
+    def _look_at_metrics(self) -> None:
+        title(7, "A look at /metrics")
+        prompt(f"curl -s {self._http}/metrics | grep -E '^taskrun_(tasks_total|workers_connected)'")
+        lines = [line for line in self._get("/metrics").splitlines() if line.startswith(METRICS)]
+        quote("\n".join(lines))
+        check('taskrun_tasks_total{status="completed"} 1.0' in lines, "one task is completed")
+        check('taskrun_tasks_total{status="cancelled"} 1.0' in lines, "one task is cancelled")
+        check('taskrun_workers_connected{status="idle"} 1.0' in lines, "one worker is idle")
+
+    def _stop(self, *children: Child) -> None:
+        title(8, "A clean stop")
+        for child in children:
+            prompt(f"kill {child.pid}  # the {child.name}")
+            check(child.stop() == OK, f"the {child.name} ended with exit code 0")
+
+    def _perform(self, *words: str, watch: Callable[[str], None] | None = None, quiet: bool = False) -> Performed:
+        return perform(*words, environ=self._environ, watch=watch, quiet=quiet)
+
+    def _get(self, path: str) -> str:
+        with urllib.request.urlopen(self._http + path, timeout=PATIENCE) as answer:  # noqa: S310  # our own, on loopback
+            text: str = answer.read().decode()
+        return text
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The JSON object that the text is; an empty one if it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _processes(word: str) -> list[str]:
+    """The processes of this machine that have this word in their command lines, the agent's own not counted."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdecimal() else []
+        except OSError:
+            continue
+        if words[:1] == [b"sleep"] and word.encode() in words:
+            found.append(entry.name)
+    return found
+
+
+def _appears(word: str) -> bool:
+    """Waits until there is such a process; false if there is none in time."""
+    end = time.monotonic() + PATIENCE
+    while not _processes(word) and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(_processes(word))

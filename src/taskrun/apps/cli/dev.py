@@ -1,0 +1,131 @@
+"""`taskrun dev`: a control plane and a worker to play with."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from taskrun.apps.cli import showing
+from taskrun.apps.cli.children import (
+    CONTROL_PLANE,
+    SCRIPTED_MODEL,
+    WORKER,
+    Child,
+    Line,
+    end_like_ctrl_c,
+    model_environ,
+    plain_environ,
+    provider_is_set,
+)
+from taskrun.apps.exits import FAILED, OK
+
+_COLOURS = {"control plane": "cyan", "worker": "green", "model": "magenta"}
+#: Fields of a log line that are shown in another way, or say nothing here.
+_KNOWN = frozenset({"time", "level", "message", "logger", "exception"})
+
+
+@click.command("dev")
+@click.option(
+    "--dir", "directory", metavar="DIR", default=".taskrun-dev", show_default=True, help="For its certificates."
+)
+@click.option("--grpc-addr", metavar="HOST:PORT", default="[::1]:50051", show_default=True)
+@click.option("--http-addr", metavar="HOST:PORT", default="[::1]:50052", show_default=True)
+def dev(directory: str, grpc_addr: str, http_addr: str) -> int:
+    """Starts a control plane and one worker, and says what to type next. Ctrl-C ends them.
+
+    Certificates are made in the directory, and used again the next time. Without ANTHROPIC_API_KEY, a scripted model on
+    this machine answers the agents.
+    """
+    certs = _certificates(Path(directory))
+    environ = plain_environ()
+    end_like_ctrl_c()
+    with ExitStack() as stack:
+        try:
+            if not provider_is_set():
+                model = stack.enter_context(Child("model", SCRIPTED_MODEL, environ))
+                environ |= model_environ(str(model.wait_for("")["message"]))
+            plane = stack.enter_context(Child("control plane", _plane(certs, grpc_addr, http_addr), environ, _tell))
+            ready = plane.wait_for("ready")
+            addr = f"https://{ready['grpc_addr']}"
+            worker = stack.enter_context(
+                Child("worker", [*WORKER, f"--certs-dir={certs}", f"--addr={addr}"], environ, _tell)
+            )
+            worker.wait_for("connected")
+            _say_what_to_type(certs, ready)
+            return _watch_over(plane, worker)
+        except KeyboardInterrupt:
+            showing.note("\nstopping"[1:])
+            return OK
+
+
+def _certificates(directory: Path) -> Path:
+    certs = (directory / "certs").absolute()
+    if not (certs / "ca.crt").exists():
+        from taskrun.adapters.ca.files import init_certs
+
+        init_certs(certs)
+        (directory / ".gitignore").write_text("*\n")
+    return certs
+
+
+def _plane(certs: Path, grpc_addr: str, http_addr: str) -> list[str]:
+    return [*CONTROL_PLANE, f"--certs-dir={certs}", f"--grpc-addr={grpc_addr}", f"--http-addr={http_addr}"]
+
+
+def _watch_over(*children: Child) -> int:
+    """Returns when one of them has ended, which none should."""
+    wait = threading.Event()
+    while True:
+        for child in children:
+            if child.exit_code is not None:
+                showing.note(f"The {child.name} has ended with exit code {child.exit_code}.", "red")
+                return FAILED
+        wait.wait(0.2)
+
+
+def _tell(name: str, line: Line) -> None:
+    """One line of a child's log, for people."""
+    fields = "".join(f"  {key}={_shown(value)}" for key, value in line.items() if key not in _KNOWN)
+    head = click.style(f"{name:>13} │", fg=_COLOURS[name])
+    text = showing.line(f"{line.get('message')}")
+    colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(str(line.get("level")))
+    click.echo(f"{head} {click.style(text, fg=colour)}{click.style(showing.line(fields), dim=True)}", err=True)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _say_what_to_type(certs: Path, ready: Mapping[str, Any]) -> None:
+    program = "taskrun" if shutil.which("taskrun") else shlex.quote(str(Path(sys.argv[0]).absolute()))
+    exports = {
+        "TASKRUN_ADDR": f"https://{ready['grpc_addr']}",
+        "TASKRUN_CA_CERT": certs / "ca.crt",
+        "TASKRUN_CERT": certs / "client.crt",
+        "TASKRUN_KEY": certs / "client.key",
+    }
+    if not provider_is_set():
+        click.secho(
+            "\nNo ANTHROPIC_API_KEY is set: a scripted model on this machine answers in a real one's place.",
+            fg="yellow",
+        )
+    click.echo("\nTaskRun is up. In another terminal:\n")
+    for name, value in exports.items():
+        click.secho(f"  export {name}={shlex.quote(str(value))}", bold=True)
+    click.echo()
+    for command in (
+        'create-task --agent support_triage --input "My invoice is wrong: I was charged twice" --watch',
+        'create-task --agent general --input "Say hello" --watch',
+        "list-tasks",
+        "list-workers",
+    ):
+        click.secho(f"  {program} {command}", bold=True)
+    click.echo(f"\nThe workers page: http://{ready['http_addr']}/ui/workers\nCtrl-C ends it.\n")

@@ -1,0 +1,113 @@
+"""Records as JSON, in the wire's field names. Times are Unix milliseconds; 0 has not happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from taskrun.domain.records import (
+    OutputSegment,
+    Run,
+    RunEvent,
+    RunMessage,
+    StoryEntry,
+    Task,
+    TaskChange,
+    WorkerView,
+)
+
+Form = dict[str, Any]
+
+
+def task_form(task: Task) -> Form:
+    """A task with its runs."""
+    spec = task.spec
+    return {
+        "id": task.id,
+        "agent_name": spec.agent,
+        "input_json": spec.input_json,
+        "status": task.status.value,
+        "created_by": task.created_by,
+        "created_at_ms": task.created_at_ms,
+        "finished_at_ms": task.finished_at_ms,
+        "cancel_requested": task.cancel_requested,
+        "labels": dict(spec.labels),
+        "priority": spec.priority,
+        "timeout_ms": spec.timeout_ms,
+        "max_attempts": spec.max_attempts,
+        "retry_on": sorted(kind.value for kind in spec.retry_on),
+        "worker_selector": dict(spec.selector),
+        "next_seq": task.next_seq,
+        "runs": [run_form(run) for run in task.runs],
+    }
+
+
+def run_form(run: Run) -> Form:
+    """One attempt at a task."""
+    return {
+        "run_id": run.id,
+        "worker_id": run.worker_id,
+        "status": run.status.value,
+        "attempt": run.attempt,
+        "assigned_at_ms": run.assigned_at_ms,
+        "started_at_ms": run.started_at_ms,
+        "finished_at_ms": run.finished_at_ms,
+        "failure_kind": run.failure.value if run.failure else None,
+        "error_message": run.error,
+        "backend_used": asdict(run.backend) if run.backend else None,
+        "usage": asdict(run.usage) if run.usage else None,
+        "session_id": run.session_id,
+    }
+
+
+def worker_form(worker: WorkerView) -> Form:
+    """A connected worker."""
+    return {
+        "worker_id": worker.id,
+        "hostname": worker.info.hostname,
+        "version": worker.info.version,
+        "status": worker.status.value,
+        "agents": [asdict(agent) for agent in worker.info.agents],
+        "labels": dict(worker.info.labels),
+        "active_runs": worker.active_runs,
+        "max_concurrent_runs": worker.max_concurrent_runs,
+        "last_heartbeat_ms": worker.last_heartbeat_ms,
+    }
+
+
+def entry_form(entry: StoryEntry) -> Form:
+    """One step of a task's story; what kind of step it is, is the last key."""
+    name, form = _STEPS[type(entry.body)]
+    return {"seq": entry.seq, "timestamp_ms": entry.at_ms, "next_seq": entry.next_seq, name: form(entry.body)}
+
+
+def _change(body: TaskChange) -> Form:
+    run = run_form(body.run) if body.run else None
+    return {"status": body.status.value, "cancel_requested": body.cancel_requested, "run": run}
+
+
+def _output(body: OutputSegment) -> Form:
+    return {
+        "run_id": body.run_id,
+        "first_seq": body.first_seq,
+        "content": "".join(body.contents),
+        "truncated": body.truncated,
+        "metadata": dict(body.metadata),
+    }
+
+
+def _event(body: RunEvent) -> Form:
+    return {"run_id": body.run_id, "event_type": body.type.value, "metadata": dict(body.metadata)}
+
+
+def _message(body: RunMessage) -> Form:
+    return {"run_id": body.run_id, "role": body.role.value, "content": body.content}
+
+
+_STEPS: dict[type, tuple[str, Callable[[Any], Form]]] = {
+    TaskChange: ("change", _change),
+    OutputSegment: ("output", _output),
+    RunEvent: ("event", _event),
+    RunMessage: ("message", _message),
+}

@@ -1,0 +1,114 @@
+"""What people see: tables, times, and other people's text made harmless."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import rich_click as click
+
+#: Control characters, line separators and what turns the reading direction: a stranger's text could redraw the screen.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNSAFE_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+#: The colour of each status word, wherever it stands.
+COLOURS = {
+    "PENDING": "yellow",
+    "RUNNING": "cyan",
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CANCELLED": "magenta",
+    "ASSIGNED": "yellow",
+    "IDLE": "green",
+    "BUSY": "cyan",
+    "DRAINING": "yellow",
+    "ERROR": "red",
+}
+
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def line(text: str) -> str:
+    """The text as part of one line."""
+    return _UNSAFE.sub(_escaped, text)
+
+
+def lines(text: str) -> str:
+    """The text, with its lines and tabs but nothing else that moves a cursor."""
+    return _UNSAFE_BUT_LINES.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def span(ms: int) -> str:
+    """A length of time, in the one unit that tells most: `850ms`, `12s`, `3m`, `5h`, `2d`."""
+    if ms < 1000:
+        return f"{max(0, ms)}ms"
+    return next(f"{ms // 1000 // size}{unit}" for size, unit in _UNITS if ms >= size * 1000)
+
+
+def age(at_ms: int) -> str:
+    """How long ago that was, by this machine's clock; "-" if it never was."""
+    return span(time.time_ns() // 1_000_000 - at_ms) if at_ms else "-"
+
+
+def moment(at_ms: int) -> str:
+    """The moment in local time, ISO 8601, and how long ago it was; "-" if it never was."""
+    if not at_ms:
+        return "-"
+    when = datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(sep=" ", timespec="seconds")
+    return f"{when} ({age(at_ms)} ago)"
+
+
+def pairs(labels: Any) -> str:
+    """Labels, in one cell."""
+    return " ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "-"
+
+
+def as_json(value: Any) -> None:
+    """One JSON document, on one line when it is for a program."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table in colour on a terminal; elsewhere columns with spaces between them."""
+    rows = [[line(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _drawn(headers, rows)
+    else:
+        _aligned([headers, *rows])
+
+
+def note(text: str, colour: str | None = None) -> None:
+    """A remark for whoever looks on; it goes to standard error, so that a pipe gets the answer alone."""
+    click.secho(line(text), err=True, dim=colour is None, fg=colour)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _drawn(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    for header in headers:
+        # An id that is cut short is of no use to copy.
+        drawn.add_column(header, no_wrap=header == "ID", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell, COLOURS.get(cell, "")) for cell in row))
+    Console(highlight=False).print(drawn)

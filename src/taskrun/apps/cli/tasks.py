@@ -1,0 +1,120 @@
+"""Tasks, looked at and cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import rich_click as click
+
+from taskrun.adapters.grpc.client import Client
+from taskrun.apps.cli import showing
+from taskrun.apps.cli.connection import Connection, client_command
+from taskrun.apps.cli.json_form import task_form
+from taskrun.apps.kinds import labels_from
+from taskrun.domain.limits import MAX_PAGE
+from taskrun.domain.records import Run, Task, TaskQuery
+from taskrun.domain.status import TaskStatus
+
+
+@click.command("get-task")
+@click.argument("task_id", metavar="ID")
+@client_command
+def get_task(connection: Connection, task_id: str) -> None:
+    """Shows a task and its runs. Its output is shown by watch-task, during the runs and after them."""
+    with connection.open() as client:
+        task = client.get(task_id)
+    if connection.json:
+        showing.as_json(task_form(task))
+        return
+    for name, value in _facts(task):
+        click.echo(f"{name:<12}{showing.line(value)}")
+    if task.runs:
+        click.echo()
+        showing.table(
+            ("RUN", "STATUS", "WORKER", "STARTED", "TOOK", "MODEL", "ERROR"), [_run_row(run) for run in task.runs]
+        )
+
+
+@click.command("list-tasks")
+@click.option("--status", type=click.Choice([status.value for status in TaskStatus], case_sensitive=False))
+@click.option("--agent", metavar="NAME", default="", help="Only tasks for this agent.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Only tasks with this label; repeatable.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show so many at most.")
+@client_command
+def list_tasks(connection: Connection, status: str | None, agent: str, labels: Sequence[str], limit: int) -> None:
+    """Lists tasks, newest first."""
+    query = TaskQuery(TaskStatus(status) if status else None, agent, labels_from(labels), limit)
+    with connection.open() as client:
+        tasks = list(_found(client, query))
+    if connection.json:
+        showing.as_json({"tasks": [task_form(task) for task in tasks]})
+        return
+    showing.table(("ID", "STATUS", "AGENT", "AGE", "RUNS", "WORKER", "LABELS"), [_task_row(task) for task in tasks])
+    if len(tasks) == limit:
+        showing.note(f"These are the newest {limit}; --limit shows more.")
+
+
+@click.command("cancel-task")
+@click.argument("task_id", metavar="ID")
+@client_command
+def cancel_task(connection: Connection, task_id: str) -> None:
+    """Cancels a task. A waiting one ends at once; a running one when its agent has stopped."""
+    with connection.open() as client:
+        task = client.cancel(task_id)
+    if connection.json:
+        showing.as_json(task_form(task))
+    elif task.status is TaskStatus.CANCELLED:
+        click.echo(f"Task {task.id} is CANCELLED.")
+    else:
+        click.echo(f"Task {task.id} was told to stop; it is {task.status.value} until its agent has.")
+
+
+def _found(client: Client, query: TaskQuery) -> Iterator[Task]:
+    """As many as the query wants, in as many pages as that takes."""
+    left, token = query.limit, ""
+    while left:
+        page = client.find(TaskQuery(query.status, query.agent, query.labels, min(left, MAX_PAGE), token))
+        yield from page.tasks
+        left -= len(page.tasks)
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _task_row(task: Task) -> Sequence[str]:
+    last = task.runs[-1].worker_id if task.runs else "-"
+    status = task.status.value
+    return (
+        task.id,
+        status,
+        task.spec.agent,
+        showing.age(task.created_at_ms),
+        str(len(task.runs)),
+        last,
+        showing.pairs(task.spec.labels),
+    )
+
+
+def _run_row(run: Run) -> Sequence[str]:
+    started = run.started_at_ms
+    took = showing.span(run.finished_at_ms - started) if started and run.finished_at_ms else "-"
+    error = f"{run.failure.value}: {run.error}" if run.failure else "-"
+    model = run.backend.model_name if run.backend else "-"
+    return f"{run.attempt}", run.status.value, run.worker_id, showing.age(started), took, model, error
+
+
+def _facts(task: Task) -> Iterator[tuple[str, str]]:
+    spec = task.spec
+    yield "Task", task.id
+    yield "Status", task.status.value + (" (cancel requested)" if task.cancel_requested else "")
+    yield "Agent", spec.agent
+    yield "Input", spec.input_json if len(spec.input_json) <= 200 else f"{spec.input_json[:200]}..."
+    yield "Created", f"{showing.moment(task.created_at_ms)} by {task.created_by}"
+    yield "Finished", showing.moment(task.finished_at_ms)
+    yield "Labels", showing.pairs(spec.labels)
+    if spec.selector:
+        yield "Workers", showing.pairs(dict(spec.selector))
+    if spec.priority:
+        yield "Priority", str(spec.priority)
+    if spec.timeout_ms:
+        yield "Timeout", showing.span(spec.timeout_ms)

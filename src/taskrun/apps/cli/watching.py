@@ -1,0 +1,140 @@
+"""A task, followed: its output as it comes, and remarks beside it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rich_click as click
+
+from taskrun.adapters.grpc.client import Client
+from taskrun.apps.cli import showing
+from taskrun.apps.cli.connection import Connection, client_command
+from taskrun.apps.cli.json_form import entry_form
+from taskrun.apps.exits import FAILED, INTERRUPTED, OK
+from taskrun.domain.errors import Unavailable
+from taskrun.domain.records import OutputSegment, Run, RunEvent, RunMessage, StoryEntry, TaskChange
+from taskrun.domain.status import RunEventType, TaskStatus
+
+Tell = Callable[[Sequence[StoryEntry]], None]
+
+
+@click.command("watch-task")
+@click.argument("task_id", metavar="ID")
+@click.option("--from-seq", metavar="N", type=click.IntRange(min=0), default=0, help="Begin at this step of its story.")
+@client_command
+def watch_task(connection: Connection, task_id: str, from_seq: int) -> int:
+    """Shows a task's output, from its beginning and then as it comes, until the task has ended.
+
+    Ctrl-C ends the watching only, not the task. Exits with 0 if the task completed, 1 if it failed or was cancelled.
+    """
+    with connection.open() as client:
+        return follow(connection, client, task_id, from_seq)
+
+
+def follow(connection: Connection, client: Client, task_id: str, from_seq: int) -> int:
+    """Shows the task's story to its end and returns the exit code that the end deserves."""
+    tell: Tell = _tell_json if connection.json else Teller().tell
+    seq, status = from_seq, None
+    try:
+        for entries in client.watch(task_id, from_seq):
+            tell(entries)
+            last = entries[-1]
+            seq = last.next_seq
+            if last.is_end and isinstance(last.body, TaskChange):
+                status = last.body.status
+        # Nothing was left to see when the watch began behind the end.
+        status = status or client.get(task_id).status
+    except (KeyboardInterrupt, Unavailable) as error:
+        showing.note(f"\nThe task goes on. Come back to it: {_way_back(connection, task_id, seq)}"[1:], "yellow")
+        if isinstance(error, Unavailable):
+            raise
+        return INTERRUPTED
+    return OK if status is TaskStatus.COMPLETED else FAILED
+
+
+def _way_back(connection: Connection, task_id: str, seq: int) -> str:
+    return connection.command("watch-task", task_id, "--from-seq", str(seq))
+
+
+def _tell_json(entries: Sequence[StoryEntry]) -> None:
+    for entry in entries:
+        sys.stdout.write(json.dumps(entry_form(entry), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+class Teller:
+    """Tells a story to people: output on standard output, raw unless that is a terminal; remarks on standard error."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._in_line = False
+        self._steps: dict[type, Callable[[Any], None]] = {
+            TaskChange: self._change,
+            OutputSegment: self._output,
+            RunEvent: self._event,
+            RunMessage: lambda body: None,
+        }
+
+    def tell(self, entries: Sequence[StoryEntry]) -> None:
+        """Shows these steps now."""
+        for entry in entries:
+            self._steps[type(entry.body)](entry.body)
+        sys.stdout.flush()
+
+    def _output(self, body: OutputSegment) -> None:
+        text = "".join(body.contents)
+        if text:
+            sys.stdout.write(showing.lines(text) if self._terminal else text)
+            self._in_line = not text.endswith("\n")
+        if body.truncated:
+            self._remark("the output was too long: the rest of it was not kept", "yellow")
+
+    def _event(self, body: RunEvent) -> None:
+        about = body.metadata
+        if body.type is RunEventType.SESSION_INITIALIZED and about.get("model"):
+            self._remark(f"model {about['model']}")
+        elif body.type is RunEventType.TOOL_REQUESTED:
+            self._remark(f"tool {about.get('tool', '?')} {about.get('input', '')}".rstrip())
+
+    def _change(self, body: TaskChange) -> None:
+        run = body.run
+        if body.status.is_terminal:
+            self._remark(_end(body.status, run), showing.COLOURS[body.status.value])
+        elif body.status is TaskStatus.RUNNING and body.cancel_requested:
+            self._remark("cancel requested")
+        elif body.status is TaskStatus.RUNNING and run and not run.started_at_ms:
+            self._remark(f"run {run.attempt} on {run.worker_id}")
+        elif body.status is TaskStatus.PENDING:
+            self._remark(f"run {run.attempt} failed{_why(run)}; waiting for another" if run else "waiting for a worker")
+
+    def _remark(self, text: str, colour: str | None = None) -> None:
+        """On a line of its own, if output and remarks share a terminal."""
+        sys.stdout.flush()
+        if self._in_line and self._terminal:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+            self._in_line = False
+        showing.note(f"· {text}", colour)
+
+
+def _end(status: TaskStatus, run: Run | None) -> str:
+    """The last remark: how it went, how long it took, with what, and what that cost."""
+    told = [status.value + (_why(run) if status is TaskStatus.FAILED else "")]
+    if run and run.started_at_ms and run.finished_at_ms:
+        told.append(showing.span(run.finished_at_ms - run.started_at_ms))
+    if run and run.backend and run.backend.model_name:
+        told.append(run.backend.model_name)
+    if run and run.usage:
+        told.append(f"{run.usage.input_tokens} tokens in, {run.usage.output_tokens} out")
+        if run.usage.cost_usd:
+            told.append(f"${run.usage.cost_usd:.4f}")
+    return " · ".join(told)
+
+
+def _why(run: Run | None) -> str:
+    if run is None or run.failure is None:
+        return ""
+    return f" ({run.failure.value}): {run.error}" if run.error else f" ({run.failure.value})"

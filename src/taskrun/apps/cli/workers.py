@@ -1,0 +1,71 @@
+"""Workers: which there are, and how a new one is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import rich_click as click
+
+from taskrun.apps.cli import showing
+from taskrun.apps.cli.connection import Connection, client_command
+from taskrun.apps.cli.json_form import worker_form
+from taskrun.apps.kinds import seconds
+from taskrun.domain.records import WorkerView
+from taskrun.domain.status import WorkerStatus
+
+#: The statuses that a connected worker can have.
+_STATUSES = [
+    status.value for status in (WorkerStatus.IDLE, WorkerStatus.BUSY, WorkerStatus.DRAINING, WorkerStatus.ERROR)
+]
+
+
+def _ttl(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    try:
+        return round(seconds(value) * 1000)
+    except ValueError:
+        raise click.BadParameter(f"{value!a} is no duration such as 10m, 1h or 7d.") from None
+
+
+@click.command("list-workers")
+@click.option("--agent", metavar="NAME", default="", help="Only workers that offer this agent.")
+@click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False))
+@client_command
+def list_workers(connection: Connection, agent: str, status: str | None) -> None:
+    """Lists the connected workers."""
+    with connection.open() as client:
+        workers = client.workers(agent, WorkerStatus(status) if status else None)
+    if connection.json:
+        showing.as_json({"workers": [worker_form(worker) for worker in workers]})
+    else:
+        headers = ("ID", "STATUS", "RUNS", "AGENTS", "HOST", "VERSION", "HEARTBEAT", "LABELS")
+        showing.table(headers, [_row(worker) for worker in workers])
+
+
+@click.command("create-token")
+@click.option("--worker-id", metavar="ID", default="", help="Who the worker shall be. Without, an id is made up.")
+@click.option("--ttl", "ttl_ms", metavar="DURATION", default="1h", show_default=True, callback=_ttl, help="At most 7d.")
+@client_command
+def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
+    """Makes a bootstrap token, which lets one worker in, once, and prints it. It cannot be shown again."""
+    with connection.open() as client:
+        made = client.create_token(worker_id, ttl_ms)
+    if connection.json:
+        showing.as_json({"token": made.token, "worker_id": made.worker_id, "expires_at_ms": made.expires_at_ms})
+        return
+    click.echo(made.token)
+    showing.note(f"It lets {made.worker_id} in, once, within {showing.span(ttl_ms)}. On the worker's machine:")
+    showing.note("TASKRUN_TOKEN=... taskrun-worker --enroll http://[::1]:50052")
+
+
+def _row(worker: WorkerView) -> Sequence[str]:
+    info = worker.info
+    return (
+        worker.id,
+        worker.status.value,
+        f"{worker.active_runs}/{worker.max_concurrent_runs}",
+        ", ".join(agent.name for agent in info.agents) or "-",
+        info.hostname or "-",
+        info.version or "-",
+        showing.age(worker.last_heartbeat_ms),
+        showing.pairs(info.labels),
+    )

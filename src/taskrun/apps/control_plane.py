@@ -1,0 +1,72 @@
+"""`taskrun-control-plane`: gRPC and HTTP around one engine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from loguru import logger
+
+from taskrun.adapters.telemetry.logs import configure
+from taskrun.apps.containers import ControlPlaneContainer
+from taskrun.apps.exits import run
+from taskrun.apps.program import CODES, program
+from taskrun.apps.settings import ControlPlaneSettings
+from taskrun.apps.signals import on_stop
+
+NAME = "taskrun-control-plane"
+#: Seconds for calls under way, after the streams of workers and watchers were ended.
+STOP_GRACE = 2.0
+
+
+async def serve(settings: ControlPlaneSettings) -> None:
+    """Runs a control plane until SIGTERM or SIGINT. Raises `TaskRunError` if it cannot start.
+
+    The ports come first, so that one that is taken is known before anything is touched; until the engine is up the
+    control plane answers that it is not ready. It stops in the opposite order, health last.
+    """
+    parts = ControlPlaneContainer(settings=settings)
+    stopped = asyncio.Event()
+    on_stop(stopped.set)
+    engine, grpc_server, http_server = parts.engine(), parts.grpc_server(), parts.http_server()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(parts.store().close)
+        stack.push_async_callback(http_server.stop)
+        http_addr = replace(settings.http_addr, port=await http_server.start())
+        stack.push_async_callback(grpc_server.stop, STOP_GRACE)
+        grpc_addr = replace(settings.grpc_addr, port=await grpc_server.start())
+        stack.push_async_callback(engine.stop)
+        recovery = await engine.start()
+        parts.telemetry().seed(recovery.counts)
+        logger.info("ready", grpc_addr=str(grpc_addr), http_addr=str(http_addr), store=settings.store)
+        await stopped.wait()
+        logger.info("stopping")
+        await engine.drain()
+        await grpc_server.drain()
+    logger.info("stopped")
+
+
+def _do(settings: ControlPlaneSettings) -> None:
+    configure(settings.log_format, settings.log_level)
+    asyncio.run(serve(settings))
+
+
+command = program(
+    ControlPlaneSettings,
+    _do,
+    NAME,
+    """Takes tasks, gives them to workers, and keeps what comes of them.
+
+    SIGTERM stops it within 10 seconds. A setting counts in the order flag, variable, --config file, default.""",
+)
+
+
+def main() -> None:
+    """The program."""
+    sys.exit(run(command, NAME, CODES))
+
+
+if __name__ == "__main__":
+    main()

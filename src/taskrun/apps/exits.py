@@ -1,0 +1,44 @@
+"""How a program ends: with an exit code and, if something is wrong, one line on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import rich_click as click
+
+from taskrun.domain.errors import TaskRunError
+
+OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+INTERRUPTED = 130
+#: Set, it lets a bug show its traceback.
+TRACEBACK = "TASKRUN_TRACEBACK"
+
+#: How a program ends for an error: the nearest of its classes counts. `TaskRunError` must be in it.
+ExitCodes = Mapping[type[TaskRunError], int]
+
+
+def run(command: click.Command, name: str, codes: ExitCodes) -> int:
+    """Runs a command to its exit code; a command returns its code, None being 0. Never shows a traceback."""
+    try:
+        return command.main(prog_name=name, standalone_mode=False) or OK
+    except click.ClickException as error:
+        return _said(name, error.format_message(), USAGE)
+    except TaskRunError as error:
+        return _said(name, error.message, next(codes[kind] for kind in type(error).__mro__ if kind in codes))
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has left. Nothing more can be said to it, not even when the interpreter flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        return _said(name, f"this is a bug: {type(error).__name__}: {error} ({TRACEBACK}=1 shows where)", FAILED)
+
+
+def _said(name: str, sentence: str, code: int) -> int:
+    click.echo(f"{name}: {' '.join(sentence.split())}", err=True)
+    return code

@@ -1,0 +1,166 @@
+"""What a setting's value can be, and how each kind is written in a flag, a variable and a TOML file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.limits import check_labels
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A host (a name or an IP address, without brackets) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueKind:
+    """What a setting can be.
+
+    `read` takes what a source gives (text, or what TOML has). It raises `ValueError` if that breaks the rule, or
+    `InvalidArgument` if there is more to say.
+    """
+
+    #: What stands for a value in a usage line; "" is a switch, which takes none.
+    metavar: str
+    #: Completes the sentence "It must be ...".
+    rule: str
+    read: Callable[[Any], Any]
+    #: The flag may be given several times; a variable holds the values with commas between them.
+    many: bool = False
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str) or not raw:
+        raise ValueError
+    return raw
+
+
+def _path(raw: Any) -> Path:
+    return Path(_text(raw)).expanduser()
+
+
+_SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _switch(raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    try:
+        return _SWITCH[_text(raw).lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>\d{1,5})")
+
+
+def _address(raw: Any) -> HostPort:
+    match = _ADDRESS.fullmatch(_text(raw))
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError
+    return HostPort(match["six"] or match["host"], int(match["port"]))
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d|)")
+_SECONDS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def seconds(raw: Any) -> float:
+    """The seconds of `10`, `10s`, `5m`, `1.5h`, `250ms` or `7d`, or of a number. Raises `ValueError` for all else."""
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        raw = format(raw, "f")
+    match = _DURATION.fullmatch(_text(raw))
+    if match is None:
+        raise ValueError
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _positive(raw: Any) -> float:
+    value = seconds(raw)
+    if not value:
+        raise ValueError
+    return value
+
+
+def _labels(raw: Any) -> dict[str, str]:
+    if isinstance(raw, Mapping):
+        labels = {key: value if isinstance(value, str) else _text(None) for key, value in raw.items()}
+    else:
+        labels = labels_from(_items(raw))
+    check_labels(labels)
+    return labels
+
+
+def labels_from(pairs: Sequence[str]) -> dict[str, str]:
+    """The labels of texts like `key=value`; the value may be empty. Raises `InvalidArgument`."""
+    labels = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key or key in labels:
+            raise InvalidArgument(f"{pair!a} is no KEY=VALUE with a key of its own.")
+        labels[key] = value
+    return labels
+
+
+def _names(raw: Any) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _items(raw))
+
+
+def _items(raw: Any) -> list[str]:
+    """Several values: a list from a file, a tuple from a flag, or a variable's text with commas."""
+    if isinstance(raw, str):
+        return [item.strip() for item in raw.split(",") if item.strip()]
+    if not isinstance(raw, Sequence):
+        raise ValueError
+    return list(raw)
+
+
+def one_of(*words: str, metavar: str = "") -> ValueKind:
+    """A choice, written in any case."""
+
+    def read(raw: Any) -> str:
+        for word in words:
+            if word.lower() == _text(raw).lower():
+                return word
+        raise ValueError
+
+    rule = f"one of {', '.join(words)}" if len(words) > 1 else words[0]
+    return ValueKind(metavar or "|".join(words), rule, read)
+
+
+def whole_number(least: int, most: int) -> ValueKind:
+    """A whole number from `least` to `most`."""
+
+    def read(raw: Any) -> int:
+        if isinstance(raw, bool | float):
+            raise ValueError
+        number = int(raw)
+        if not least <= number <= most:
+            raise ValueError
+        return number
+
+    return ValueKind("NUMBER", f"a whole number from {least} to {most}", read)
+
+
+TEXT = ValueKind("TEXT", "some text", _text)
+URL = ValueKind("URL", "a URL", _text)
+PATH = ValueKind("PATH", "a path", _path)
+SWITCH = ValueKind("", "true or false", _switch)
+ADDRESS = ValueKind("HOST:PORT", "HOST:PORT, with an IPv6 host in brackets", _address)
+#: Longer than nothing.
+DURATION = ValueKind("DURATION", "a duration such as 10s, 5m or 1h, and not 0", _positive)
+#: Possibly nothing.
+DELAY = ValueKind("DURATION", "a duration such as 10s, 5m or 1h", seconds)
+LABELS = ValueKind("KEY=VALUE", "labels, each KEY=VALUE and each key once", _labels, many=True)
+NAMES = ValueKind("NAME", "a list of names", _names, many=True)

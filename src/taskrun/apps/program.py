@@ -1,0 +1,54 @@
+"""A program whose options are a table of settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rich_click as click
+
+from taskrun.apps.configuration import PREFIX, SettingRow, load, table
+from taskrun.apps.exits import FAILED, OK, USAGE, ExitCodes
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError
+from taskrun.version import __version__
+
+T = TypeVar("T")
+
+#: What is wrong with the configuration, or with the files it names, is 2; what goes wrong later is 1.
+CODES: ExitCodes = {TaskRunError: FAILED, InvalidArgument: USAGE, FailedPrecondition: USAGE}
+
+
+def program(of: type[T], do: Callable[[T], int | None], name: str, help: str) -> click.Command:
+    """A command that loads the settings of `of` from everywhere and does `do`, unless it is only to `--check`."""
+
+    def invoke(config: str | None, check: bool, **flags: Any) -> int | None:
+        config = config or os.environ.get(f"{PREFIX}CONFIG")
+        settings = load(of, flags, os.environ, Path(config) if config else None)
+        if check:
+            click.echo("The configuration is valid.")
+            return OK
+        return do(settings)
+
+    options: list[click.Parameter] = [
+        click.Option(["--config"], metavar="FILE.toml", help=f"Read settings from this file. [{PREFIX}CONFIG]"),
+        click.Option(["--check"], is_flag=True, help="Check the configuration with nothing opened, and end."),
+        *(_option(row) for row in table(of) if row.flag),
+    ]
+    command = click.RichCommand(name=name, params=options, callback=invoke, help=help)
+    return click.version_option(__version__, message="%(prog)s %(version)s")(command)
+
+
+def _option(row: SettingRow) -> click.Option:
+    help = f"{row.help} [{row.variable}{shown(row.default, '; ')}]"
+    if row.kind.metavar:
+        return click.Option([row.flag, row.key], metavar=row.kind.metavar, multiple=row.kind.many, help=help)
+    return click.Option([f"{row.flag}/--no-{row.flag.removeprefix('--')}", row.key], default=None, help=help)
+
+
+def shown(default: Any, before: str = "") -> str:
+    """A default as a person would write it; "" for a setting that is off or empty unless it is given."""
+    if not default:
+        return ""
+    return before + (f"{default:g}s" if isinstance(default, float) else str(default))

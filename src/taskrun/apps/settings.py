@@ -1,0 +1,142 @@
+"""Every setting of the control plane and of the worker. `docs/configuration.md` shows the same tables."""
+
+# ruff: noqa: RUF009  # `setting` makes a dataclass field, as `field` does
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.grpc.address import parse_address
+from taskrun.adapters.telemetry.logs import FORMATS, LEVELS
+from taskrun.apps.configuration import setting
+from taskrun.apps.kinds import (
+    ADDRESS,
+    DELAY,
+    DURATION,
+    LABELS,
+    NAMES,
+    PATH,
+    SWITCH,
+    TEXT,
+    URL,
+    HostPort,
+    ValueKind,
+    one_of,
+    whole_number,
+)
+from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.limits import MAX_CONCURRENT_RUNS
+from taskrun.domain.protocol import DEFAULT_MAX_CONCURRENT_RUNS
+from taskrun.domain.records import NO_LABELS, Labels
+from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
+
+STORES = ("memory",)
+
+_PLANE, _DAEMON = ControlPlaneTimers(), DaemonTimers()
+
+
+def _grpc_url(raw: Any) -> str:
+    parse_address(raw)
+    return str(raw)
+
+
+def _agents(raw: Any) -> tuple[AgentDefinition, ...]:
+    try:
+        agents = msgspec.convert(raw, tuple[AgentDefinition, ...])
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(f"{error}.") from error
+    names = [agent.name for agent in agents]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InvalidArgument(f"two agents are named {min(twice)}.")
+    return agents
+
+
+_GRPC_URL = ValueKind("URL", "an address", _grpc_url)
+_AGENTS = ValueKind("", "a list of tables, each `[[agents]]`", _agents)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPlaneSettings:
+    """What `taskrun-control-plane` can be told. Durations are in seconds."""
+
+    grpc_addr: HostPort = setting(HostPort("::1", 50051), "Where gRPC listens, with mutual TLS. Port 0: any.", ADDRESS)
+    http_addr: HostPort = setting(HostPort("::1", 50052), "Where HTTP listens. Port 0: any.", ADDRESS)
+    http_tls: bool = setting(False, "Serve HTTP over TLS, with the server's certificate.", SWITCH)
+    http_allow_remote: bool = setting(False, "Let HTTP without TLS listen beyond this machine.", SWITCH)
+    http_host: tuple[str, ...] = setting((), "A name, beside loopback's, under which HTTP may be asked.", NAMES)
+    certs_dir: Path = setting(Path("certs"), "Where ca.crt, ca.key, server.crt and server.key are.", PATH)
+    store: str = setting("memory", "Where tasks are kept.", one_of(*STORES))
+    silence_timeout: float = setting(_PLANE.silence, "A worker that says nothing for this long is cut off.", DURATION)
+    worker_grace: float = setting(_PLANE.grace, "A worker whose stream broke is lost after this.", DELAY)
+    start_timeout: float = setting(_PLANE.start, "A run that its worker has not begun by then is taken back.", DURATION)
+    stop_timeout: float = setting(_PLANE.stop, "A cancelled run without a report by then is ended.", DURATION)
+    log_format: str = setting("auto", "auto is text on a terminal, JSON elsewhere.", one_of(*FORMATS))
+    log_level: str = setting("INFO", "The least level that is logged.", one_of(*LEVELS, metavar="LEVEL"))
+
+    @property
+    def timers(self) -> ControlPlaneTimers:
+        """The timers, as the engine takes them."""
+        return ControlPlaneTimers(self.silence_timeout, self.worker_grace, self.start_timeout, self.stop_timeout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What `taskrun-worker` can be told. Durations are in seconds."""
+
+    addr: str = setting("https://[::1]:50051", "The control plane's gRPC address.", _GRPC_URL)
+    certs_dir: Path = setting(Path("certs"), "Where ca.crt, worker.crt and worker.key are, or are put.", PATH)
+    ca_cert: Path | None = setting(None, "The control plane's CA, if it is not in the certs-dir.", PATH)
+    cert: Path | None = setting(None, "The worker's certificate, if it is not in the certs-dir.", PATH)
+    key: Path | None = setting(None, "The worker's key, if it is not in the certs-dir.", PATH)
+    enroll: str = setting("", "Enrol first, at this HTTP address of the control plane.", URL)
+    enroll_ca_cert: Path | None = setting(None, "What https enrolment trusts, in place of the system's CAs.", PATH)
+    enroll_insecure: bool = setting(False, "Enrol over plain http even beyond this machine.", SWITCH)
+    token: str = setting(
+        "", "The bootstrap token. The variable or a file keeps it from other users.", TEXT, secret=True
+    )
+    token_file: Path | None = setting(None, "A file that holds the bootstrap token.", PATH)
+    labels: Labels = setting(NO_LABELS, "A label that tasks can select this worker by.", LABELS, flag="--label")
+    max_concurrent_runs: int = setting(
+        DEFAULT_MAX_CONCURRENT_RUNS, "Runs at once; one more is refused.", whole_number(1, MAX_CONCURRENT_RUNS)
+    )
+    work_dir: Path | None = setting(None, "Where runs get their directories; without, a temporary one.", PATH)
+    drain_timeout: float = setting(_DAEMON.drain, "A drain that lasts longer stops the runs left.", DELAY)
+    stop_grace: float = setting(_DAEMON.stop_grace, "From SIGTERM to SIGKILL, for a stopped run.", DELAY)
+    heartbeat: float = setting(_DAEMON.heartbeat, "Time between heartbeats.", DURATION)
+    reconnect: float = setting(_DAEMON.reconnect, "The first reconnect comes within this, at random.", DURATION)
+    reconnect_max: float = setting(_DAEMON.reconnect_max, "Later reconnects come within this, at random.", DURATION)
+    log_format: str = setting("auto", "auto is text on a terminal, JSON elsewhere.", one_of(*FORMATS))
+    log_level: str = setting("INFO", "The least level that is logged.", one_of(*LEVELS, metavar="LEVEL"))
+    agents: tuple[AgentDefinition, ...] = setting(
+        (), "Agents beside, or in place of, the built-in ones.", _AGENTS, flag=""
+    )
+
+    def __post_init__(self) -> None:
+        if self.token and self.token_file:
+            raise InvalidArgument("Give --token or --token-file, not both.")
+        if bool(self.enroll) != bool(self.token or self.token_file):
+            raise InvalidArgument("To enrol, give both --enroll and a token (--token, TASKRUN_TOKEN or --token-file).")
+
+    @property
+    def timers(self) -> DaemonTimers:
+        """The timers, as the daemon takes them."""
+        return DaemonTimers(self.heartbeat, self.reconnect, self.reconnect_max, self.drain_timeout, self.stop_grace)
+
+    @property
+    def ca_path(self) -> Path:
+        """Where the CA certificate is."""
+        return self.ca_cert or self.certs_dir / "ca.crt"
+
+    @property
+    def cert_path(self) -> Path:
+        """Where the worker's certificate is."""
+        return self.cert or self.certs_dir / "worker.crt"
+
+    @property
+    def key_path(self) -> Path:
+        """Where the worker's key is."""
+        return self.key or self.certs_dir / "worker.key"

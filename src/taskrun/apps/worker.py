@@ -1,0 +1,117 @@
+"""`taskrun-worker`: runs agents on this machine for a control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from loguru import logger
+
+from taskrun.adapters.ca.files import load_key_pair
+from taskrun.adapters.ca.identity import parse_peer
+from taskrun.adapters.telemetry.logs import configure
+from taskrun.apps.containers import CONTAINMENT_LABEL, WorkerContainer
+from taskrun.apps.enrolling import enroll
+from taskrun.apps.exits import run
+from taskrun.apps.program import CODES, program
+from taskrun.apps.settings import WorkerSettings
+from taskrun.apps.signals import on_stop
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument, Unauthenticated
+
+NAME = "taskrun-worker"
+
+
+async def work(settings: WorkerSettings) -> None:
+    """Runs a worker until it has drained. Raises `TaskRunError` if it cannot start or is refused for good."""
+    if settings.enroll:
+        await _enroll(settings)
+    pair = load_key_pair(settings.cert_path, settings.key_path)
+    with _work_dir(settings) as work_dir, logger.contextualize(worker_id=parse_peer(pair.certificate_pem).name):
+        parts = WorkerContainer(settings=settings, work_dir=work_dir)
+        daemon, info = parts.daemon(), parts.info()
+        logger.info(
+            "working for {}",
+            settings.addr,
+            agents=[agent.spec.name for agent in parts.agents()],
+            containment=info.labels[CONTAINMENT_LABEL],
+        )
+        on_stop(daemon.drain, daemon.cancel_runs)
+        await daemon.run()
+        logger.info("stopped")
+
+
+async def _enroll(settings: WorkerSettings) -> None:
+    """Gets this worker its certificate.
+
+    A worker that is started again in the same way, by a service manager for one, has used up its token: it goes on with
+    what that token gave it.
+    """
+    try:
+        worker_id = await enroll(
+            settings.enroll,
+            _token(settings),
+            settings.certs_dir,
+            ca_cert=settings.enroll_ca_cert,
+            insecure=settings.enroll_insecure,
+        )
+    except Unauthenticated as error:
+        try:
+            load_key_pair(settings.cert_path, settings.key_path)
+        except FailedPrecondition:
+            raise error from None
+        logger.warning("not enrolled again, going on with the certificate that is here: {}", error.message)
+    else:
+        logger.info("enrolled", worker_id=worker_id)
+
+
+def _token(settings: WorkerSettings) -> str:
+    path = settings.token_file
+    if path is None:
+        return settings.token
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"The token file {path} cannot be read: {error}.") from error
+
+
+@contextmanager
+def _work_dir(settings: WorkerSettings) -> Iterator[Path]:
+    """Where runs get their directories: for the worker's user alone."""
+    if settings.work_dir is None:
+        with TemporaryDirectory(prefix="taskrun-worker-") as directory:
+            yield Path(directory)
+        return
+    try:
+        settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FailedPrecondition(f"{settings.work_dir} cannot be made: {error.strerror or error}.") from error
+    yield settings.work_dir.absolute()
+
+
+def _do(settings: WorkerSettings) -> None:
+    configure(settings.log_format, settings.log_level)
+    asyncio.run(work(settings))
+
+
+command = program(
+    WorkerSettings,
+    _do,
+    NAME,
+    """Runs agents on this machine for a control plane.
+
+    The first SIGTERM drains: no new runs, and an end when those under way are over. The second one stops them.
+    A setting counts in the order flag, variable, --config file, default; agents are defined in the file.""",
+)
+
+
+def main() -> None:
+    """The program."""
+    sys.exit(run(command, NAME, CODES))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""What every `Store` must do as a queue: who is claimed, in what order, by whom, and what waits."""
+
+from __future__ import annotations
+
+from taskrun.domain.records import Requirement
+from taskrun.domain.status import TaskStatus
+from taskrun.ports.store import (
+    Backlog,
+    Batch,
+    ClaimNext,
+    ClaimTask,
+    FindKey,
+    KeyFound,
+    Store,
+    TaskClaimed,
+    TasksClaimed,
+)
+from taskrun.testing.contracts.store_cases import (
+    COMPLETED,
+    GENERAL,
+    ON_GPU,
+    PENDING,
+    RUNNING,
+    TRIAGE,
+    claim,
+    claim_task,
+    find_key,
+    ids,
+    make_task,
+    moved,
+    requeued,
+    save,
+    task_id,
+)
+
+
+class ClaimNextContract:
+    """Tasks that wait go out by requirement, priority and age, each to one claim."""
+
+    async def test_a_pending_task_is_claimed_as_it_was_saved(self, store: Store) -> None:
+        task = make_task(1, labels={"team": "blue"})
+        await save(store, task)
+        ask = ClaimNext(("any", "ref"), (GENERAL,), 5)
+        assert list(await store.commit(Batch(asks=[ask]))) == [TasksClaimed(ask, (task,))]
+
+    async def test_nothing_is_claimed_from_an_empty_queue(self, store: Store) -> None:
+        assert await claim(store, GENERAL) == []
+
+    async def test_a_claim_without_requirements_takes_nothing(self, store: Store) -> None:
+        await save(store, make_task(1))
+        [answer] = await store.commit(Batch(asks=[ClaimNext(None, (), 5)]))
+        assert isinstance(answer, TasksClaimed)
+        assert answer.tasks == ()
+
+    async def test_a_task_for_another_agent_is_not_claimed(self, store: Store) -> None:
+        await save(store, make_task(1, needs=TRIAGE))
+        assert await claim(store, GENERAL) == []
+
+    async def test_a_task_with_another_selector_is_not_claimed(self, store: Store) -> None:
+        await save(store, make_task(1, needs=ON_GPU), make_task(2))
+        assert await claim(store, GENERAL) == ids(2)
+        assert await claim(store, Requirement("general", (("gpu", "no"),))) == []
+        assert await claim(store, ON_GPU) == ids(1)
+
+    async def test_the_highest_priority_goes_first(self, store: Store) -> None:
+        await save(store, make_task(1, priority=-5), make_task(2), make_task(3, priority=7))
+        assert await claim(store) == ids(3, 2, 1)
+
+    async def test_of_equal_priority_the_oldest_goes_first(self, store: Store) -> None:
+        for n in (2, 3, 1):
+            await save(store, make_task(n))
+        assert await claim(store) == ids(1, 2, 3)
+
+    async def test_several_requirements_are_one_queue(self, store: Store) -> None:
+        await save(store, make_task(1, needs=TRIAGE), make_task(2), make_task(3, needs=ON_GPU), make_task(4))
+        await save(store, make_task(5, needs=ON_GPU, priority=1), make_task(6, needs=Requirement("other"), priority=9))
+        assert await claim(store, GENERAL, TRIAGE, ON_GPU) == ids(5, 1, 2, 3, 4)
+
+    async def test_a_requirement_named_twice_changes_nothing(self, store: Store) -> None:
+        await save(store, make_task(1), make_task(2))
+        assert await claim(store, GENERAL, GENERAL) == ids(1, 2)
+
+    async def test_a_claim_takes_no_more_than_its_limit(self, store: Store) -> None:
+        await save(store, *(make_task(n) for n in range(5)))
+        assert await claim(store, limit=2) == ids(0, 1)
+        assert await claim(store, limit=0) == []
+        assert await claim(store, limit=9) == ids(2, 3, 4)
+
+    async def test_a_claimed_task_is_not_claimed_again(self, store: Store) -> None:
+        await save(store, make_task(1))
+        assert await claim(store) == ids(1)
+        assert await claim(store) == []
+
+    async def test_claims_of_one_batch_share_the_queue(self, store: Store) -> None:
+        await save(store, *(make_task(n) for n in range(3)))
+        first, second = (ClaimNext(ref, (GENERAL,), 2) for ref in ("first", "second"))
+        assert list(await store.commit(Batch(asks=[first, second]))) == [
+            TasksClaimed(first, (make_task(0), make_task(1))),
+            TasksClaimed(second, (make_task(2),)),
+        ]
+
+    async def test_a_claim_sees_the_tasks_of_its_own_batch(self, store: Store) -> None:
+        task, ask = make_task(1), ClaimNext(None, (GENERAL,), 1)
+        assert list(await store.commit(Batch({task.id: task}, asks=[ask]))) == [TasksClaimed(ask, (task,))]
+
+    async def test_a_task_that_runs_from_the_start_never_waits(self, store: Store) -> None:
+        await save(store, make_task(1, RUNNING))
+        assert await claim(store) == []
+
+    async def test_a_task_saved_as_running_has_left_the_queue(self, store: Store) -> None:
+        await save(store, make_task(1), make_task(2))
+        await save(store, moved(make_task(1), RUNNING))
+        assert await claim(store) == ids(2)
+
+    async def test_a_task_saved_as_ended_has_left_the_queue(self, store: Store) -> None:
+        await save(store, make_task(1))
+        await save(store, moved(make_task(1), TaskStatus.CANCELLED))
+        assert await claim(store) == []
+
+    async def test_a_claimed_task_saved_as_pending_waits_again(self, store: Store) -> None:
+        await save(store, make_task(1))
+        await claim(store)
+        await save(store, make_task(1))
+        assert await claim(store) == ids(1)
+
+    async def test_a_task_given_back_keeps_its_place(self, store: Store) -> None:
+        await save(store, make_task(1), make_task(2), make_task(3))
+        await claim(store, limit=2)
+        await save(store, make_task(2))
+        assert await claim(store) == ids(2, 3)
+
+    async def test_a_task_given_back_can_be_claimed_in_the_same_batch(self, store: Store) -> None:
+        await save(store, make_task(1))
+        await claim(store)
+        ask = ClaimNext(None, (GENERAL,), 1)
+        batch = Batch({task_id(1): make_task(1)}, asks=[ask])
+        assert list(await store.commit(batch)) == [TasksClaimed(ask, (make_task(1),))]
+
+    async def test_a_waiting_task_saved_again_waits_once(self, store: Store) -> None:
+        await save(store, make_task(1))
+        await save(store, make_task(1))
+        assert await claim(store) == ids(1)
+
+    async def test_a_task_that_ran_and_waits_again_keeps_its_place(self, store: Store) -> None:
+        await save(store, make_task(1, RUNNING), make_task(2))
+        await save(store, requeued(make_task(1, RUNNING), at_ms=9000))
+        assert await claim(store) == ids(1, 2)
+
+    async def test_each_of_many_tasks_goes_out_once(self, store: Store) -> None:
+        needs = (GENERAL, TRIAGE, ON_GPU)
+        await save(store, *(make_task(n, needs=needs[n % 3], priority=n % 5) for n in range(300)))
+        taken: list[str] = []
+        while got := await claim(store, needs[len(taken) % 3], needs[len(taken) % 2], limit=7):
+            taken += got
+        taken += await claim(store, *needs, limit=300)
+        assert sorted(taken) == ids(*range(300))
+
+
+class ClaimTaskContract:
+    """One task can be taken out of the queue by its id."""
+
+    async def test_a_waiting_task_is_taken(self, store: Store) -> None:
+        task = make_task(1)
+        await save(store, task)
+        assert await claim_task(store, task.id) == TaskClaimed(ClaimTask(task.id), task, owned=True)
+        assert await claim(store) == []
+
+    async def test_the_others_still_wait(self, store: Store) -> None:
+        await save(store, *(make_task(n) for n in range(4)))
+        await claim_task(store, task_id(1))
+        assert await claim(store) == ids(0, 2, 3)
+
+    async def test_an_unknown_task_is_none(self, store: Store) -> None:
+        assert await claim_task(store, task_id(1)) == TaskClaimed(ClaimTask(task_id(1)), None, owned=False)
+
+    async def test_a_task_that_does_not_wait_is_shown_but_not_taken(self, store: Store) -> None:
+        for n, status in enumerate(TaskStatus):
+            if status is not PENDING:
+                task = make_task(n, status)
+                await save(store, task)
+                assert await claim_task(store, task.id) == TaskClaimed(ClaimTask(task.id), task, owned=False)
+
+    async def test_a_claimed_task_is_not_taken_again(self, store: Store) -> None:
+        await save(store, make_task(1), make_task(2))
+        await claim(store, limit=1)
+        assert not (await claim_task(store, task_id(1))).owned
+        assert (await claim_task(store, task_id(2))).owned
+        assert not (await claim_task(store, task_id(2))).owned
+
+    async def test_a_task_given_back_can_be_taken_again(self, store: Store) -> None:
+        await save(store, make_task(1))
+        await claim_task(store, task_id(1))
+        await save(store, make_task(1))
+        assert (await claim_task(store, task_id(1))).owned
+
+
+class BacklogContract:
+    """What waits is known by requirement."""
+
+    async def test_nothing_waits_in_an_empty_store(self, store: Store) -> None:
+        assert dict(await store.backlog()) == {}
+
+    async def test_what_waits_is_counted_by_requirement(self, store: Store) -> None:
+        await save(store, make_task(1), make_task(2), make_task(3, needs=ON_GPU), make_task(4, RUNNING, needs=TRIAGE))
+        assert dict(await store.backlog()) == {GENERAL: Backlog(2, 1001), ON_GPU: Backlog(1, 1003)}
+
+    async def test_what_was_taken_does_not_wait(self, store: Store) -> None:
+        await save(store, make_task(1), make_task(2), make_task(3), make_task(4, needs=TRIAGE))
+        await claim(store, limit=1)
+        await claim_task(store, task_id(4))
+        await save(store, moved(make_task(2), RUNNING))
+        assert dict(await store.backlog()) == {GENERAL: Backlog(1, 1003)}
+
+    async def test_the_oldest_is_the_one_that_waits_longest_whatever_its_priority(self, store: Store) -> None:
+        await save(store, make_task(1, at_ms=700), make_task(2, at_ms=500, priority=-1), make_task(3, at_ms=600))
+        assert await store.backlog() == {GENERAL: Backlog(3, 500)}
+        await claim_task(store, task_id(2))
+        assert await store.backlog() == {GENERAL: Backlog(2, 600)}
+
+    async def test_a_task_that_ran_waits_since_its_run_ended(self, store: Store) -> None:
+        await save(store, make_task(1, RUNNING, at_ms=100), make_task(2, at_ms=800))
+        await save(store, requeued(make_task(1, RUNNING, at_ms=100), at_ms=900))
+        assert await store.backlog() == {GENERAL: Backlog(2, 800)}
+        await claim_task(store, task_id(2))
+        assert await store.backlog() == {GENERAL: Backlog(1, 900)}
+
+    async def test_what_a_task_waited_before_its_run_does_not_count(self, store: Store) -> None:
+        await save(store, make_task(1, at_ms=100), make_task(2, at_ms=200), make_task(3, at_ms=500))
+        await claim_task(store, task_id(2))
+        await save(store, requeued(make_task(2, at_ms=200), at_ms=900))
+        await claim_task(store, task_id(1))
+        assert await store.backlog() == {GENERAL: Backlog(2, 500)}
+
+    async def test_a_task_given_back_waits_as_long_as_before(self, store: Store) -> None:
+        await save(store, make_task(1, at_ms=100), make_task(2, at_ms=200))
+        await claim(store, limit=1)
+        await save(store, make_task(1, at_ms=100))
+        assert await store.backlog() == {GENERAL: Backlog(2, 100)}
+
+
+class FindKeyContract:
+    """A caller's idempotency key leads to the task that it made."""
+
+    async def test_a_key_leads_to_its_task_as_it_now_is(self, store: Store) -> None:
+        task = make_task(1, idempotency_key="k")
+        await save(store, task)
+        assert await find_key(store, "ann", "k") == task
+        await save(store, moved(task, COMPLETED))
+        assert await find_key(store, "ann", "k") == moved(task, COMPLETED)
+
+    async def test_an_unknown_key_leads_nowhere(self, store: Store) -> None:
+        await save(store, make_task(1, idempotency_key="k"), make_task(2))
+        assert await find_key(store, "ann", "other") is None
+
+    async def test_a_key_is_its_callers_own(self, store: Store) -> None:
+        await save(store, make_task(1, by="ann", idempotency_key="k"), make_task(2, by="bob", idempotency_key="k"))
+        assert await find_key(store, "bob", "k") == make_task(2, by="bob", idempotency_key="k")
+        assert await find_key(store, "eve", "k") is None
+
+    async def test_a_key_leads_only_to_a_task_that_is_young_enough(self, store: Store) -> None:
+        task = make_task(1, at_ms=500, idempotency_key="k")
+        await save(store, task)
+        assert await find_key(store, "ann", "k", since_ms=501) is None
+        assert await find_key(store, "ann", "k", since_ms=500) == task
+
+    async def test_a_key_that_made_two_tasks_leads_to_the_newest(self, store: Store) -> None:
+        await save(store, make_task(1, at_ms=100, idempotency_key="k"))
+        await save(store, make_task(2, at_ms=900, idempotency_key="k"))
+        assert await find_key(store, "ann", "k", since_ms=50) == make_task(2, at_ms=900, idempotency_key="k")
+
+    async def test_a_key_is_known_in_the_batch_that_brings_it(self, store: Store) -> None:
+        task, ask = make_task(1, idempotency_key="k"), FindKey("ann", "k", 0)
+        assert list(await store.commit(Batch({task.id: task}, asks=[ask]))) == [KeyFound(ask, task)]

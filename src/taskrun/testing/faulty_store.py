@@ -1,0 +1,117 @@
+"""A store that misbehaves on demand, in the ways in which a real one does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
+
+from taskrun.domain.errors import StoreFailed
+from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
+from taskrun.ports.store import Answer, Backlog, Batch, Recovery, Store
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class FaultyStore:
+    """Implements `Store` by another one. Told nothing, it does all that the other does.
+
+    `commits` counts the commits that were asked for, those that failed included.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        self.commits = 0
+        self._inner = inner
+        self._commits_to_fail = 0
+        self._broken = False
+        self._lag: asyncio.Event | None = None
+        self._open = asyncio.Event()
+        self._open.set()
+        self._held = 0
+        self._call_held = asyncio.Event()
+
+    def fail_commits(self, count: int = 1) -> None:
+        """The next so many commits raise `StoreFailed`, and nothing of them is stored."""
+        self._commits_to_fail = count
+
+    def break_down(self) -> None:
+        """From now on every call raises `StoreFailed`, until `mend`."""
+        self._broken = True
+
+    def mend(self) -> None:
+        """Takes back `break_down` and what is left of `fail_commits`."""
+        self._broken = False
+        self._commits_to_fail = 0
+
+    def lag(self) -> asyncio.Event:
+        """The next commit waits, nothing of it being stored, until the event that this returns is set."""
+        self._lag = asyncio.Event()
+        return self._lag
+
+    def clog(self) -> None:
+        """From now on every call waits, until `unclog`."""
+        self._open.clear()
+
+    def unclog(self) -> None:
+        """Lets every call that waits go on, and those to come."""
+        self._open.set()
+
+    async def held(self) -> None:
+        """Returns as soon as a call waits in here because of `lag` or `clog`."""
+        await self._call_held.wait()
+
+    async def recover(self) -> Recovery:
+        """See `Store.recover`."""
+        return await self._passed(self._inner.recover)
+
+    async def commit(self, batch: Batch) -> Sequence[Answer]:
+        """See `Store.commit`."""
+        self.commits += 1
+        lag, self._lag = self._lag, None
+        if lag is not None:
+            await self._hold(lag)
+        if self._commits_to_fail:
+            self._commits_to_fail -= 1
+            raise StoreFailed("The store was told to fail this commit.")
+        return await self._passed(self._inner.commit, batch)
+
+    async def get(self, task_id: str) -> Task | None:
+        """See `Store.get`."""
+        return await self._passed(self._inner.get, task_id)
+
+    async def find(self, query: TaskQuery) -> TaskPage:
+        """See `Store.find`."""
+        return await self._passed(self._inner.find, query)
+
+    async def story(self, task_id: str, from_seq: int, limit: int = 1000) -> Sequence[StoryEntry]:
+        """See `Store.story`."""
+        return await self._passed(self._inner.story, task_id, from_seq, limit)
+
+    async def backlog(self) -> Mapping[Requirement, Backlog]:
+        """See `Store.backlog`."""
+        return await self._passed(self._inner.backlog)
+
+    async def close(self) -> None:
+        """See `Store.close`. It works also while broken or clogged."""
+        await self._inner.close()
+
+    async def _passed(
+        self, call: Callable[Given, Awaitable[Result]], *args: Given.args, **kwargs: Given.kwargs
+    ) -> Result:
+        """The answer of the other store to this call."""
+        if not self._open.is_set():
+            await self._hold(self._open)
+        if self._broken:
+            raise StoreFailed("The store was told to be broken.")
+        return await call(*args, **kwargs)
+
+    async def _hold(self, until: asyncio.Event) -> None:
+        self._held += 1
+        self._call_held.set()
+        try:
+            await until.wait()
+        finally:
+            self._held -= 1
+            if not self._held:
+                self._call_held.clear()

@@ -1,0 +1,194 @@
+"""The driver for real processes: mutual TLS, enrolled workers, Claude Code. Its time is real, and passes faster."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import psutil
+
+from taskrun.adapters.http.enroll_client import request_enrollment
+from taskrun.apps.enrolling import enroll
+from taskrun.domain.errors import FailedPrecondition, NotFound, TaskRunError
+from taskrun.domain.limits import MAX_LABELS
+from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
+from taskrun.domain.status import WorkerStatus
+from taskrun.ports.enrollment import BootstrapToken
+from taskrun.testing.scripted_model import ScriptedModel
+from tests.acceptance.driver import WorkerSetup
+from tests.acceptance.processes.agents import Company
+from tests.acceptance.processes.control_plane import ControlPlaneProcess
+from tests.acceptance.processes.program import LoggedProgram
+
+#: Seconds of a scenario that pass in one real second.
+SPEED = 15
+#: Real seconds that anything may take on a machine that is busy with something else.
+PATIENCE = 30
+
+_numbers = count(1)
+
+
+class ProcessesDriver:
+    """Implements `Driver` for one scenario of many on one control plane. A context manager."""
+
+    def __init__(self, plane: ControlPlaneProcess, directory: Path) -> None:
+        self._plane, self._client, self._directory = plane, plane.client, directory
+        self._company = Company(directory)
+        self._workers: dict[str, LoggedProgram] = {}
+        self._tasks: set[str] = set()
+        self._stack = ExitStack()
+        #: Tells this scenario's tasks from those of others.
+        self._scope = {"scenario": str(next(_numbers))}
+
+    def __enter__(self) -> ProcessesDriver:
+        self._model = self._stack.enter_context(ScriptedModel(self._company.script))
+        self._metrics_before = self._plane.metrics()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._stack:
+            for worker_id in tuple(self._workers):
+                self.kill_worker(worker_id)
+            for task_id in self._tasks:
+                self._end(task_id)
+            self._wait_until(lambda: not self._client.workers())
+            self._wait_until(lambda: not self._left())
+
+    def _end(self, task_id: str) -> None:
+        try:
+            self._client.cancel(task_id)
+        except FailedPrecondition:
+            pass
+
+    def _left(self) -> list[str]:
+        """The runs of this scenario that still execute."""
+        executing = _executing()
+        return [run.id for task_id in self._tasks for run in self._client.get(task_id).runs if run.id in executing]
+
+    def _wait_until(self, check: Callable[[], bool]) -> None:
+        for _ in self.moments(0):
+            if check():
+                return
+        raise AssertionError("That should have come about.")
+
+    # Enrolment.
+
+    def create_token(self, worker_id: str, ttl_seconds: int) -> BootstrapToken:
+        return self._client.create_token(worker_id, ttl_seconds * 1000)
+
+    def enrol(self, token: str) -> str:
+        directory = self._directory / "enrolled"
+        worker_id = asyncio.run(enroll(self._plane.http_url, token, directory))
+        self._plane.identities[worker_id] = directory
+        return worker_id
+
+    def enrol_malformed(self, token: str) -> None:
+        request_enrollment(self._plane.http_url, token, b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n")
+
+    # Workers.
+
+    def start_worker(self, worker_id: str, setup: WorkerSetup) -> None:
+        config = self._directory / f"{worker_id}.toml"
+        config.write_text(self._company.definitions(setup.agents))
+        arguments = [
+            *("--addr", self._plane.grpc_url, "--config", str(config), *self._identity(worker_id)),
+            *("--heartbeat", "0.8", "--reconnect", "0.2", "--stop-grace", "3"),
+            *(f"--label={key}={value}" for key, value in setup.labels.items()),
+        ]
+        if setup.slots is not None:
+            arguments += ["--max-concurrent-runs", str(setup.slots)]
+        self._workers[worker_id] = program = LoggedProgram("taskrun-worker", arguments, self._model.environ())
+        program.wait_for("connected")
+        self._wait_until(lambda: self._status(worker_id) is not None)
+
+    def _identity(self, worker_id: str) -> list[str]:
+        """The arguments by which a worker is who it is; the first time it enrols."""
+        known = self._plane.identities.get(worker_id)
+        if known is not None:
+            return ["--certs-dir", str(known)]
+        directory = self._plane.identities[worker_id] = self._plane.directory / worker_id
+        token = self._plane.create_token(worker_id)
+        return ["--certs-dir", str(directory), "--enroll", self._plane.http_url, "--token", token]
+
+    def drain_worker(self, worker_id: str) -> None:
+        self._workers[worker_id].tell(signal.SIGTERM)
+        self._wait_until(lambda: self._status(worker_id) in (WorkerStatus.DRAINING, None))
+
+    def kill_worker(self, worker_id: str) -> None:
+        self._workers.pop(worker_id).end(signal.SIGKILL)
+
+    def freeze_worker(self, worker_id: str) -> None:
+        self._workers[worker_id].tell(signal.SIGSTOP)
+
+    def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
+        return self._client.workers(agent, status)
+
+    def _status(self, worker_id: str) -> WorkerStatus | None:
+        try:
+            return self._client.worker(worker_id).status
+        except NotFound:
+            return None
+
+    # Tasks.
+
+    def create(self, spec: TaskSpec) -> Task:
+        # A spec that is too large anyhow stays as it is.
+        labels = {**spec.labels, **self._scope} if len(spec.labels) < MAX_LABELS else spec.labels
+        [answer] = self._client.create([replace(spec, labels=labels, timeout_ms=spec.timeout_ms // SPEED)])
+        if isinstance(answer, TaskRunError):
+            raise answer
+        self._tasks.add(answer.id)
+        return answer
+
+    def get(self, task_id: str) -> Task:
+        return self._client.get(task_id)
+
+    def find(self, query: TaskQuery) -> TaskPage:
+        return self._client.find(replace(query, labels={**query.labels, **self._scope}))
+
+    def cancel(self, task_id: str) -> Task:
+        return self._client.cancel(task_id)
+
+    def watch(self, task_id: str, from_seq: int = 0) -> Generator[Sequence[StoryEntry], None, None]:
+        yield from self._client.watch(task_id, from_seq)
+
+    def finish(self, title: str) -> None:
+        self._company.finish(title)
+
+    def is_waiting(self, title: str) -> bool:
+        return self._company.is_waiting(title)
+
+    def is_executing(self, run_id: str) -> bool:
+        return run_id in _executing()
+
+    # The rest of the world.
+
+    def metrics(self) -> Mapping[str, float]:
+        before = self._metrics_before
+        return {name: value - before.get(name, 0) for name, value in self._plane.metrics().items()}
+
+    def pass_time(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def moments(self, seconds: float) -> Iterator[None]:
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up:
+            yield
+            time.sleep(0.02)
+
+
+def _executing() -> set[str]:
+    """The runs that any process of this machine belongs to."""
+    runs = set()
+    for process in psutil.process_iter():
+        try:
+            runs.add(process.environ().get("TASKRUN_RUN_ID", ""))
+        except (psutil.Error, OSError):
+            continue
+    return runs - {""}

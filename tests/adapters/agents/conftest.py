@@ -1,0 +1,86 @@
+"""Real programs, and a look at all processes of this machine for what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from taskrun.ports.agents import AgentRequest
+
+ProcessesOf = Callable[[str], list[str]]
+
+
+def _processes_of(run_id: str) -> list[str]:
+    """The command lines of all processes that carry this run's id in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("TASKRUN_RUN_ID") == run_id:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture
+def processes_of() -> ProcessesOf:
+    return _processes_of
+
+
+@pytest.fixture
+def gone_within() -> Callable[[str, float], bool]:
+    """Whether all processes of a run are gone before so many seconds are over."""
+
+    def wait(run_id: str, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while left := _processes_of(run_id):
+            if time.monotonic() > deadline:
+                print("left:", left)
+                return False
+            time.sleep(0.02)
+        return True
+
+    return wait
+
+
+@pytest.fixture
+def run_id() -> Iterator[str]:
+    """A run's id; nothing of the run may be left after the test."""
+    run_id = str(uuid.uuid4())
+    yield run_id
+    left = _processes_of(run_id)
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TASKRUN_RUN_ID") == run_id:
+                process.kill()
+        except psutil.Error:
+            continue
+    assert left == []
+
+
+@pytest.fixture
+def request_for(run_id: str) -> Callable[[str], AgentRequest]:
+    return lambda input_json: AgentRequest(run_id, "task-1", input_json)
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    """A worker's environment: what a program needs, and what it must never see."""
+    return {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "HOME": "/root-of-the-worker",
+        "TASKRUN_KEY": "the worker's secret",
+        "AWS_SECRET_ACCESS_KEY": "another secret",
+    }
+
+
+@pytest.fixture
+def work_dir(tmp_path: Path) -> Path:
+    return tmp_path / "runs"

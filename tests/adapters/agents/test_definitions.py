@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from taskrun.adapters.agents.claude_code import ClaudeCodeAgent
+from taskrun.adapters.agents.command import CommandAgent
+from taskrun.adapters.agents.definitions import BUILT_IN, AgentDefinition, make_agent
+from taskrun.domain.limits import checked_hello
+from taskrun.domain.protocol import Hello
+from taskrun.domain.records import WorkerInfo
+from taskrun.ports.agents import Agent
+
+
+def defined(**keys: Any) -> AgentDefinition:
+    return msgspec.convert({"name": "a", "kind": "command", "command": ["true"], **keys}, AgentDefinition)
+
+
+def made(definition: AgentDefinition) -> Agent:
+    return make_agent(definition, work_dir=Path("runs"), environ={}, stop_grace=1.0)
+
+
+def test_a_definition_is_read_from_toml() -> None:
+    text = """
+        name = "reviewer"
+        kind = "claude-code"
+        description = "Reviews"
+        labels = { team = "core" }
+        timeout = 90
+        prompt = "Review {input.path}"
+        model = "opus"
+        allowed_tools = ["Read", "Bash(git *)"]
+        max_turns = 5
+        environment = ["GIT_*"]
+        set_environment = { PAGER = "cat" }
+    """
+    definition = msgspec.convert(tomllib.loads(text), AgentDefinition)
+    assert (definition.timeout, definition.allowed_tools) == (90.0, ("Read", "Bash(git *)"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"name": "No Good"}, "No Good"),
+        ({"labels": {"": "x"}}, "empty key"),
+        ({"kind": "magic"}, "kind"),
+        ({"colour": "red"}, "colour"),
+        ({"timeout": 0}, "`timeout`"),
+        ({"timeout": float("nan")}, "`timeout`"),
+        ({"timeout": 1e9}, "`timeout`"),
+        ({"command": []}, "`command` is missing"),
+        ({"command": [""]}, "`command` is missing"),
+        ({"command": ["a\0b"]}, "NUL"),
+        ({"prompt": "hi"}, "`prompt` is for the kind claude-code"),
+        ({"kind": "claude-code"}, "`command` is for the kind command"),
+        ({"kind": "claude-code", "command": [], "max_turns": -1}, "`max_turns`"),
+        ({"environment": ["TASKRUN_KEY"]}, "TASKRUN_"),
+        ({"set_environment": {"TASKRUN_RUN_ID": "x"}}, "TASKRUN_"),
+        ({"set_environment": {"A=B": "x"}}, "without `=`"),
+    ],
+)
+def test_a_definition_that_makes_no_sense_is_refused_in_clear_words(keys: dict[str, Any], words: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=words):
+        defined(**keys)
+
+
+def test_two_agents_are_built_in() -> None:
+    assert [definition.name for definition in BUILT_IN] == ["general", "support_triage"]
+
+
+def test_what_the_built_in_agents_announce_is_accepted_by_a_control_plane() -> None:
+    specs = tuple(made(definition).spec for definition in BUILT_IN)
+    assert checked_hello(Hello(WorkerInfo(agents=specs))).info.agents == specs
+    assert [spec.backends[0].provider for spec in specs] == ["anthropic", "anthropic"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "kind"),
+    [(BUILT_IN[0], ClaudeCodeAgent), (defined(), CommandAgent)],
+    ids=lambda value: str(value)[:20],
+)
+def test_the_kind_decides_what_agent_is_made(definition: AgentDefinition, kind: type[Agent]) -> None:
+    agent = made(definition)
+    assert isinstance(agent, kind)
+    assert agent.spec.name == definition.name

@@ -1,0 +1,178 @@
+"""The memory store against a model that is too simple to be wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from taskrun.adapters.stores.memory import MemoryStore
+from taskrun.domain.records import Requirement, StoryEntry, Task, TaskQuery
+from taskrun.domain.status import TaskStatus
+from taskrun.ports.store import Backlog
+from taskrun.testing.contracts.store_cases import (
+    GENERAL,
+    ON_GPU,
+    TRIAGE,
+    change,
+    claim,
+    claim_task,
+    find_key,
+    make_task,
+    moved,
+    output,
+    requeued,
+    save,
+    task_id,
+    tell,
+)
+
+Result = TypeVar("Result")
+
+NUMBERS = st.integers(0, 9)
+REQUIREMENTS = st.sampled_from([GENERAL, TRIAGE, ON_GPU])
+STATUSES = st.sampled_from(TaskStatus)
+
+
+class StoreModel(RuleBasedStateMachine):
+    """Every rule does the same to the store and to a dict, and compares the answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.store = MemoryStore()
+        self.tasks: dict[str, Task] = {}
+        self.claimed: set[str] = set()
+        self.stories: dict[str, list[StoryEntry]] = {}
+
+    def do(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return self.loop.run(work)
+
+    def teardown(self) -> None:
+        self.loop.close()
+
+    def waiting(self, *requirements: Requirement) -> list[Task]:
+        """Who waits for any of these, in the order in which they go out."""
+        return sorted(
+            (
+                task
+                for task in self.tasks.values()
+                if task.status is TaskStatus.PENDING
+                and task.id not in self.claimed
+                and task.spec.requirement in requirements
+            ),
+            key=lambda task: (-task.spec.priority, task.id),
+        )
+
+    def put(self, task: Task) -> None:
+        self.do(save(self.store, task))
+        self.tasks[task.id] = task
+        self.claimed.discard(task.id)
+
+    @rule(n=NUMBERS, status=STATUSES, needs=REQUIREMENTS, priority=st.integers(-1, 1), at_ms=st.integers(1, 5))
+    def create(self, n: int, status: TaskStatus, needs: Requirement, priority: int, at_ms: int) -> None:
+        if task_id(n) not in self.tasks:
+            spec: dict[str, Any] = {
+                "priority": priority,
+                "idempotency_key": f"key-{n}",
+                "labels": {"parity": str(n % 2)},
+            }
+            self.put(make_task(n, status, needs=needs, at_ms=at_ms, **spec))
+
+    @rule(n=NUMBERS, status=STATUSES)
+    def move(self, n: int, status: TaskStatus) -> None:
+        task = self.tasks.get(task_id(n))
+        if task is not None:
+            self.put(moved(task, status))
+
+    @rule(n=NUMBERS, at_ms=st.integers(1, 9))
+    def requeue(self, n: int, at_ms: int) -> None:
+        task = self.tasks.get(task_id(n))
+        if task is not None and task.status is not TaskStatus.PENDING:
+            self.put(requeued(task, at_ms))
+
+    @rule(needs=st.lists(REQUIREMENTS, min_size=1, max_size=4), limit=st.integers(0, 6))
+    def claim_next(self, needs: list[Requirement], limit: int) -> None:
+        taken = self.do(claim(self.store, *needs, limit=limit))
+        assert taken == [task.id for task in self.waiting(*needs)[:limit]]
+        self.claimed.update(taken)
+
+    @rule(n=NUMBERS)
+    def claim_one(self, n: int) -> None:
+        task = self.tasks.get(task_id(n))
+        answer = self.do(claim_task(self.store, task_id(n)))
+        assert answer.task == task
+        assert answer.owned is (task is not None and task in self.waiting(task.spec.requirement))
+        if answer.owned:
+            self.claimed.add(task_id(n))
+
+    @rule(n=NUMBERS, contents=st.lists(st.text(max_size=2), max_size=3))
+    def go_on(self, n: int, contents: list[str]) -> None:
+        task = self.tasks.get(task_id(n))
+        if task is not None:
+            story = self.stories.setdefault(task.id, [])
+            seq = story[-1].next_seq if story else 0
+            entry = output(seq, *contents) if contents else change(seq)
+            self.do(tell(self.store, task, entry))
+            self.claimed.discard(task.id)
+            story.append(entry)
+
+    @rule(n=NUMBERS, from_seq=st.integers(0, 12), limit=st.integers(1, 4))
+    def read_story(self, n: int, from_seq: int, limit: int) -> None:
+        whole = self.stories.get(task_id(n), [])
+        expected = [entry.since(from_seq) for entry in whole if entry.next_seq > from_seq][:limit]
+        assert list(self.do(self.store.story(task_id(n), from_seq, limit))) == expected
+
+    @rule(
+        status=st.none() | STATUSES,
+        agent=st.sampled_from(["", "general", "triage", "other"]),
+        labels=st.sampled_from([{}, {"parity": "1"}]),
+        limit=st.integers(1, 8),
+    )
+    def find(self, status: TaskStatus | None, agent: str, labels: dict[str, str], limit: int) -> None:
+        def matches(task: Task) -> bool:
+            spec = task.spec
+            return status in (None, task.status) and agent in ("", spec.agent) and labels.items() <= spec.labels.items()
+
+        query, found = TaskQuery(status, agent, labels, limit), list[Task]()
+        while True:
+            page = self.do(self.store.find(query))
+            found += page.tasks
+            if not page.next_page_token:
+                break
+            assert len(page.tasks) == limit
+            query = replace(query, page_token=page.next_page_token)
+        assert found == sorted(filter(matches, self.tasks.values()), key=lambda task: task.id, reverse=True)
+
+    @rule(n=NUMBERS, since_ms=st.integers(0, 6))
+    def look_up(self, n: int, since_ms: int) -> None:
+        task = self.tasks.get(task_id(n))
+        known = task is not None and task.created_at_ms >= since_ms
+        assert self.do(find_key(self.store, "ann", f"key-{n}", since_ms)) == (task if known else None)
+
+    @rule()
+    def recover(self) -> None:
+        recovery = self.do(self.store.recover())
+        self.claimed.clear()
+        running = sorted((t for t in self.tasks.values() if t.status is TaskStatus.RUNNING), key=lambda task: task.id)
+        assert list(recovery.active) == running
+        statuses = [task.status for task in self.tasks.values()]
+        assert recovery.counts == {status: statuses.count(status) for status in TaskStatus}
+
+    @invariant()
+    def the_backlog_is_what_waits(self) -> None:
+        expected = {}
+        for needs in (GENERAL, TRIAGE, ON_GPU):
+            if waiting := self.waiting(needs):
+                oldest = min(task.runs[-1].finished_at_ms if task.runs else task.created_at_ms for task in waiting)
+                expected[needs] = Backlog(len(waiting), oldest)
+        assert self.do(self.store.backlog()) == expected
+
+
+TestStoreModel = StoreModel.TestCase
+TestStoreModel.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

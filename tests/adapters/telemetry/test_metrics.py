@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import asyncio
+import timeit
+from collections.abc import Mapping
+from typing import get_args
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.parser import text_string_to_metric_families
+
+from taskrun.adapters.telemetry.agent_labels import MAX_AGENTS
+from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
+from taskrun.domain.batch import Backlog
+from taskrun.domain.errors import StoreFailed
+from taskrun.domain.events import (
+    DomainEvent,
+    MessageRefused,
+    RunAssigned,
+    RunEnded,
+    SlotsChanged,
+    TaskMoved,
+    TaskRequeued,
+    WorkerConnected,
+    WorkerMoved,
+)
+from taskrun.domain.now import Now
+from taskrun.domain.records import Requirement, Task, TaskSpec
+from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
+
+NOW_MS = 1_700_000_000_000
+TASK = Task("t-1", TaskSpec("general", "{}"), TaskStatus.PENDING, "client:me", NOW_MS)
+STATUSES = ("pending", "running", "completed", "failed", "cancelled")
+
+
+class Bench:
+    """Telemetry over a backlog that the test sets."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[Requirement, Backlog] = {}
+        self.failing = False
+        self.telemetry = PrometheusTelemetry(self.backlog, lambda: Now(0.0, NOW_MS))
+
+    async def backlog(self) -> Mapping[Requirement, Backlog]:
+        if self.failing:
+            raise StoreFailed("The store is away.")
+        return self.waiting
+
+    def record(self, *events: DomainEvent) -> None:
+        self.telemetry.record(events)
+
+    async def values(self, name: str) -> dict[tuple[str, ...], float]:
+        """What the scrape says of one series name, by its label values."""
+        families = text_string_to_metric_families((await self.telemetry.render()).decode())
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return {tuple(sample.labels.values()): sample.value for sample in samples}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def ended(agent: str = "general", status: RunStatus = RunStatus.COMPLETED, ms: int = 700) -> RunEnded:
+    failure = FailureKind.AGENT_ERROR if status is RunStatus.FAILED else None
+    return RunEnded("t-1", "r-1", "w-1", agent, status, failure, ms)
+
+
+def story() -> tuple[DomainEvent, ...]:
+    """What one task that goes well tells."""
+    return (
+        TaskMoved(TASK, None, TaskStatus.PENDING),
+        RunAssigned("t-1", "r-1", "w-1", Requirement("general"), 3),
+        TaskMoved(TASK, TaskStatus.PENDING, TaskStatus.RUNNING),
+        ended(),
+        TaskMoved(TASK, TaskStatus.RUNNING, TaskStatus.COMPLETED),
+    )
+
+
+async def test_every_event_is_taken_in(bench: Bench) -> None:
+    assert set(bench.telemetry._handlers) == set(get_args(DomainEvent))
+
+
+async def test_every_status_of_a_task_is_there_from_the_start(bench: Bench) -> None:
+    assert await bench.values("taskrun_tasks_total") == dict.fromkeys([(status,) for status in STATUSES], 0)
+
+
+async def test_every_status_of_a_connected_worker_is_there_from_the_start(bench: Bench) -> None:
+    statuses = [("idle",), ("busy",), ("draining",), ("error",)]
+    assert await bench.values("taskrun_workers_connected") == dict.fromkeys(statuses, 0)
+
+
+async def test_every_kind_of_failure_is_there_from_the_start(bench: Bench) -> None:
+    kinds = [(kind.value,) for kind in FailureKind]
+    assert await bench.values("taskrun_run_failures_total") == dict.fromkeys(kinds, 0)
+
+
+async def test_tasks_are_counted_where_they_are(bench: Bench) -> None:
+    bench.record(*story(), TaskMoved(TASK, None, TaskStatus.PENDING))
+    tasks = await bench.values("taskrun_tasks_total")
+    assert [tasks[(status,)] for status in STATUSES] == [1, 0, 1, 0, 0]
+
+
+async def test_tasks_is_a_gauge_in_spite_of_its_name(bench: Bench) -> None:
+    assert b"# TYPE taskrun_tasks_total gauge" in await bench.telemetry.render()
+
+
+@pytest.mark.parametrize("seed_first", [True, False])
+async def test_the_tasks_of_an_earlier_life_count_too(bench: Bench, seed_first: bool) -> None:
+    """FAULTS 1: a restart forgets all."""
+    counts = {TaskStatus.RUNNING: 2, TaskStatus.COMPLETED: 40}
+    if seed_first:
+        bench.telemetry.seed(counts)
+    bench.record(TaskMoved(TASK, TaskStatus.RUNNING, TaskStatus.PENDING))
+    if not seed_first:
+        bench.telemetry.seed(counts)
+    tasks = await bench.values("taskrun_tasks_total")
+    assert [tasks[(status,)] for status in STATUSES] == [1, 1, 40, 0, 0]
+
+
+async def test_workers_are_counted_by_how_they_stand(bench: Bench) -> None:
+    bench.record(
+        WorkerMoved("a", None, WorkerStatus.IDLE),
+        WorkerMoved("b", None, WorkerStatus.IDLE),
+        WorkerMoved("a", WorkerStatus.IDLE, WorkerStatus.BUSY),
+    )
+    workers = await bench.values("taskrun_workers_connected")
+    assert (workers[("idle",)], workers[("busy",)]) == (1, 1)
+
+
+async def test_a_worker_that_is_away_or_lost_is_not_connected(bench: Bench) -> None:
+    bench.record(
+        WorkerMoved("a", None, WorkerStatus.IDLE),
+        WorkerMoved("a", WorkerStatus.IDLE, WorkerStatus.DISCONNECTED),
+        WorkerMoved("a", WorkerStatus.DISCONNECTED, WorkerStatus.LOST),
+        WorkerMoved("a", WorkerStatus.LOST, None),
+    )
+    assert set((await bench.values("taskrun_workers_connected")).values()) == {0}
+
+
+async def test_only_a_worker_that_comes_back_is_a_reconnect(bench: Bench) -> None:
+    bench.record(WorkerConnected("a", again=False), WorkerConnected("a", again=True))
+    assert await bench.values("taskrun_worker_reconnects_total") == {(): 1}
+
+
+async def test_slots_are_taken_or_free(bench: Bench) -> None:
+    bench.record(SlotsChanged(3, 10))
+    assert await bench.values("taskrun_worker_slots") == {("taken",): 3, ("free",): 7}
+
+
+async def test_more_runs_than_slots_leave_none_free(bench: Bench) -> None:
+    bench.record(SlotsChanged(3, 2))
+    assert (await bench.values("taskrun_worker_slots"))[("free",)] == 0
+
+
+async def test_the_wait_for_a_worker_is_measured_in_seconds(bench: Bench) -> None:
+    bench.record(RunAssigned("t", "r", "w", Requirement("general"), 1_500))
+    assert await bench.values("taskrun_assignment_latency_seconds_sum") == {(): 1.5}
+    buckets = await bench.values("taskrun_assignment_latency_seconds_bucket")
+    assert (buckets[("1.0",)], buckets[("2.5",)]) == (0, 1)
+
+
+async def test_runs_are_measured_by_agent_and_outcome(bench: Bench) -> None:
+    bench.record(ended(), ended(ms=300), ended("other_agent", RunStatus.FAILED), ended(status=RunStatus.CANCELLED))
+    assert await bench.values("taskrun_run_duration_seconds_count") == {
+        ("general", "completed"): 2,
+        ("general", "cancelled"): 1,
+        ("other_agent", "failed"): 1,
+    }
+    assert (await bench.values("taskrun_run_duration_seconds_sum"))[("general", "completed")] == 1.0
+
+
+async def test_failures_are_counted_by_kind(bench: Bench) -> None:
+    bench.record(ended(status=RunStatus.FAILED), ended())
+    failures = await bench.values("taskrun_run_failures_total")
+    assert failures[("agent_error",)] == sum(failures.values()) == 1
+
+
+async def test_requeues_and_refused_messages_are_counted(bench: Bench) -> None:
+    bench.record(TaskRequeued(TASK, FailureKind.WORKER_LOST), MessageRefused("w", "r", "output"))
+    assert await bench.values("taskrun_requeues_total") == {(): 1}
+    assert await bench.values("taskrun_stale_messages_total") == {(): 1}
+
+
+async def test_the_queue_is_shown_by_agent_with_its_oldest(bench: Bench) -> None:
+    bench.waiting = {
+        Requirement("general"): Backlog(3, NOW_MS - 2_000),
+        Requirement("general", (("gpu", "a100"),)): Backlog(2, NOW_MS - 9_500),
+        Requirement("triage"): Backlog(1, NOW_MS - 1_000),
+    }
+    assert await bench.values("taskrun_queue_depth") == {("general",): 5, ("triage",): 1}
+    assert await bench.values("taskrun_queue_oldest_age_seconds") == {("general",): 9.5, ("triage",): 1}
+
+
+async def test_a_queue_that_was_emptied_shows_zero(bench: Bench) -> None:
+    bench.waiting = {Requirement("general"): Backlog(3, NOW_MS - 2_000)}
+    await bench.telemetry.render()
+    bench.waiting = {}
+    assert await bench.values("taskrun_queue_depth") == {("general",): 0}
+    assert await bench.values("taskrun_queue_oldest_age_seconds") == {("general",): 0}
+
+
+async def test_a_clock_that_was_set_back_makes_no_negative_age(bench: Bench) -> None:
+    bench.waiting = {Requirement("general"): Backlog(1, NOW_MS + 5_000)}
+    assert await bench.values("taskrun_queue_oldest_age_seconds") == {("general",): 0}
+
+
+async def test_while_the_store_is_away_the_rest_is_served(bench: Bench) -> None:
+    bench.record(*story())
+    bench.failing = True
+    assert await bench.values("taskrun_queue_depth") == {}
+    assert (await bench.values("taskrun_tasks_total"))[("completed",)] == 1
+
+
+async def test_the_number_of_series_is_bounded_whatever_agents_there_are(bench: Bench) -> None:
+    names = [f"agent-{index}" for index in range(MAX_AGENTS + 100)]
+    bench.record(*(ended(name) for name in names))
+    bench.waiting = {Requirement(name): Backlog(1, NOW_MS) for name in names}
+    runs = await bench.values("taskrun_run_duration_seconds_count")
+    depth = await bench.values("taskrun_queue_depth")
+    assert len(runs) == len(depth) == MAX_AGENTS + 1
+    assert runs[("other", "completed")] == depth[("other",)] == 100
+
+
+async def test_build_info_names_the_version(bench: Bench) -> None:
+    assert list((await bench.values("taskrun_build_info")).values()) == [1]
+
+
+async def test_no_series_tells_when_it_was_made(bench: Bench) -> None:
+    assert b"_created" not in await bench.telemetry.render()
+
+
+async def test_two_control_planes_in_one_process_do_not_mix(bench: Bench) -> None:
+    bench.record(*story())
+    assert (await Bench().values("taskrun_tasks_total"))[("completed",)] == 0
+
+
+async def test_what_is_recorded_during_a_scrape_breaks_neither(bench: Bench) -> None:
+    scrapes = [asyncio.create_task(bench.telemetry.render()) for _ in range(5)]
+    index = 0
+    while not all(scrape.done() for scrape in scrapes):
+        index += 1
+        bench.record(ended(f"agent-{index}"))
+        await asyncio.sleep(0)
+    for scrape in scrapes:
+        assert list(text_string_to_metric_families(scrape.result().decode()))
+
+
+def test_a_whole_task_costs_no_more_than_a_few_dozen_counts(bench: Bench) -> None:
+    """Against a bare counter, measured beside it, so that a slow machine says nothing."""
+    counter, events = Counter("bare", "One count.", registry=CollectorRegistry()), story()
+    bare = min(timeit.repeat(counter.inc, number=2_000, repeat=10))
+    whole = min(timeit.repeat(lambda: bench.telemetry.record(events), number=2_000, repeat=10))
+    assert whole < 40 * bare

@@ -1,0 +1,59 @@
+"""The examples run, and the README shows them as they are."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+README = (ROOT / "README.md").read_text()
+
+#: What each example says when it works.
+SAYS = {
+    "embedded.py": r'Hello, "world"!\n',
+    "own_telemetry.py": r"(?s).*\bTaskMoved\b.*",
+    "scheduler.py": r"gpu small\n\[\('gpu-2', 1\)\]\n",
+}
+#: Lines of code that an example may have; those of its docstring and empty ones are none.
+MOST_LINES = 15
+
+
+def lines_of_code(source: str) -> set[int]:
+    """The lines on which a statement begins or goes on, the module's docstring aside."""
+    body = source.split('"""', 2)[2]
+    nothing = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    tokens = tokenize.generate_tokens(io.StringIO(body).readline)
+    return {token.start[0] for token in tokens if token.type not in nothing}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_does_what_it_says(example: Path) -> None:
+    ended = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.fullmatch(SAYS[example.name], ended.stdout)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_has_at_most_15_lines_of_code(example: Path) -> None:
+    assert len(lines_of_code(example.read_text())) <= MOST_LINES
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_the_readme_has_every_example(example: Path) -> None:
+    assert f"<!-- examples/{example.name} -->\n```python\n" in README
+
+
+def test_the_readme_has_no_python_that_is_not_an_example() -> None:
+    assert README.count("```python") == len(EXAMPLES)
+
+
+def test_the_readme_shows_the_examples_as_they_are() -> None:
+    check = [sys.executable, str(ROOT / "scripts" / "readme"), "--check"]
+    assert subprocess.run(check, timeout=60, check=False).returncode == 0

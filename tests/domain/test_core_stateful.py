@@ -1,0 +1,229 @@
+"""Random histories: callers, workers and time do what they like, and everything that was promised still holds.
+
+`check_core` looks at the core after each turn, with the answers of the store on their way or not; here is what can only
+be seen over time.
+"""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from taskrun.domain.control_plane.inputs import CancelTask, ConnectWorker, CreateTask, Input, WorkerGone, WorkerSpoke
+from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.protocol import AssignRun, FromWorker, Heartbeat, RunReport
+from taskrun.domain.records import Labels, OutputSegment, Run, RunEvent, Task, TaskSpec
+from taskrun.domain.status import FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.timers import ControlPlaneTimers
+from taskrun.testing.invariants import check_story
+from taskrun.testing.simulation import NEW, OLD, Simulation
+
+AGENTS = ("a", "b")
+GPU: Labels = {"gpu": "yes"}
+SPECS = st.builds(
+    TaskSpec,
+    st.sampled_from(AGENTS),
+    st.just("1"),
+    timeout_ms=st.sampled_from([0, 0, 20_000]),
+    priority=st.integers(0, 2),
+    max_attempts=st.integers(1, 3),
+    retry_on=st.sampled_from([frozenset(), frozenset({FailureKind.AGENT_ERROR, FailureKind.TIMEOUT})]),
+    selector=st.sampled_from([(), (), tuple(GPU.items())]),
+    idempotency_key=st.sampled_from(["", "", "", "k1", "k2"]),
+)
+CALLERS = st.sampled_from(["client:me", "client:you"])
+FAILURES = st.none() | st.sampled_from(FailureKind)
+SECONDS = st.sampled_from([0.5, 5.0, 14.0, 16.0, 31.0, 46.0, 121.0])
+#: Which of the known ones; it wraps around.
+PICK = st.integers(0, 1000)
+
+
+class ControlPlaneHistory(RuleBasedStateMachine):
+    timers = ControlPlaneTimers()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sim = Simulation(self.timers)
+        self.replies = 0
+        self.sessions = 0
+        #: Inputs that gather for the next turn.
+        self.inbox: list[Input] = []
+        #: Who each run was assigned to.
+        self.owners: dict[str, int] = {}
+        self.ended: dict[str, tuple[Task, int]] = {}
+
+    # Callers.
+
+    @rule(specs=st.lists(SPECS, min_size=1, max_size=4), caller=CALLERS)
+    def create(self, specs: list[TaskSpec], caller: str) -> None:
+        self.inbox += [CreateTask(self.next_reply(), spec, caller) for spec in specs]
+
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        tasks = sorted(self.sim.store.tasks)
+        self.inbox.append(CancelTask(self.next_reply(), tasks[pick % len(tasks)] if tasks else "unknown"))
+
+    # Workers.
+
+    @rule(
+        worker=st.sampled_from(["w1", "w2", "w3"]),
+        agents=st.sampled_from([AGENTS, ("a",), ("b",)]),
+        slots=st.integers(0, 3),
+        labels=st.sampled_from([{}, GPU]),
+        features=st.sampled_from([NEW, OLD]),
+    )
+    def connect(
+        self, worker: str, agents: tuple[str, ...], slots: int, labels: Labels, features: frozenset[str]
+    ) -> None:
+        self.sessions += 1
+        hello = self.sim.hello(*agents, slots=slots, labels=labels, features=features)
+        self.inbox.append(ConnectWorker(self.next_reply(), self.sessions, worker, hello))
+
+    @rule(pick=PICK)
+    def vanish(self, pick: int) -> None:
+        self.inbox.append(WorkerGone(self.session(pick)))
+
+    @rule(pick=PICK, status=st.sampled_from(WorkerStatus), slots=st.integers(0, 3))
+    def beat(self, pick: int, status: WorkerStatus, slots: int) -> None:
+        self.say(self.session(pick), Heartbeat(status, 0, slots))
+
+    @precondition(lambda self: self.owners)
+    @rule(pick=PICK, status=st.sampled_from(RunStatus), failure=FAILURES)
+    def report(self, pick: int, status: RunStatus, failure: FailureKind | None) -> None:
+        """The worker that was given a run speaks of it, be it over or not."""
+        run_id = self.run_id(pick)
+        self.say(self.owners[run_id], RunReport(run_id, status, "", failure))
+
+    @precondition(lambda self: self.owners)
+    @rule(pick=PICK, first_seq=st.integers(0, 4), contents=st.lists(st.sampled_from(["", "x"]), max_size=3))
+    def output(self, pick: int, first_seq: int, contents: list[str]) -> None:
+        run_id = self.run_id(pick)
+        event = RunEvent(run_id, RunEventType.OUTPUT_GENERATED)
+        self.say(self.owners[run_id], OutputSegment(run_id, first_seq, tuple(contents)), event)
+
+    @precondition(lambda self: self.owners and self.sessions)
+    @rule(pick=PICK, thief=PICK, status=st.sampled_from(RunStatus))
+    def meddle(self, pick: int, thief: int, status: RunStatus) -> None:
+        """A worker speaks of a run that is another's: nothing of that run changes."""
+        self.turn()
+        run_id, session = self.run_id(pick), self.session(thief)
+        if self.owners[run_id] == session:
+            return
+        before = self.runs()[run_id]
+        self.say(session, RunReport(run_id, status), OutputSegment(run_id, 0, ("stolen",)))
+        self.turn()
+        assert self.runs()[run_id] == before
+
+    @rule(pick=PICK)
+    def greet_twice(self, pick: int) -> None:
+        self.say(self.session(pick), self.sim.hello("a"))
+
+    # The world.
+
+    @rule(overtake=st.booleans())
+    def turn(self, overtake: bool = False) -> None:
+        inputs, self.inbox = self.inbox, []
+        capacity = {worker.session: worker.max_concurrent_runs for worker in self.sim.core._fleet.all()}
+        self.note(self.sim.turn(*inputs, overtake=overtake), inputs, capacity)
+
+    @rule()
+    def settle(self) -> None:
+        self.turn()
+        while self.sim.answers:
+            self.turn()
+
+    @rule(seconds=SECONDS)
+    def wait(self, seconds: float) -> None:
+        self.sim.mono += seconds
+        self.turn()
+
+    @rule()
+    def restart(self) -> None:
+        """The inbox is lost, and so is a turn that was decided but not stored."""
+        self.sim.core.handle(self.inbox, self.sim.now)
+        self.inbox = []
+        self.sim.restart()
+
+    # What holds over time.
+
+    @invariant()
+    def stories_are_whole(self) -> None:
+        store = self.sim.store
+        assert store.stories.keys() == store.tasks.keys()
+        for task in store.tasks.values():
+            check_story(task, store.stories[task.id])
+
+    @invariant()
+    def what_has_ended_never_changes(self) -> None:
+        for task_id, (task, entries) in self.ended.items():
+            assert self.sim.task(task_id) == task
+            assert len(self.sim.story(task_id)) == entries
+        for task in self.sim.store.tasks.values():
+            if task.status.is_terminal:
+                self.ended[task.id] = (task, len(self.sim.story(task.id)))
+
+    @invariant()
+    def no_more_attempts_than_allowed(self) -> None:
+        for task in self.sim.store.tasks.values():
+            started = [run for run in task.runs if run.failure is not FailureKind.REJECTED]
+            assert len(started) <= task.spec.max_attempts
+
+    def teardown(self) -> None:
+        """All fall silent, and no run stays with them; then a good worker comes, and no task was lost."""
+        self.settle()
+        self.sim.wait(200)
+        assert not self.sim.store.having(TaskStatus.RUNNING)
+        worker = self.sim.connect("good", AGENTS, slots=100, labels=GPU)
+        for message in self.sim.heard(worker):
+            if isinstance(message, AssignRun):
+                self.sim.report(worker, message.run_id, RunStatus.COMPLETED)
+        assert all(task.status.is_terminal for task in self.sim.store.tasks.values())
+
+    # Helpers.
+
+    def next_reply(self) -> int:
+        self.replies -= 1
+        return self.replies
+
+    def session(self, pick: int) -> int:
+        return 1 + pick % max(1, self.sessions)
+
+    def run_id(self, pick: int) -> str:
+        """Mostly the newest, since the others are mostly over."""
+        runs = sorted(self.owners)[-5:]
+        return runs[pick % len(runs)]
+
+    def runs(self) -> dict[str, Run]:
+        return {run.id: run for task in self.sim.store.tasks.values() for run in task.runs}
+
+    def say(self, session: int, *messages: FromWorker) -> None:
+        self.inbox.append(WorkerSpoke(session, messages))
+
+    def note(self, turn: Turn, inputs: list[Input], capacity: dict[int, int]) -> None:
+        """Who was given what; and nobody was given more than it takes, or took at any time in this turn."""
+        for item in inputs:
+            if isinstance(item, ConnectWorker):
+                capacity[item.session] = item.hello.max_concurrent_runs
+            if isinstance(item, WorkerSpoke):
+                beats = [message for message in item.messages if isinstance(message, Heartbeat)]
+                said = [beat.max_concurrent_runs for beat in beats]
+                capacity[item.session] = max([capacity.get(item.session, 0), *said])
+        for session, messages in turn.sends.items():
+            runs = [message for message in messages if isinstance(message, AssignRun)]
+            assert not self.owners.keys() & {run.run_id for run in runs}
+            self.owners |= {run.run_id: session for run in runs}
+            worker = self.sim.core._fleet.of_session(session)
+            assert not runs or worker is None or worker.active_runs <= capacity[session]
+
+
+class PatientHistory(ControlPlaneHistory):
+    """The same with workers that may be away for a while."""
+
+    timers = ControlPlaneTimers(grace=60.0)
+
+
+for history in (ControlPlaneHistory, PatientHistory):
+    history.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestAnyHistory = ControlPlaneHistory.TestCase
+TestAnyHistoryWithAGrace = PatientHistory.TestCase

@@ -15,6 +15,7 @@ from taskrun.adapters.grpc.link import GrpcConnector
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.telemetry import logs
+from taskrun.apps.garbage import collect_rarely
 from taskrun.domain.records import WorkerInfo
 from taskrun.domain.timers import DaemonTimers
 from taskrun.engine.daemon import Daemon
@@ -49,6 +50,7 @@ async def main(address: str, ca: str, slots: str, *folders: str) -> None:
         daemons.append(
             Daemon(connector, agents, info, SystemClock(), DaemonTimers(reconnect=0.1), int(slots), random.random)
         )
+    collect_rarely()
     tasks = [asyncio.create_task(daemon.run()) for daemon in daemons]
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

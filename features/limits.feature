@@ -17,7 +17,7 @@ Feature: Limits
       | 65 labels                   | entries: at most 64 are allowed.            |
       | a label of 256 characters   | has 256 characters: at most 255 are allowed |
       | a priority of 1001          | priority is 1001: it must be -1000 to 1000. |
-      | no attempts                 | max_attempts is 0: it must be 1 to 100.     |
+      | 101 attempts                | max_attempts is 101: it must be 1 to 100.   |
 
   Scenario: The largest input that is allowed reaches the agent
     Given the worker "atlas" with the agent "counter"

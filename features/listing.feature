@@ -48,8 +48,8 @@ Feature: Listing
 
   Scenario: A key that was used for something else is refused
     When the task "bill" for "general" is created with
-      | idempotency_key | june |
+      | idempotency_key | july |
     And somebody tries to create the task "other bill" for "general" with
-      | idempotency_key | june |
+      | idempotency_key | july |
     Then it is refused because it already exists
     And the list of tasks is "bill, essay, poem, roof, wall"

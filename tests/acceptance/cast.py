@@ -20,9 +20,9 @@ BUILDER = "builder"
 COUNTER = "counter"
 #: Fails.
 CLUMSY = "clumsy"
-#: Fails at a title for the first time, and answers from then on.
+#: Fails at a title for the first time, and does its work from then on.
 FLAKY = "flaky"
 
 ANSWER = "You said: {}"
 BEGINNING = "Once upon a time there were {}."
-ENDING = " They lived happily ever after."
+ENDING = "They lived happily ever after."

@@ -148,6 +148,11 @@ class Site:
 
     # What is to be seen.
 
+    @property
+    def grpc_port(self) -> int:
+        """Where gRPC listens."""
+        return int(self.grpc_addr.rpartition(":")[2])
+
     def worker_ids(self) -> list[str]:
         """The connected workers."""
         return [worker.id for worker in self.client.workers()]
@@ -186,6 +191,10 @@ class Site:
         """The task's story to its end, live."""
         for entries in self.client.watch(task_id):
             yield from entries
+
+    def last_worker(self, task_id: str) -> str:
+        """Who has or had the task's last run."""
+        return self.client.get(task_id).runs[-1].worker_id
 
     def end_of(self, task_id: str) -> Task:
         """The task, once it has ended."""

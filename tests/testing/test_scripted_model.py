@@ -118,7 +118,7 @@ def test_closing_ends_requests_that_hang_and_leaves_no_thread() -> None:
         assert model.wait_for_requests(1)
         idle.close()
     client.join()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_as_a_process_it_prints_its_url_and_ends_on_sigterm() -> None:

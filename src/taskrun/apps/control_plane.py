@@ -12,6 +12,7 @@ from loguru import logger
 from taskrun.adapters.telemetry.logs import configure
 from taskrun.apps.containers import ControlPlaneContainer
 from taskrun.apps.exits import run
+from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.program import CODES, program
 from taskrun.apps.settings import ControlPlaneSettings
 from taskrun.apps.signals import on_stop
@@ -40,6 +41,7 @@ async def serve(settings: ControlPlaneSettings) -> None:
         stack.push_async_callback(engine.stop)
         recovery = await engine.start()
         parts.telemetry().seed(recovery.counts)
+        collect_rarely()
         logger.info("ready", grpc_addr=str(grpc_addr), http_addr=str(http_addr), store=settings.store)
         await stopped.wait()
         logger.info("stopping")

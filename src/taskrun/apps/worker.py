@@ -17,6 +17,7 @@ from taskrun.adapters.telemetry.logs import configure
 from taskrun.apps.containers import CONTAINMENT_LABEL, WorkerContainer
 from taskrun.apps.enrolling import enroll
 from taskrun.apps.exits import run
+from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.program import CODES, program
 from taskrun.apps.settings import WorkerSettings
 from taskrun.apps.signals import on_stop
@@ -40,6 +41,7 @@ async def work(settings: WorkerSettings) -> None:
             containment=info.labels[CONTAINMENT_LABEL],
         )
         on_stop(daemon.drain, daemon.cancel_runs)
+        collect_rarely()
         await daemon.run()
         logger.info("stopped")
 

@@ -51,7 +51,7 @@ class WorkerApi(Protocol):
     """Workers, for callers."""
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
-        """The connected workers that match, by id."""
+        """The matching workers that are connected or may still come back, by id."""
         ...
 
     def worker(self, worker_id: str) -> WorkerView:

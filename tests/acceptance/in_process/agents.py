@@ -74,7 +74,7 @@ class Company:
         for word in cast.BEGINNING.format(title).split(" "):
             await sink.text(word if word == "Once" else f" {word}")
         await self._until_finished(title)
-        return cast.ENDING
+        return f"\n{cast.ENDING}"
 
     async def _builder(self, request: AgentRequest, sink: AgentSink) -> None:
         await self._until_finished(_title(request))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -22,13 +21,10 @@ class Company:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._failed: set[str] = set()
-        self._lock = threading.Lock()
         self._parts: dict[str, Callable[[ModelRequest, str], Reply]] = {
             cast.GENERAL: lambda request, title: Say(cast.ANSWER.format(title)),
             cast.STORYTELLER: self._storyteller,
-            cast.CLUMSY: lambda request, title: _FELL,
-            cast.FLAKY: self._flaky,
+            cast.CLUMSY: lambda request, title: Fail(400, "It fell down."),
         }
 
     # In the workers' processes.
@@ -50,9 +46,11 @@ class Company:
         return {"kind": "command", "command": self._commands()[name]}
 
     def _commands(self) -> dict[str, list[str]]:
+        directory = str(self._directory)
         return {
-            cast.BUILDER: ["sh", "-c", f'title=$(cat); set -- "$0/$title"; {_WAIT}', str(self._directory)],
+            cast.BUILDER: ["sh", "-c", f'set -- "$0/$(cat)"; {_WAIT}', directory],
             cast.COUNTER: ["wc", "-c"],
+            cast.FLAKY: ["sh", "-c", '! mkdir "$0/$(cat).failed"', directory],
         }
 
     def finish(self, title: str) -> None:
@@ -77,17 +75,7 @@ class Company:
         command = f"set -- {shlex.quote(str(self._directory / title))}; {_WAIT}"
         return UseTool("Bash", {"command": command, "description": "Wait"}, cast.BEGINNING.format(title))
 
-    def _flaky(self, request: ModelRequest, title: str) -> Reply:
-        with self._lock:
-            if title in self._failed:
-                return Say(cast.ANSWER.format(title))
-            self._failed.add(title)
-            return _FELL
-
 
 def _keys(table: Mapping[str, object]) -> str:
     """In TOML; texts and lists of texts are written there as in JSON."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
-
-
-_FELL = Fail(400, "It fell down.")

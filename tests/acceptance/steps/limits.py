@@ -22,7 +22,7 @@ _WRONG: dict[str, dict[str, Any]] = {
     "65 labels": {"labels": {f"key{number}": "" for number in range(65)}},
     "a label of 256 characters": {"labels": {"key": "x" * 256}},
     "a priority of 1001": {"priority": 1001},
-    "no attempts": {"max_attempts": 0},
+    "101 attempts": {"max_attempts": 101},
 }
 
 

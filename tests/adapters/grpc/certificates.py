@@ -12,6 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from taskrun.adapters.grpc.tls import ClientTls, ServerTls
 
+HOUR = timedelta(hours=1)
+
 
 class MiniCa:
     def __init__(self) -> None:
@@ -38,18 +40,18 @@ class MiniCa:
         names = [_host(host) for host in hosts or ("localhost", "::1", "127.0.0.1")]
         return ServerTls(self.pem, *self._issue("server", ExtendedKeyUsageOID.SERVER_AUTH, san=names))
 
-    def client(self, common_name: str = "client:admin", **validity: timedelta) -> ClientTls:
-        return ClientTls(self.pem, *self._issue(common_name, ExtendedKeyUsageOID.CLIENT_AUTH, **validity))
+    def client(self, common_name: str = "client:admin", age: timedelta = HOUR, lasts: timedelta = HOUR) -> ClientTls:
+        return ClientTls(self.pem, *self._issue(common_name, ExtendedKeyUsageOID.CLIENT_AUTH, age, lasts))
 
-    def worker(self, worker_id: str = "w-1", **validity: timedelta) -> ClientTls:
-        return self.client(f"worker:{worker_id}", **validity)
+    def worker(self, worker_id: str = "w-1", age: timedelta = HOUR, lasts: timedelta = HOUR) -> ClientTls:
+        return self.client(f"worker:{worker_id}", age, lasts)
 
     def _issue(
         self,
         common_name: str,
         usage: x509.ObjectIdentifier,
-        age: timedelta = timedelta(hours=1),
-        lasts: timedelta = timedelta(hours=1),
+        age: timedelta = HOUR,
+        lasts: timedelta = HOUR,
         san: list[x509.GeneralName] | None = None,
     ) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -37,8 +37,8 @@ def message(**payload: Any) -> pb.RunClientMessage:
     return pb.RunClientMessage(**payload)
 
 
-BAD_FIRST = {
-    "no hello": (message(heartbeat=pb.WorkerHeartbeat(status=1)), S.FAILED_PRECONDITION),
+BAD_FIRST: dict[str, tuple[pb.RunClientMessage | bytes, S]] = {
+    "no hello": (message(heartbeat={"status": 1}), S.FAILED_PRECONDITION),
     "hello without info": (message(hello=pb.WorkerHello()), S.INVALID_ARGUMENT),
     "nothing": (message(), S.FAILED_PRECONDITION),
     "random bytes": (os.urandom(512) + b"\xff", S.INVALID_ARGUMENT),
@@ -46,7 +46,7 @@ BAD_FIRST = {
     "agent of another alphabet": (hello("général"), S.INVALID_ARGUMENT),
     "5 MiB": (hello("a" * 5 * 1024 * 1024), S.RESOURCE_EXHAUSTED),
 }
-BAD_LATER = {
+BAD_LATER: dict[str, tuple[pb.RunClientMessage | bytes, S, str]] = {
     "second hello": (hello(), S.FAILED_PRECONDITION, "one hello"),
     "nothing": (message(), S.INVALID_ARGUMENT, "says nothing"),
     "random bytes": (os.urandom(512) + b"\xff", S.INVALID_ARGUMENT, "no taskrun.v1.RunClientMessage"),
@@ -266,7 +266,7 @@ async def test_a_worker_is_cut_when_far_too_much_waits_for_it(plane: Plane) -> N
 
 
 async def test_a_stream_ends_with_its_certificate(plane: Plane) -> None:
-    async with stream(plane.address, plane.ca.worker(lasts=timedelta(seconds=2)), hello()) as call:
+    async with stream(plane.address, plane.ca.worker(lasts=timedelta(seconds=4)), hello()) as call:
         await heard(call)
         async with asyncio.timeout(PATIENCE):
             assert await status(call) == (S.UNAUTHENTICATED, "The client certificate has expired.")

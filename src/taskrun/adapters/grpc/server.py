@@ -96,4 +96,6 @@ async def _check_free(address: Address) -> None:
         family, _, _, _, where = found[0]
         socket.create_server(where[:2], family=family).close()
     except OSError as error:
-        raise Unavailable(f"Cannot listen on {address}: {error.strerror or error}.") from None
+        # asyncio's and socket's own words are longer, and name the address once more.
+        reason = str(error.strerror or error).partition(" (")[0]
+        raise Unavailable(f"Cannot listen on {address}: {reason}.") from None

@@ -104,11 +104,12 @@ class Child:
         with self._process.stdout as output:
             for raw in output:
                 line = _parsed(raw.decode(errors="replace").rstrip("\n"))
+                # Told first: whoever waits for a line speaks after it.
+                if self._tell:
+                    self._tell(self.name, line)
                 with self._news:
                     self._lines.append(line)
                     self._news.notify_all()
-                if self._tell:
-                    self._tell(self.name, line)
         with self._news:
             self._ended = True
             self._news.notify_all()

@@ -42,8 +42,9 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option(
     "--retry-on",
     type=click.Choice([kind.value for kind in FailureKind]),
+    metavar="KIND",
     multiple=True,
-    help="Try again after this failure too; repeatable. After a lost worker it always is.",
+    help="Try again after this failure too (agent_error, timeout ...); repeatable. A lost worker always is a reason.",
 )
 @click.option("--selector", metavar="KEY=VALUE", multiple=True, help="A label that the worker must have; repeatable.")
 @click.option("--idempotency-key", metavar="KEY", default="", help="The same key makes one task only, for 24 h.")

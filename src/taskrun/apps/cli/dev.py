@@ -62,7 +62,7 @@ def dev(directory: str, grpc_addr: str, http_addr: str) -> int:
             _say_what_to_type(certs, ready)
             return _watch_over(plane, worker)
         except KeyboardInterrupt:
-            showing.note("\nstopping"[1:])
+            click.echo(err=True)
             return OK
 
 

@@ -30,7 +30,10 @@ COLOURS = {
     "ERROR": "red",
 }
 
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+#: Characters of a column on a terminal; what is longer is folded.
+_WIDEST = 60
+
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"))
 
 
 def line(text: str) -> str:
@@ -49,15 +52,21 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def span(ms: int) -> str:
-    """A length of time, in the one unit that tells most: `850ms`, `12s`, `3m`, `5h`, `2d`."""
+    """A length of time, in the unit that tells most: `85ms`, `2.3s`, `3m`, `5h`, `2d`."""
     if ms < 1000:
         return f"{max(0, ms)}ms"
-    return next(f"{ms // 1000 // size}{unit}" for size, unit in _UNITS if ms >= size * 1000)
+    if ms < 60_000:
+        return f"{ms / 1000:.1f}s"
+    return _whole(ms)
 
 
 def age(at_ms: int) -> str:
-    """How long ago that was, by this machine's clock; "-" if it never was."""
-    return span(time.time_ns() // 1_000_000 - at_ms) if at_ms else "-"
+    """How long ago that was, by this machine's clock, in whole units; "-" if it never was."""
+    return _whole(max(0, time.time_ns() // 1_000_000 - at_ms)) if at_ms else "-"
+
+
+def _whole(ms: int) -> str:
+    return next((f"{ms // size}{unit}" for size, unit in _UNITS if ms >= size), "0s")
 
 
 def moment(at_ms: int) -> str:
@@ -79,7 +88,7 @@ def as_json(value: Any) -> None:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table in colour on a terminal; elsewhere columns with spaces between them."""
+    """A table in colour on a terminal, without columns that say nothing; elsewhere all columns, with spaces between."""
     rows = [[line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _drawn(headers, rows)
@@ -106,9 +115,12 @@ def _drawn(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
-    for header in headers:
-        # An id that is cut short is of no use to copy.
-        drawn.add_column(header, no_wrap=header == "ID", overflow="fold")
-    for row in rows:
+    columns = [column for column in zip(headers, *rows, strict=True) if set(column[1:]) != {"-"}]
+    for column in columns:
+        drawn.add_column(column[0], max_width=_WIDEST, overflow="fold")
+    for row in list(zip(*columns, strict=True))[1:]:
         drawn.add_row(*(Text(cell, COLOURS.get(cell, "")) for cell in row))
-    Console(highlight=False).print(drawn)
+    console = Console(highlight=False)
+    # A terminal that is too narrow shows its lines in two rows: better than an id in pieces.
+    needed = console.measure(drawn, options=console.options.update(max_width=_WIDEST * len(headers))).maximum
+    Console(highlight=False, width=max(console.width, needed)).print(drawn)

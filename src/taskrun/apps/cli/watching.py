@@ -47,16 +47,21 @@ def follow(connection: Connection, client: Client, task_id: str, from_seq: int) 
                 status = last.body.status
         # Nothing was left to see when the watch began behind the end.
         status = status or client.get(task_id).status
-    except (KeyboardInterrupt, Unavailable) as error:
-        showing.note(f"\nThe task goes on. Come back to it: {_way_back(connection, task_id, seq)}"[1:], "yellow")
-        if isinstance(error, Unavailable):
-            raise
+    except KeyboardInterrupt:
+        _say_how_to_come_back(connection, task_id, seq)
         return INTERRUPTED
+    except Unavailable:
+        if seq > from_seq:
+            _say_how_to_come_back(connection, task_id, seq)
+        raise
     return OK if status is TaskStatus.COMPLETED else FAILED
 
 
-def _way_back(connection: Connection, task_id: str, seq: int) -> str:
-    return connection.command("watch-task", task_id, "--from-seq", str(seq))
+def _say_how_to_come_back(connection: Connection, task_id: str, seq: int) -> None:
+    """On a line of its own: the terminal has shown part of one, or a ^C."""
+    click.echo(err=True)
+    way_back = connection.command("watch-task", task_id, "--from-seq", str(seq))
+    showing.note(f"The task goes on. Come back to it: {way_back}", "yellow")
 
 
 def _tell_json(entries: Sequence[StoryEntry]) -> None:

@@ -39,6 +39,9 @@ _CLONE_NEWUSER = 0x1000_0000
 _CLONE_NEWPID = 0x2000_0000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x8, 0x4000, 0x8_0000
 
+#: What a person or a service manager sends to end something.
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 #: Milliseconds between two looks for processes that are still to be killed.
 _SWEEP_MS = 20
 
@@ -158,14 +161,17 @@ class Supervision:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _ENDS:
             signal.signal(number, lambda number, frame: self._end())
         return wake
 
     def _start(self, program: list[str]) -> int:
         parent = os.getpid()
+        # Until the program can take its signals itself they wait: one that comes now is not lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
             return pid
         try:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -174,8 +180,9 @@ class Supervision:
             if os.getppid() == parent:
                 # A program that signals its whole process group is not to meet the supervisor in it.
                 os.setsid()
-                for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                for number in (signal.SIGPIPE, signal.SIGXFSZ, *_ENDS):
                     signal.signal(number, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
                 os.execvp(program[0], program)  # noqa: S606  # starting it is the point
         except OSError as error:
             _tell(self._control, f"error {error.errno}")

@@ -1,0 +1,184 @@
+"""Who may call what: by the certificate alone, and nothing that the table does not name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2
+
+from taskrun.adapters.grpc.access import ACCESS, Guard
+from taskrun.adapters.grpc.address import parse_address
+from taskrun.adapters.grpc.channel import open_channel
+from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.domain.identity import Identity, Role
+from taskrun.v1 import run_service_pb2, task_service_pb2, worker_service_pb2
+from tests.adapters.grpc.conftest import Plane
+from tests.adapters.grpc.raw import hello, status, stream
+
+SERVICES: dict[str, frozenset[Role]] = {
+    "taskrun.v1.TaskService": frozenset({Role.CLIENT}),
+    "taskrun.v1.WorkerService": frozenset({Role.CLIENT}),
+    "taskrun.v1.RunService": frozenset({Role.WORKER}),
+    "grpc.health.v1.Health": frozenset(Role),
+}
+FILES: Any = (task_service_pb2, worker_service_pb2, run_service_pb2, health_pb2)
+DESCRIPTORS: list[ServiceDescriptor] = [
+    service for file in FILES for service in file.DESCRIPTOR.services_by_name.values()
+]
+UNARY = [
+    f"/{service.full_name}/{method.name}"
+    for service in DESCRIPTORS
+    if service.full_name.startswith("taskrun")
+    for method in service.methods
+    if not method.server_streaming
+]
+
+
+def test_the_table_names_every_method_of_every_service_and_no_other() -> None:
+    described = {
+        f"/{service.full_name}/{method.name}": SERVICES[service.full_name]
+        for service in DESCRIPTORS
+        for method in service.methods
+    }
+    assert described == ACCESS
+
+
+async def call(plane: Plane, tls: ClientTls, method: str, request: bytes = b"") -> grpc.StatusCode:
+    async with open_channel(parse_address(plane.address), tls) as channel:
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+        try:
+            await ask(request, timeout=30)
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+    return grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("method", UNARY)
+async def test_fault_27_a_workers_certificate_calls_none_of_the_clients_methods(plane: Plane, method: str) -> None:
+    assert await call(plane, plane.ca.worker(), method) is grpc.StatusCode.PERMISSION_DENIED
+    assert not plane.tasks.created
+
+
+async def test_fault_26_a_clients_certificate_opens_no_run_stream(plane: Plane) -> None:
+    async with stream(plane.address, plane.ca.client(), hello(claimed="w-1")) as opened:
+        code, details = await status(opened)
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+    assert details == "The certificate of a client does not allow /taskrun.v1.RunService/StreamConnect."
+    assert not plane.gateway.sessions
+
+
+@pytest.mark.parametrize(
+    "common_name", ["worker:w-1\x00.evil", "nobody", "admin:me", "worker:", "worker:é", "client:a b", "worker:a:b"]
+)
+async def test_a_certificate_with_a_crooked_name_is_nobodys(plane: Plane, common_name: str) -> None:
+    tls = plane.ca.client(common_name)
+    async with stream(plane.address, tls, hello(claimed="w-1")) as opened:
+        assert (await status(opened))[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert await call(plane, tls, UNARY[0]) is grpc.StatusCode.UNAUTHENTICATED
+    assert not plane.gateway.sessions
+
+
+@pytest.mark.parametrize("role", ["worker:w-1", "client:admin"])
+async def test_both_roles_may_ask_for_the_servers_health(plane: Plane, role: str) -> None:
+    assert await call(plane, plane.ca.client(role), "/grpc.health.v1.Health/Check") is grpc.StatusCode.OK
+
+
+async def test_a_method_that_is_not_there_is_unimplemented(plane: Plane) -> None:
+    assert await call(plane, plane.ca.client(), "/taskrun.v1.TaskService/DropTasks") is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_request_that_cannot_be_read_is_refused(plane: Plane) -> None:
+    method = "/taskrun.v1.TaskService/CreateTask"
+    assert await call(plane, plane.ca.client(), method, b"\x0a\xff\xff") is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_call_without_a_certificate_does_not_get_through(plane: Plane) -> None:
+    credentials = grpc.ssl_channel_credentials(plane.ca.pem)
+    async with grpc.aio.secure_channel(parse_address(plane.address).target, credentials) as channel:
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(UNARY[0])
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await ask(b"", timeout=30)
+    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_expired_certificate_does_not_get_through(plane: Plane) -> None:
+    tls = plane.ca.client(lasts=timedelta(seconds=-1))
+    assert await call(plane, tls, UNARY[0]) is grpc.StatusCode.UNAVAILABLE
+
+
+# The guard by itself.
+
+
+class FakeContext:
+    """What the guard uses of a call."""
+
+    def __init__(self, pems: list[bytes]) -> None:
+        self._auth = {"x509_pem_cert": pems} if pems else {}
+        self.ended: tuple[grpc.StatusCode, str] | None = None
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return self._auth
+
+    async def abort(self, code: grpc.StatusCode, details: str = "") -> None:
+        self.ended = code, details
+
+
+async def guarded(guard: Guard, method: str) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def answer(request: bytes, context: object) -> bytes:
+        return b"answer"
+
+    async def find(details: object) -> Any:
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    details: Any = SimpleNamespace(method=method)
+    handler: Any = await guard.intercept_service(find, details)
+    found: Callable[[Any, Any], Awaitable[Any]] = handler.unary_unary
+    return found
+
+
+@pytest.mark.parametrize("method", ["/taskrun.v1.TaskService/Forgotten", "/other.Service/Method", ""])
+@pytest.mark.parametrize("role", Role)
+async def test_what_the_table_does_not_name_is_denied_although_it_is_served(role: Role, method: str) -> None:
+    guard = Guard(lambda pem: Identity(role, "me", 10, "1"), now_ms=lambda: 0)
+    context = FakeContext([b"pem"])
+    await (await guarded(guard, method))(b"", context)
+    assert context.ended is not None
+    assert context.ended[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_certificate_that_expired_on_a_live_connection_is_refused() -> None:
+    now = [9]
+    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 10, "1"), now_ms=lambda: now[0])
+    ask = await guarded(guard, "/taskrun.v1.TaskService/GetTask")
+    context = FakeContext([b"pem"])
+    assert await ask(b"", context) == b"answer"
+    now[0] = 10
+    await ask(b"", context)
+    assert context.ended == (grpc.StatusCode.UNAUTHENTICATED, "The client certificate has expired.")
+
+
+async def test_a_call_that_somehow_has_no_certificate_is_refused() -> None:
+    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 10, "1"), now_ms=lambda: 0)
+    context = FakeContext([])
+    await (await guarded(guard, "/taskrun.v1.TaskService/GetTask"))(b"", context)
+    assert context.ended is not None
+    assert context.ended[0] is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_certificate_is_parsed_once() -> None:
+    parsed: list[bytes] = []
+
+    def identify(pem: bytes) -> Identity:
+        parsed.append(pem)
+        return Identity(Role.CLIENT, "me", 10, "1")
+
+    ask = await guarded(Guard(identify, now_ms=lambda: 0), "/taskrun.v1.TaskService/GetTask")
+    for pem in (b"one", b"one", b"two", b"one"):
+        await ask(b"", FakeContext([pem]))
+    assert parsed == [b"one", b"two"]

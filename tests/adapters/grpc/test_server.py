@@ -1,0 +1,126 @@
+"""The server's edges: addresses, foreign bytes, sizes, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import NoReturn
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+
+from taskrun.adapters.grpc.address import parse_address
+from taskrun.adapters.grpc.channel import open_channel
+from taskrun.adapters.grpc.server import GrpcServer
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument, Unavailable
+from taskrun.domain.records import TaskSpec
+from tests.adapters.grpc.certificates import MiniCa
+from tests.adapters.grpc.conftest import Plane
+from tests.adapters.grpc.raw import heard, hello, status, stream
+
+
+def never(pem: bytes) -> NoReturn:
+    raise AssertionError
+
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture
+async def started(ca: MiniCa) -> AsyncIterator[tuple[Plane, GrpcServer]]:
+    plane = Plane(ca)
+    server = plane.server()
+    plane.port = await server.start()
+    yield plane, server
+    await server.stop(0)
+
+
+async def test_a_second_server_on_the_same_port_is_refused_in_one_clear_sentence(plane: Plane) -> None:
+    with pytest.raises(Unavailable) as refusal:
+        await plane.server(f"[::1]:{plane.port}").start()
+    assert refusal.value.message == f"Cannot listen on {plane.address}: Address already in use."
+
+
+async def test_an_address_of_another_machine_is_refused(ca: MiniCa) -> None:
+    with pytest.raises(Unavailable, match=r"Cannot listen on https://192\.0\.2\.1:0: "):
+        await Plane(ca).server("192.0.2.1:0").start()
+
+
+async def test_an_address_without_tls_is_refused(ca: MiniCa) -> None:
+    with pytest.raises(InvalidArgument, match="without TLS"):
+        Plane(ca).server("http://[::1]:0")
+
+
+async def test_a_certificate_of_no_use_is_refused(ca: MiniCa) -> None:
+    plane = Plane(ca)
+    tls = replace(ca.server(), key_pem=b"no key")
+    server = GrpcServer("[::1]:0", tls, never, plane.tasks, plane.workers, plane.gateway, plane.enrollment)
+    with pytest.raises(FailedPrecondition, match="with this certificate, key and CA"):
+        await server.start()
+
+
+async def test_random_bytes_on_the_port_change_nothing(plane: Plane) -> None:
+    for data in (
+        os.urandom(4096),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\xff\xff",
+    ):
+        reader, writer = await asyncio.open_connection("::1", plane.port)
+        writer.write(data)
+        writer.write_eof()
+        async with asyncio.timeout(30):
+            try:
+                await reader.read()
+            except ConnectionError:
+                pass
+        writer.close()
+    await plane.serves_on()
+
+
+async def test_a_request_of_5_mib_is_refused(plane: Plane) -> None:
+    async with stream(plane.address, plane.ca.worker(), os.urandom(5 * 1024 * 1024)) as call:
+        assert (await status(call))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_metadata_beyond_its_limit_is_refused(plane: Plane) -> None:
+    async with open_channel(parse_address(plane.address), plane.ca.client()) as channel:
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            "/taskrun.v1.WorkerService/ListWorkers"
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await ask(b"", metadata=(("padding", "x" * 20_000),), timeout=30)
+    assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def health(plane: Plane, service: str = "") -> int:
+    async with open_channel(parse_address(plane.address), plane.ca.client()) as channel:
+        check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
+        answer = await check(health_pb2.HealthCheckRequest(service=service).SerializeToString(), timeout=30)
+    return int(health_pb2.HealthCheckResponse.FromString(answer).status)
+
+
+@pytest.mark.parametrize("service", ["", "taskrun.v1.TaskService", "taskrun.v1.RunService", "taskrun.v1.WorkerService"])
+async def test_health_says_serving_until_the_server_drains(started: tuple[Plane, GrpcServer], service: str) -> None:
+    plane, server = started
+    assert await health(plane, service) == SERVING
+    await server.drain()
+    assert await health(plane, service) == NOT_SERVING
+    async with plane.client() as client:
+        await client.create(TaskSpec("general", "1"))
+
+
+async def test_stop_ends_what_is_under_way_and_frees_the_port(started: tuple[Plane, GrpcServer]) -> None:
+    plane, server = started
+    async with stream(plane.address, plane.ca.worker(), hello()) as call:
+        await heard(call)
+        await server.stop(0.1)
+        await server.stop(0.1)
+        assert (await status(call))[0] is grpc.StatusCode.UNAVAILABLE
+    await plane.gateway.until(lambda: plane.gateway.sessions[1].over)
+    socket.create_server(("::1", plane.port), family=socket.AF_INET6).close()

@@ -1,0 +1,94 @@
+"""Why there is no connection, in one sentence that helps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from taskrun.adapters.ca.identity import parse_peer
+from taskrun.adapters.grpc.async_client import AsyncClient
+from taskrun.adapters.grpc.server import GrpcServer
+from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.domain.errors import TaskRunError, Unauthenticated, Unavailable
+from tests.adapters.grpc.certificates import MiniCa
+from tests.adapters.grpc.conftest import Plane
+
+STRANGER = MiniCa()
+
+CASES: dict[str, tuple[Callable[[MiniCa], ClientTls], type[TaskRunError], str]] = {
+    "server of another CA": (
+        lambda ca: replace(ca.client(), ca_pem=STRANGER.pem),
+        Unavailable,
+        "its certificate was not signed by the CA that is expected here",
+    ),
+    "client of another CA": (
+        lambda ca: replace(STRANGER.client(), ca_pem=ca.pem),
+        Unavailable,
+        "it closed the connection, as it does when it does not accept a certificate",
+    ),
+    "expired": (lambda ca: ca.client(lasts=timedelta(seconds=-1)), Unauthenticated, "The certificate expired on"),
+    "not yet valid": (lambda ca: ca.client(age=timedelta(minutes=-10)), Unavailable, "The certificate is valid from"),
+    "key of no use": (
+        lambda ca: replace(ca.client(), key_pem=b"no key"),
+        Unavailable,
+        "the certificate, key or CA given here cannot be used",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_connection_that_is_refused_says_why(plane: Plane, case: str) -> None:
+    tls, kind, why = CASES[case]
+    async with plane.client(tls(plane.ca)) as client:
+        with pytest.raises(kind, match=why):
+            await client.workers()
+
+
+async def test_the_servers_real_name_is_checked(ca: MiniCa) -> None:
+    plane = Plane(ca)
+    server = GrpcServer(
+        "[::1]:0",
+        ca.server("control.example.com"),
+        parse_peer,
+        plane.tasks,
+        plane.workers,
+        plane.gateway,
+        plane.enrollment,
+    )
+    plane.port = await server.start()
+    async with plane.client() as client:
+        with pytest.raises(Unavailable, match="its certificate is for another name"):
+            await client.workers()
+    await server.stop(0)
+
+
+@pytest.fixture
+async def plain_port() -> AsyncIterator[int]:
+    """Something that listens, and is no control plane."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "::1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_port_that_speaks_something_else_is_named(ca: MiniCa, plain_port: int) -> None:
+    async with AsyncClient(f"[::1]:{plain_port}", ca.client()) as client:
+        with pytest.raises(Unavailable, match="what listens there does not speak TLS"):
+            await client.workers()
+
+
+async def test_a_port_where_nobody_listens_is_named(ca: MiniCa) -> None:
+    async with AsyncClient("[::1]:1", ca.client()) as client:
+        with pytest.raises(Unavailable, match=r"^Cannot reach https://\[::1\]:1: nothing listens there\.$"):
+            await client.workers()

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskrun.apps.configuration import SettingRow, load, table
+from taskrun.apps.kinds import HostPort
+from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
+from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
+
+#: A value for each setting, as a flag or variable has it, and what it means. No default is among them.
+VALUES: dict[type, dict[str, tuple[str, Any]]] = {
+    ControlPlaneSettings: {
+        "grpc_addr": ("127.0.0.1:1", HostPort("127.0.0.1", 1)),
+        "http_addr": ("localhost:2", HostPort("localhost", 2)),
+        "http_tls": ("true", True),
+        "http_allow_remote": ("true", True),
+        "http_host": ("plane.example.org", ("plane.example.org",)),
+        "certs_dir": ("/tls", Path("/tls")),
+        "silence_timeout": ("1m", 60.0),
+        "worker_grace": ("2m", 120.0),
+        "start_timeout": ("3s", 3.0),
+        "stop_timeout": ("4", 4.0),
+        "log_format": ("json", "json"),
+        "log_level": ("debug", "DEBUG"),
+    },
+    WorkerSettings: {
+        "addr": ("https://plane:1", "https://plane:1"),
+        "certs_dir": ("/tls", Path("/tls")),
+        "ca_cert": ("a.crt", Path("a.crt")),
+        "cert": ("b.crt", Path("b.crt")),
+        "key": ("b.key", Path("b.key")),
+        "enroll_ca_cert": ("web.crt", Path("web.crt")),
+        "enroll_insecure": ("true", True),
+        "labels": ("gpu=yes", {"gpu": "yes"}),
+        "max_concurrent_runs": ("3", 3),
+        "work_dir": ("/work", Path("/work")),
+        "drain_timeout": ("1h", 3600.0),
+        "stop_grace": ("0", 0.0),
+        "heartbeat": ("500ms", 0.5),
+        "reconnect": ("1", 1.0),
+        "reconnect_max": ("2", 2.0),
+        "log_format": ("text", "text"),
+        "log_level": ("ERROR", "ERROR"),
+    },
+}
+#: Said together, or with one possible value only: tests of their own follow.
+APART = {"enroll", "token", "token_file", "agents", "store"}
+EACH = [(of, key) for of, values in VALUES.items() for key in values]
+
+
+def row_of(of: type, key: str) -> SettingRow:
+    return next(row for row in table(of) if row.key == key)
+
+
+def toml(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("of", [ControlPlaneSettings, WorkerSettings])
+def test_every_setting_is_in_these_tests(of: type) -> None:
+    assert {field.name for field in fields(of)} <= VALUES[of].keys() | APART
+
+
+@pytest.mark.parametrize(("of", "key"), EACH)
+def test_a_setting_has_a_default_a_flag_a_variable_and_a_key(tmp_path: Path, of: type, key: str) -> None:
+    text, value = VALUES[of][key]
+    row = row_of(of, key)
+    assert getattr(load(of, {}, {}, None), key) == row.default != value
+    assert getattr(load(of, {key: (text,) if row.kind.many else text}, {}, None), key) == value
+    assert getattr(load(of, {}, {row.variable: text}, None), key) == value
+    assert getattr(load(of, {}, {}, toml(tmp_path, f'{key} = "{text}"')), key) == value
+
+
+def test_a_flag_counts_more_than_a_variable_and_that_more_than_the_file(tmp_path: Path) -> None:
+    config = toml(tmp_path, "silence_timeout = 1\nstart_timeout = 1\nstop_timeout = 1\n")
+    environ = {"TASKRUN_START_TIMEOUT": "2", "TASKRUN_STOP_TIMEOUT": "2"}
+    settings = load(ControlPlaneSettings, {"stop_timeout": "3"}, environ, config)
+    assert settings.timers == ControlPlaneTimers(silence=1.0, grace=0.0, start=2.0, stop=3.0)
+
+
+def test_the_defaults_are_those_of_the_domain() -> None:
+    assert load(ControlPlaneSettings, {}, {}, None).timers == ControlPlaneTimers()
+    assert load(WorkerSettings, {}, {}, None).timers == DaemonTimers()
+
+
+def test_a_label_table_in_the_file_is_what_it_seems(tmp_path: Path) -> None:
+    config = toml(tmp_path, '[labels]\ngpu = "yes"\n')
+    assert load(WorkerSettings, {}, {}, config).labels == {"gpu": "yes"}
+
+
+def test_an_unknown_key_of_the_file_is_refused_with_a_guess(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"config\.toml: there is no setting 'grpc_adr'\. Is 'grpc_addr' meant\?"):
+        load(ControlPlaneSettings, {}, {}, toml(tmp_path, 'grpc_adr = "[::1]:1"'))
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "text", "message"),
+    [
+        ({"grpc_addr": "x"}, {}, "", "--grpc-addr is 'x': it must be HOST:PORT"),
+        ({}, {"TASKRUN_HTTP_ADDR": "x"}, "", "TASKRUN_HTTP_ADDR is 'x': it must be"),
+        ({}, {}, "stop_timeout = 'x'", "stop_timeout is 'x': it must be a duration"),
+        ({"stop_timeout": "1"}, {}, "stop_timeout = 'x'", "config.toml: stop_timeout is 'x'"),
+        ({"store": "oracle"}, {}, "", "--store is 'oracle': it must be memory."),
+        ({}, {}, "grpc_addr = ", "config.toml is no TOML: "),
+    ],
+)
+def test_a_bad_value_is_refused_in_the_name_of_its_source(
+    tmp_path: Path, flags: dict[str, str], environ: dict[str, str], text: str, message: str
+) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        load(ControlPlaneSettings, flags, environ, toml(tmp_path, text))
+    assert message in raised.value.message
+    assert "\n" not in raised.value.message
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"missing\.toml cannot be read: No such file"):
+        load(ControlPlaneSettings, {}, {}, tmp_path / "missing.toml")
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b'store = "\xe9"')
+    with pytest.raises(InvalidArgument, match="not in UTF-8"):
+        load(ControlPlaneSettings, {}, {}, latin)
+
+
+def test_an_empty_variable_says_nothing() -> None:
+    assert load(ControlPlaneSettings, {}, {"TASKRUN_STORE": ""}, None).store == "memory"
+
+
+def test_a_long_value_is_shown_short_and_harmless() -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        load(ControlPlaneSettings, {"grpc_addr": "\x1b" * 1000}, {}, None)
+    assert len(raised.value.message) < 200
+    assert raised.value.message.isprintable()
+
+
+AGENT = '[[agents]]\nname = "echo"\nkind = "command"\ncommand = ["cat"]\n'
+
+
+def test_agents_are_tables_of_the_file(tmp_path: Path) -> None:
+    [agent] = load(WorkerSettings, {}, {}, toml(tmp_path, AGENT)).agents
+    assert (agent.name, agent.command) == ("echo", ("cat",))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (AGENT + 'colour = "red"\n', "agents: Object contains unknown field `colour`"),
+        (AGENT + AGENT, "agents: two agents are named echo."),
+        (AGENT.replace("echo", "No Name"), "is no agent name"),
+        ("agents = 1\n", "agents: Expected `array`"),
+    ],
+)
+def test_an_agent_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        load(WorkerSettings, {}, {}, toml(tmp_path, text))
+    assert message in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"enroll": "http://[::1]:1"},
+        {"token": "t"},
+        {"token_file": "t"},
+        {"enroll": "http://[::1]:1", "token": "t", "token_file": "t"},
+    ],
+)
+def test_enrolling_needs_an_address_and_one_token(flags: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgument, match="token"):
+        load(WorkerSettings, flags, {}, None)
+
+
+def test_a_token_is_not_shown_with_the_settings() -> None:
+    settings = load(WorkerSettings, {"enroll": "http://[::1]:1"}, {"TASKRUN_TOKEN": "secret"}, None)
+    assert settings.token == "secret"
+    assert "secret" not in repr(settings)
+
+
+def test_certificates_are_in_the_certs_dir_unless_they_are_named() -> None:
+    settings = load(WorkerSettings, {"certs_dir": "tls", "cert": "/mine.crt"}, {}, None)
+    assert settings.ca_path == Path("tls/ca.crt")
+    assert settings.cert_path == Path("/mine.crt")
+    assert settings.key_path == Path("tls/worker.key")

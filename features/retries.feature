@@ -15,7 +15,7 @@ Feature: Retries
       |       2 | bruno  | COMPLETED |             |
     And nothing of its first run executes any more
 
-  Scenario: A task survives a worker that freezes
+  Scenario: A task survives a worker that freezes, and what that one says when it wakes up counts for nothing
     Given the worker "atlas" with the agent "builder"
     And the task "wall" for "builder" is running
     And the worker "bruno" with the agent "builder"
@@ -23,6 +23,13 @@ Feature: Retries
     Then within 46 seconds the task "wall" is running on "bruno"
     When the work on "wall" is finished
     Then the task "wall" is COMPLETED
+    When the worker "atlas" wakes up
+    Then within 10 seconds the worker "atlas" is listed as IDLE
+    And its runs are
+      | attempt | worker | status    | failure     |
+      |       1 | atlas  | FAILED    | worker_lost |
+      |       2 | bruno  | COMPLETED |             |
+    And nothing of its first run executes any more
 
   Scenario: When all attempts are used up the task has failed
     Given the task "wall" for "builder" is created with

@@ -60,6 +60,10 @@ class Driver(Protocol):
         """Its process stands still, its connection stays open."""
         ...
 
+    def thaw_worker(self, worker_id: str) -> None:
+        """Its process goes on."""
+        ...
+
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         """As listed."""
         ...

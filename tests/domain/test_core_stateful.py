@@ -164,6 +164,11 @@ class ControlPlaneHistory(RuleBasedStateMachine):
                 self.ended[task.id] = (task, len(self.sim.story(task.id)))
 
     @invariant()
+    def what_somebody_cancelled_has_no_other_end(self) -> None:
+        for task in self.sim.store.tasks.values():
+            assert not task.cancel_requested or task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLED)
+
+    @invariant()
     def no_more_attempts_than_allowed(self) -> None:
         for task in self.sim.store.tasks.values():
             started = [run for run in task.runs if run.failure is not FailureKind.REJECTED]

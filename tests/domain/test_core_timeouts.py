@@ -73,6 +73,17 @@ def test_a_run_that_was_done_before_it_could_be_stopped_is_done(sim: Simulation)
     assert sim.task(task.id).status is TaskStatus.COMPLETED
 
 
+def test_a_run_that_ends_in_time_is_not_timed_out(sim: Simulation) -> None:
+    session = sim.connect()
+    task = sim.create(timeout_ms=1000)
+    run_id = sim.assigned(session).run_id
+    sim.report(session, run_id, RunStatus.RUNNING)
+    sim.report(session, run_id, RunStatus.COMPLETED)
+    sim.wait(30)
+    assert sim.heard(session) == []
+    assert sim.task(task.id).status is TaskStatus.COMPLETED
+
+
 def test_a_hung_agent_of_a_worker_that_does_not_stop_it_does_not_hold_its_task_for_ever(sim: Simulation) -> None:
     session = sim.connect()
     task = sim.create(timeout_ms=1000, max_attempts=1)

@@ -260,8 +260,12 @@ def test_a_worker_away_is_given_nothing(patient: Simulation) -> None:
 def test_a_worker_that_comes_back_begins_anew(patient: Simulation) -> None:
     patient.vanish(patient.connect("w1"))
     task = patient.create()
-    assert patient.assigned(patient.connect("w1")).task_id == task.id
-    patient.wait(44)
+    session = patient.connect("w1")
+    run = patient.assigned(session)
+    assert run.task_id == task.id
+    for _ in range(4):
+        patient.report(session, run.run_id, RunStatus.RUNNING)
+        patient.wait(40)
     assert patient.core.workers()[0].status is WorkerStatus.BUSY
 
 

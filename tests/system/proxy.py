@@ -14,24 +14,24 @@ Result = TypeVar("Result")
 _BLOCK = 4096
 
 
-def never() -> int:
-    """A connection's bytes, practically without end."""
+def endless() -> int:
+    """The bytes of a connection that is not cut."""
     return 1 << 62
 
 
 class Proxy:
     """Forwards connections to a port of ::1, in a thread of its own. A context manager."""
 
-    def __init__(self, port: int, lifetime: Callable[[], int] = never) -> None:
+    def __init__(self, port: int, lifetime: Callable[[], int] = endless) -> None:
         """Each new connection is cut after `lifetime()` bytes, both directions together."""
         self._target, self._lifetime = port, lifetime
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
         self._forwarding = asyncio.Event()
         self._forwarding.set()
-        self._connections: set[asyncio.Task[None]] = set()
-        #: How many connections it has cut.
-        self.cuts = 0
+        self._open: set[asyncio.Task[None]] = set()
+        #: How many there were.
+        self.connections = 0
 
     def __enter__(self) -> Proxy:
         self._thread.start()
@@ -57,32 +57,30 @@ class Proxy:
         """Everything comes through again, what was held first."""
         self._loop.call_soon_threadsafe(self._forwarding.set)
 
-    def last(self) -> None:
-        """No connection is cut any more."""
-        self._lifetime = never
-
     def _await(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     async def _close(self) -> None:
         self._server.close()
-        for connection in self._connections:
+        for connection in self._open:
             connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*self._open, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.current_task()
         assert connection is not None
-        self._connections.add(connection)
+        self._open.add(connection)
+        self.connections += 1
         try:
             await self._forwarding.wait()
-            with suppress(OSError):
+            # Cancelled means that the proxy is closed.
+            with suppress(OSError, asyncio.CancelledError):
                 await _Connection(self._forwarding, self._lifetime()).run(
                     (reader, writer), await asyncio.open_connection("::1", self._target)
                 )
         finally:
             writer.transport.abort()
-            self._connections.discard(connection)
+            self._open.discard(connection)
 
 
 Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -22,7 +22,8 @@ from taskrun.adapters.grpc.client import Client
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.domain.errors import TaskRunError
-from taskrun.domain.records import OutputSegment, StoryEntry, Task, TaskSpec
+from taskrun.domain.records import OutputSegment, StoryEntry, Task, TaskChange, TaskSpec
+from taskrun.domain.status import RunStatus
 from tests.acceptance.processes.program import LoggedProgram
 from tests.acceptance.samples import samples
 
@@ -34,9 +35,9 @@ BIN = Path(sys.executable).parent
 Agent = Mapping[str, object]
 
 
-def command(name: str, script: str) -> Agent:
-    """An agent that is a shell script; the task's input is on its standard input."""
-    return {"name": name, "kind": "command", "command": ["sh", "-c", script]}
+def command(name: str, script: str, *arguments: str) -> Agent:
+    """An agent that is a shell script: the task's input is on its standard input, the first argument is `$0`."""
+    return {"name": name, "kind": "command", "command": ["sh", "-c", script, *arguments]}
 
 
 #: Says its input.
@@ -58,13 +59,18 @@ class RunningProgram(LoggedProgram):
         """Its process's id."""
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._process.poll() is None
+
     def wait(self, seconds: float = PATIENCE) -> int:
         """Its exit code, once it has ended by itself or by what it was told."""
         return self._process.wait(seconds)
 
     def kill(self) -> None:
         """Ends it, and all it holds here; doing it twice is harmless."""
-        self.end(signal.SIGKILL)
+        self.end(signal.SIGKILL, PATIENCE)
 
     def wait_for_text(self, text: str, seconds: float = PATIENCE) -> None:
         """Returns as soon as a line of its log has this text."""
@@ -109,6 +115,19 @@ class Site:
         environ: Mapping[str, str] | None = None,
     ) -> RunningProgram:
         """Starts a worker and returns when the control plane lists it."""
+        worker = self.launch_worker(worker_id, *arguments, agents=agents, addr=addr, environ=environ)
+        soon(lambda: worker_id in self.worker_ids())
+        return worker
+
+    def launch_worker(
+        self,
+        worker_id: str,
+        *arguments: str,
+        agents: Sequence[Agent] = (ECHO, GATE),
+        addr: str = "",
+        environ: Mapping[str, str] | None = None,
+    ) -> RunningProgram:
+        """Starts a worker, whatever becomes of it."""
         place = self.directory / f"{worker_id}-{next(self._directories)}"
         place.mkdir()
         tls = self.identity(worker_id)
@@ -118,9 +137,7 @@ class Site:
         (place / "worker.toml").write_text("".join(map(as_table, agents)))
         defaults = ["--addr", addr or self.grpc_addr, "--certs-dir", str(place), "--config", str(place / "worker.toml")]
         fast = ["--reconnect", "0.5", "--stop-grace", "2"]
-        worker = self._start("taskrun-worker", [*defaults, *fast, *arguments], environ)
-        soon(lambda: worker_id in self.worker_ids())
-        return worker
+        return self._start("taskrun-worker", [*defaults, *fast, *arguments], environ)
 
     def run(self, *arguments: str, cert: str = "client") -> subprocess.CompletedProcess[str]:
         """The command line tool, to its end."""
@@ -186,6 +203,13 @@ class Site:
                 if text in said[body.run_id]:
                     return
         raise AssertionError(f"The task has ended without {text!r}: {said}")
+
+    def wait_for_status(self, task_id: str, status: RunStatus) -> None:
+        """Returns as soon as a run of the task has this status."""
+        for body in (entry.body for entry in self.story(task_id)):
+            if isinstance(body, TaskChange) and body.run and body.run.status is status:
+                return
+        raise AssertionError(f"The task has ended without a run that was {status.value}.")
 
     def story(self, task_id: str) -> Iterator[StoryEntry]:
         """The task's story to its end, live."""

@@ -13,7 +13,16 @@ import pytest
 import taskrun
 
 #: What an embedder does not pay for.
-HEAVY = {"grpc", "google", "cryptography", "starlette", "uvicorn", "dependency_injector", "prometheus_client", "msgspec"}
+HEAVY = {
+    "grpc",
+    "google",
+    "cryptography",
+    "starlette",
+    "uvicorn",
+    "dependency_injector",
+    "prometheus_client",
+    "msgspec",
+}
 
 SOURCE = ast.parse(Path(inspect.getfile(taskrun)).read_text())
 

@@ -50,7 +50,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 
             frozen_worker.tell(signal.SIGSTOP)
             proxy.hold()
-            seconds = first_times(
+            frozen_noticed, cut_off_noticed, worker_noticed = first_times(
                 lambda: site.last_worker(frozen.id) == "other",
                 lambda: site.last_worker(cut_off.id) == "other",
                 lambda: "the link is lost" in cut_off_worker.log,
@@ -59,7 +59,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
             proxy.forward()
             soon(lambda: {"frozen", "cut-off"} <= set(site.worker_ids()))
             gate.touch()
-            return Story(*seconds, site.end_of(frozen.id), site.end_of(cut_off.id))
+            ends = site.end_of(frozen.id), site.end_of(cut_off.id)
+            return Story(frozen_noticed, cut_off_noticed, worker_noticed, *ends)
 
 
 def first_times(*checks: Callable[[], bool]) -> list[float]:

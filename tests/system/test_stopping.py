@@ -54,3 +54,16 @@ def test_a_second_sigterm_stops_the_runs_and_another_worker_gets_the_task(site: 
         ("one", RunStatus.CANCELLED),
         ("two", RunStatus.COMPLETED),
     ]
+
+
+def test_a_worker_survives_its_control_plane_and_works_for_the_next_one(site: Site, gate: Path) -> None:
+    worker = site.start_worker("one")
+    run_id = only_run(site.begin(gate))
+    port = str(site.grpc_port)
+    site.plane.kill()
+    # Nobody is left to whom this run could be reported.
+    soon(lambda: processes_of(run_id) == [])
+    site.start_plane("--grpc-addr", f"[::1]:{port}")
+    task = site.create("echo", "Here we are again.")
+    assert site.end_of(task.id).status is TaskStatus.COMPLETED
+    assert worker.is_running

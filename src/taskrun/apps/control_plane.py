@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,7 +16,7 @@ from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.program import CODES, program
 from taskrun.apps.settings import ControlPlaneSettings
-from taskrun.apps.signals import on_stop
+from taskrun.apps.signals import ignore_stops, on_stop
 
 NAME = "taskrun-control-plane"
 #: Seconds for calls under way, after the streams of workers and watchers were ended.
@@ -47,10 +48,18 @@ async def serve(settings: ControlPlaneSettings) -> None:
         logger.info("stopping")
         await engine.drain()
         await grpc_server.drain()
+    ignore_stops()
     logger.info("stopped")
 
 
+def _use_all_files() -> None:
+    """Every worker is an open file. The soft limit, usually 1024, only protects programs that use `select`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _do(settings: ControlPlaneSettings) -> None:
+    _use_all_files()
     configure(settings.log_format, settings.log_level)
     asyncio.run(serve(settings))
 

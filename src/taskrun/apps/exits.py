@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 
 import rich_click as click
@@ -29,10 +28,6 @@ def run(command: click.Command, name: str, codes: ExitCodes) -> int:
         return _said(name, error.message, next(codes[kind] for kind in type(error).__mro__ if kind in codes))
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has left. Nothing more can be said to it, not even when the interpreter flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise

@@ -20,7 +20,7 @@ from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.program import CODES, program
 from taskrun.apps.settings import WorkerSettings
-from taskrun.apps.signals import on_stop
+from taskrun.apps.signals import ignore_stops, on_stop
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, Unauthenticated
 
 NAME = "taskrun-worker"
@@ -34,15 +34,16 @@ async def work(settings: WorkerSettings) -> None:
     with _work_dir(settings) as work_dir, logger.contextualize(worker_id=parse_peer(pair.certificate_pem).name):
         parts = WorkerContainer(settings=settings, work_dir=work_dir)
         daemon, info = parts.daemon(), parts.info()
+        on_stop(daemon.drain, daemon.cancel_runs)
         logger.info(
             "working for {}",
             settings.addr,
             agents=[agent.spec.name for agent in parts.agents()],
             containment=info.labels[CONTAINMENT_LABEL],
         )
-        on_stop(daemon.drain, daemon.cancel_runs)
         collect_rarely()
         await daemon.run()
+        ignore_stops()
         logger.info("stopped")
 
 

@@ -67,6 +67,9 @@ class ControlPlane:
         self._waiting: set[Slot] = set()
         self._sessions = count(1)
         self._loop: asyncio.Task[None] | None = None
+        #: Held while it starts or stops, so that neither overtakes the other.
+        self._turning = asyncio.Lock()
+        self._taken_over: Recovery | None = None
         self._draining = False
         self._recovered = False
 
@@ -78,26 +81,32 @@ class ControlPlane:
         return self._recovered and not self._draining and self._loop is not None
 
     async def start(self) -> Recovery:
-        """Takes over what the store holds, and begins. Raises `StoreFailed`."""
-        recovery = await self._recover()
-        self._loop = asyncio.create_task(self._run(), name="control plane")
-        return recovery
+        """Takes over what the store holds, and begins; once, doing it again is harmless. Raises `StoreFailed`."""
+        async with self._turning:
+            if self._taken_over is None:
+                self._taken_over = await self._recover()
+                self._loop = asyncio.create_task(self._run(), name="control plane")
+                self._submit_drain()
+        return self._taken_over
 
     async def drain(self) -> None:
         """From now on no task and no worker is taken in; what is under way goes on."""
         self._draining = True
-        self._submit(DrainStarted())
+        self._submit_drain()
 
     async def stop(self) -> None:
         """Ends every stream and watch, then the loop; doing it twice is harmless. The store stays open."""
         self._draining = True
         self._watchers.close()
         self._hang_up(Unavailable("The control plane is shutting down."))
-        self._alarm.stop()
-        if self._loop is not None:
+        async with self._turning:
             loop, self._loop = self._loop, None
-            loop.cancel()
-            await asyncio.wait([loop])
+            if loop is not None:
+                loop.cancel()
+                await asyncio.wait([loop])
+        self._alarm.stop()
+        self._inbox.clear()
+        self._room.set()
 
     # TaskApi.
 
@@ -168,6 +177,8 @@ class ControlPlane:
 
     async def receive(self, session: int, messages: Sequence[FromWorker]) -> None:
         """See `WorkerGateway.receive`."""
+        if session not in self._outboxes:
+            return
         self._submit(WorkerSpoke(session, messages))
         if len(self._inbox) >= MAX_INBOX:
             self._room.clear()
@@ -181,8 +192,15 @@ class ControlPlane:
     # The loop.
 
     def _submit(self, item: Input) -> None:
-        self._inbox.append(item)
-        self._wake.set()
+        """Puts it before the core; what comes before the start or after the end concerns nobody."""
+        if self._loop is not None:
+            self._inbox.append(item)
+            self._wake.set()
+
+    def _submit_drain(self) -> None:
+        """The core is to know, also one that has just begun."""
+        if self._draining:
+            self._submit(DrainStarted())
 
     def _request(self, item: CreateTask | CancelTask | ConnectWorker) -> None:
         """Submits what is answered later."""
@@ -267,8 +285,7 @@ class ControlPlane:
             except Exception as error:
                 logger.error("cannot begin again yet: {}", error)
                 await self._clock.sleep_until(self._clock.now().mono + RECOVERY_PAUSE)
-        if self._draining:
-            self._submit(DrainStarted())
+        self._submit_drain()
 
     def _hang_up(self, error: Unavailable) -> None:
         """Ends every stream and answers every caller that still waits."""

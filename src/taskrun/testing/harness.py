@@ -68,10 +68,6 @@ class FreezableConnector:
         """What was held up comes through, and all that follows."""
         self._flowing.set()
 
-    async def cut(self) -> None:
-        """Breaks the stream, as a network does."""
-        await self._connector.cut()
-
 
 class _FreezableLink:
     def __init__(self, link: Link, flowing: asyncio.Event) -> None:

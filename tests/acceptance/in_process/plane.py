@@ -96,6 +96,9 @@ class InProcessDriver:
     def freeze_worker(self, worker_id: str) -> None:
         self._plane.workers[worker_id].line.freeze()
 
+    def thaw_worker(self, worker_id: str) -> None:
+        self._plane.workers[worker_id].line.thaw()
+
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         return self._plane.engine.workers(agent, status)
 

@@ -47,8 +47,8 @@ class ProcessesDriver:
         self._scope = {"scenario": str(next(_numbers))}
 
     def __enter__(self) -> ProcessesDriver:
-        self._model = self._stack.enter_context(ScriptedModel(self._company.script))
         self._metrics_before = self._plane.metrics()
+        self._model = self._stack.enter_context(ScriptedModel(self._company.script))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,6 +125,9 @@ class ProcessesDriver:
 
     def freeze_worker(self, worker_id: str) -> None:
         self._workers[worker_id].tell(signal.SIGSTOP)
+
+    def thaw_worker(self, worker_id: str) -> None:
+        self._workers[worker_id].tell(signal.SIGCONT)
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         return self._client.workers(agent, status)

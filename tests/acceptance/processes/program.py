@@ -41,9 +41,11 @@ class LoggedProgram:
     def wait_for(self, message: str, seconds: float = 60) -> Mapping[str, Any]:
         """The first log line with this message, as soon as it is there."""
         with self._news:
-            found = self._news.wait_for(lambda: self._find(message) or self._ended, seconds)
+            self._news.wait_for(lambda: self._find(message) or self._ended, seconds)
             line = self._find(message)
-        assert line is not None, f"{'It ended' if found else 'It took too long'}: {self.log}"
+        if line is None:
+            self.end(signal.SIGKILL)
+            raise AssertionError(f"It never said {message!r}: {self.log}")
         return line
 
     def tell(self, number: signal.Signals) -> None:

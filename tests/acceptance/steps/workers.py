@@ -29,6 +29,11 @@ def freeze(scene: Scene, worker: str) -> None:
     scene.driver.freeze_worker(worker)
 
 
+@when(says("the worker {worker:text} wakes up"))
+def wake_up(scene: Scene, worker: str) -> None:
+    scene.driver.thaw_worker(worker)
+
+
 @when(says("the worker {worker:text} is asked to drain"))
 def drain(scene: Scene, worker: str) -> None:
     scene.driver.drain_worker(worker)

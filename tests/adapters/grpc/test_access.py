@@ -19,7 +19,7 @@ from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.domain.identity import Identity, Role
 from taskrun.v1 import run_service_pb2, task_service_pb2, worker_service_pb2
 from tests.adapters.grpc.conftest import Plane
-from tests.adapters.grpc.raw import hello, status, stream
+from tests.adapters.grpc.raw import STREAM, status, stream
 
 SERVICES: dict[str, frozenset[Role]] = {
     "taskrun.v1.TaskService": frozenset({Role.CLIENT}),
@@ -66,7 +66,7 @@ async def test_fault_27_a_workers_certificate_calls_none_of_the_clients_methods(
 
 
 async def test_fault_26_a_clients_certificate_opens_no_run_stream(plane: Plane) -> None:
-    async with stream(plane.address, plane.ca.client(), hello(claimed="w-1")) as opened:
+    async with stream(plane.address, plane.ca.client()) as opened:
         code, details = await status(opened)
     assert code is grpc.StatusCode.PERMISSION_DENIED
     assert details == "The certificate of a client does not allow /taskrun.v1.RunService/StreamConnect."
@@ -78,7 +78,7 @@ async def test_fault_26_a_clients_certificate_opens_no_run_stream(plane: Plane) 
 )
 async def test_a_certificate_with_a_crooked_name_is_nobodys(plane: Plane, common_name: str) -> None:
     tls = plane.ca.client(common_name)
-    async with stream(plane.address, tls, hello(claimed="w-1")) as opened:
+    async with stream(plane.address, tls) as opened:
         assert (await status(opened))[0] is grpc.StatusCode.UNAUTHENTICATED
     assert await call(plane, tls, UNARY[0]) is grpc.StatusCode.UNAUTHENTICATED
     assert not plane.gateway.sessions
@@ -121,9 +121,16 @@ class FakeContext:
     def __init__(self, pems: list[bytes]) -> None:
         self._auth = {"x509_pem_cert": pems} if pems else {}
         self.ended: tuple[grpc.StatusCode, str] | None = None
+        self.sent: list[bytes | None] = []
 
     def auth_context(self) -> dict[str, list[bytes]]:
         return self._auth
+
+    async def send_initial_metadata(self, metadata: object) -> None:
+        self.sent.append(None)
+
+    async def write(self, message: bytes) -> None:
+        self.sent.append(message)
 
     async def abort(self, code: grpc.StatusCode, details: str = "") -> None:
         self.ended = code, details
@@ -182,3 +189,19 @@ async def test_a_certificate_is_parsed_once() -> None:
     for pem in (b"one", b"one", b"two", b"one"):
         await ask(b"", FakeContext([pem]))
     assert parsed == [b"one", b"two"]
+
+
+async def test_a_stream_begins_before_its_first_message_so_that_it_can_end_in_the_middle_of_it() -> None:
+    async def serve(request: object, context: Any) -> None:
+        await context.write(b"first")
+
+    async def find(details: object) -> Any:
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+    details: Any = SimpleNamespace(method=STREAM)
+    handler: Any = await Guard(lambda pem: Identity(Role.WORKER, "me", 10_000, "1"), lambda: 0).intercept_service(
+        find, details
+    )
+    context = FakeContext([b"pem"])
+    await handler.stream_stream(None, context)
+    assert context.sent == [None, b"first"]

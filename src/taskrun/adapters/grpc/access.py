@@ -99,6 +99,9 @@ class Guard(grpc.aio.ServerInterceptor):
                 # gRPC itself would answer an unreadable request with the text of an exception.
                 request = parse(request) if parse else request
                 if streams:
+                    # Else it goes out with the first write, and again with the end if that write was cut short,
+                    # which gRPC refuses: the caller would never hear of the end.
+                    await context.send_initial_metadata(())
                     return await self._while_valid(identity, behaviour(request, context))
                 return await behaviour(request, context)
             except grpc.aio.AbortError:

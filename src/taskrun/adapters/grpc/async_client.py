@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -69,7 +69,7 @@ class AsyncClient:
         """See `Client.cancel`."""
         return await self._ask(calls.CANCEL, task_id)
 
-    async def watch(self, task_id: str, from_seq: int = 0) -> AsyncIterator[Sequence[StoryEntry]]:
+    async def watch(self, task_id: str, from_seq: int = 0) -> AsyncGenerator[Sequence[StoryEntry], None]:
         """See `Client.watch`."""
         method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(calls.WATCH.path)
         call = method(calls.WATCH.request((task_id, from_seq)))

@@ -5,7 +5,7 @@ gRPC takes a tenth of a second to load. It is loaded with the first client, not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -87,7 +87,7 @@ class Client:
         """Asks for the end of a task. Raises `NotFound`, and `FailedPrecondition` if it has ended."""
         return self._ask(self._calls.CANCEL, task_id)
 
-    def watch(self, task_id: str, from_seq: int = 0) -> Iterator[Sequence[StoryEntry]]:
+    def watch(self, task_id: str, from_seq: int = 0) -> Generator[Sequence[StoryEntry], None, None]:
         """The task's story from `from_seq` on, live, until the task has ended. Raises `NotFound` at the first step.
 
         Closing the iterator ends the call and nothing else.

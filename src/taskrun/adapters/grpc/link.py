@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -67,18 +67,40 @@ class GrpcLink:
                     while await self._read() is not grpc.aio.EOF:
                         pass
         finally:
-            self._call.cancel()
-            if self._reading is not None:
-                await asyncio.gather(self._reading, return_exceptions=True)
-            await self._channel.close()
+            await self.abandon()
+
+    async def open(self, hello: bytes, greeting: float) -> None:
+        """Sends the hello and waits until it is answered, refused, or `greeting` seconds are over.
+
+        Only a control plane of old does not answer. Waiting tells a refusal from a stream that broke: gRPC gives a
+        write that fails a status of its own, in place of the one that the other side has sent.
+        """
+        with self._told():
+            await self._write(hello)
+            self._reading = asyncio.ensure_future(self._call.read())
+            await asyncio.wait([self._reading], timeout=greeting)
+            if self._reading.done():
+                self._reading.result()
+
+    async def abandon(self) -> None:
+        """Ends the stream at once."""
+        self._call.cancel()
+        if self._reading is not None:
+            await asyncio.gather(self._reading, return_exceptions=True)
+        await self._channel.close()
 
     async def _write(self, frame: bytes) -> None:
         try:
             await self._call.write(frame)
         except asyncio.InvalidStateError:
-            # The stream is over, and reading says why.
-            await self._call.read()
+            if self._call.done():
+                # Reading says why it is over.
+                await self._call.read()
             raise Unavailable("The control plane ended the stream.") from None
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.INTERNAL:
+                raise Unavailable("The stream broke.") from error
+            raise
 
     async def _read(self) -> Any:
         # Cancelling a read ends the whole call, and with it what was written and not yet taken in by the other side.
@@ -112,33 +134,28 @@ class GrpcLink:
 class GrpcConnector:
     """Implements `Connector`. Each link has a channel of its own, so each has a handshake of its own."""
 
-    def __init__(self, address: str, tls: ClientTls) -> None:
-        """`address` as `parse_address` reads it. Raises `InvalidArgument`."""
-        self._address, self._tls = parse_address(address), tls
+    def __init__(self, address: str, tls: ClientTls, greeting: float = 2.0) -> None:
+        """`address` as `parse_address` reads it; `greeting` as for `GrpcLink.open`. Raises `InvalidArgument`."""
+        self._address, self._tls, self._greeting = parse_address(address), tls, greeting
         self._worker_id = own_name(tls.cert_pem)
 
     async def connect(self, hello: Hello) -> GrpcLink:
-        """See `Connector.connect`. Raises `Unauthenticated` if the worker's own certificate has expired."""
+        """See `Connector.connect`. Raises `PermissionDenied` or `Unauthenticated` if the worker is refused for good."""
         fault = certificate_fault(self._tls.cert_pem)
         if fault is not None:
             raise fault
         first = to_bytes(partial(encode_hello, worker_id=self._worker_id), hello)
         channel = open_channel(self._address, self._tls)
-        call: Call = channel.stream_stream(_METHOD)()
+        link = GrpcLink(channel, channel.stream_stream(_METHOD)(), self._worker_id, self._translate)
         try:
             async with asyncio.timeout(_CONNECT):
-                await call.write(first)
+                await link.open(first, self._greeting)
         except BaseException as error:
-            await channel.close()
-            self._raise(error)
-        return GrpcLink(channel, call, self._worker_id, self._translate)
-
-    def _raise(self, error: BaseException) -> NoReturn:
-        if isinstance(error, grpc.aio.AioRpcError):
-            raise _for_worker(self._translate(error)) from error
-        if isinstance(error, TimeoutError):
-            raise Unavailable(f"Cannot reach {self._address}: it did not answer in time.") from None
-        raise error
+            await link.abandon()
+            if isinstance(error, TimeoutError):
+                raise Unavailable(f"Cannot reach {self._address}: it did not answer in time.") from None
+            raise
+        return link
 
     def _translate(self, error: grpc.aio.AioRpcError) -> TaskRunError:
         return failure(error, self._address, self._tls.cert_pem)

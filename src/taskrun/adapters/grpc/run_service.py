@@ -59,9 +59,12 @@ class _WorkerStream:
         finally:
             for side in sides:
                 side.cancel()
-            await asyncio.gather(*sides, return_exceptions=True)
-            if self._session is not None:
-                await self._gateway.disconnect(self._session)
+            try:
+                await asyncio.gather(*sides, return_exceptions=True)
+            finally:
+                # gRPC cancels this call when its peer vanishes, perhaps just now: the worker is gone all the same.
+                if self._session is not None:
+                    await self._gateway.disconnect(self._session)
 
     async def _read(self) -> None:
         hello = await self._hello()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from taskrun.domain.errors import Unavailable
+from taskrun.domain.errors import TaskRunError
 
 CONTROL_PLANE = (sys.executable, "-m", "taskrun.apps.control_plane", "--log-format", "json")
 WORKER = (sys.executable, "-m", "taskrun.apps.worker", "--log-format", "json")
@@ -24,6 +24,10 @@ PATIENCE = 15.0
 START = 30.0
 
 Line = Mapping[str, Any]
+
+
+class ChildFailed(TaskRunError):
+    """A program that was started did not come up, or does not end."""
 
 
 class Child:
@@ -75,14 +79,27 @@ class Child:
         return self._process.poll()
 
     def wait_for(self, message: str, timeout: float = START) -> Line:
-        """Its first log line with this message, or any if that is "". Raises `Unavailable` if there will be none."""
+        """Its first log line with this message, or any if that is "". Raises `ChildFailed` if there will be none."""
         with self._news:
             self._news.wait_for(lambda: self._ended or self._find(message) is not None, timeout)
             line = self._find(message)
         if line is None:
-            last = self._lines[-1].get("message") if self._lines else "it said nothing"
-            raise Unavailable(f"The {self.name} is not up: {last}")
+            raise ChildFailed(f"The {self.name} is not up: {self._last() or 'it said nothing'}")
         return line
+
+    def wait_for_end(self, timeout: float) -> str:
+        """Its last line, once it has ended by itself. Raises `ChildFailed` if it does not."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ChildFailed(f"The {self.name} does not end.") from None
+        self._reader.join(PATIENCE)
+        return self._last()
+
+    def said(self) -> str:
+        """All messages so far, a line each."""
+        with self._news:
+            return "\n".join(str(line.get("message")) for line in self._lines)
 
     def stop(self) -> int:
         """SIGTERM, with time to end in good order, then SIGKILL; returns the exit code. Doing it twice is harmless."""
@@ -95,6 +112,9 @@ class Child:
         code = self._process.wait()
         self._reader.join(PATIENCE)
         return code
+
+    def _last(self) -> str:
+        return str(self._lines[-1].get("message")) if self._lines else ""
 
     def _find(self, message: str) -> Line | None:
         return next((line for line in self._lines if not message or line.get("message") == message), None)

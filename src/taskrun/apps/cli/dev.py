@@ -19,6 +19,7 @@ from taskrun.apps.cli.children import (
     SCRIPTED_MODEL,
     WORKER,
     Child,
+    ChildFailed,
     Line,
     end_like_ctrl_c,
     model_environ,
@@ -61,6 +62,9 @@ def dev(directory: str, grpc_addr: str, http_addr: str) -> int:
             worker.wait_for("connected")
             _say_what_to_type(certs, ready)
             return _watch_over(plane, worker)
+        except ChildFailed as error:
+            showing.note(error.message, "red")
+            return FAILED
         except KeyboardInterrupt:
             click.echo(err=True)
             return OK

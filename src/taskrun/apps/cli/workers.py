@@ -54,7 +54,7 @@ def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
         return
     click.echo(made.token)
     showing.note(f"It lets {made.worker_id} in, once, within {showing.span(ttl_ms)}. On the worker's machine:")
-    showing.note("TASKRUN_TOKEN=... taskrun-worker --enroll http://[::1]:50052")
+    showing.note("TASKRUN_TOKEN=... taskrun-worker --enroll http://[::1]:50052   (the control plane's HTTP address)")
 
 
 def _row(worker: WorkerView) -> Sequence[str]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.events import SlotsChanged, WorkerConnected, WorkerMoved
 from taskrun.domain.machines.worker import WORKER, WorkerEvent
-from taskrun.domain.now import Now
 from taskrun.domain.protocol import FEATURES, Heartbeat, HeartbeatAck, Hello, HelloAck
 from taskrun.domain.records import WorkerInfo, WorkerView
 from taskrun.domain.scheduler import Scheduler
@@ -156,10 +155,6 @@ class Fleet:
         if slots != self._slots:
             self._slots = slots
             turn.events.append(SlotsChanged(*slots))
-
-    def silent_since(self, worker: Worker, now: Now) -> float:
-        """Seconds since anything was heard of the worker."""
-        return now.mono - worker.last_contact
 
     def _offer(self, worker: Worker) -> None:
         self._scheduler.offer(worker.session, open=worker.status in _TAKES_RUNS and not worker.held)

@@ -1,0 +1,99 @@
+"""A client that answers from memory, in place of the one that goes over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from taskrun.domain.errors import NotFound, TaskRunError
+from taskrun.domain.records import (
+    AgentSpec,
+    ModelBackend,
+    Run,
+    StoryEntry,
+    Task,
+    TaskPage,
+    TaskQuery,
+    TaskSpec,
+    Usage,
+    WorkerInfo,
+    WorkerView,
+)
+from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
+from taskrun.ports.enrollment import BootstrapToken
+
+TASK = Task("t-1", TaskSpec("general", '"hi"'), TaskStatus.PENDING, "admin", created_at_ms=1_000)
+RUN = Run(
+    "r-1",
+    "w-1",
+    RunStatus.COMPLETED,
+    1,
+    assigned_at_ms=1_000,
+    started_at_ms=2_000,
+    finished_at_ms=4_500,
+    backend=ModelBackend("anthropic", "claude"),
+    usage=Usage(7, 3, cost_usd=0.5),
+)
+WORKER = WorkerView(
+    "w-1", WorkerInfo("host", "0.1", (AgentSpec("general"),), {"gpu": "yes"}), WorkerStatus.IDLE, 0, 10, 1_000, 1_000
+)
+
+
+@dataclass
+class StubClient:
+    """Records what it is asked. Its `error`, if set, is every answer."""
+
+    tasks: list[Task] = field(default_factory=list)
+    story: list[StoryEntry | BaseException] = field(default_factory=list)
+    error: TaskRunError | None = None
+    asked: list[object] = field(default_factory=list)
+    #: Tasks that `find` gives at once.
+    page: int = 1000
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def create(self, specs: Sequence[TaskSpec]) -> list[Task | TaskRunError]:
+        self._hear(*specs)
+        return [replace(TASK, spec=spec) for spec in specs]
+
+    def get(self, task_id: str) -> Task:
+        self._hear(task_id)
+        found = [task for task in self.tasks if task.id == task_id]
+        if not found:
+            raise NotFound(f"There is no task {task_id}.")
+        return found[0]
+
+    def find(self, query: TaskQuery) -> TaskPage:
+        self._hear(query)
+        begin = int(query.page_token or 0)
+        end = begin + min(query.limit, self.page)
+        return TaskPage(tuple(self.tasks[begin:end]), str(end) if end < len(self.tasks) else "")
+
+    def cancel(self, task_id: str) -> Task:
+        return self.get(task_id)
+
+    def watch(self, task_id: str, from_seq: int = 0) -> Iterator[Sequence[StoryEntry]]:
+        self._hear((task_id, from_seq))
+        for entry in self.story:
+            if isinstance(entry, BaseException):
+                raise entry
+            if entry.seq >= from_seq:
+                yield [entry]
+
+    def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
+        self._hear((agent, status))
+        return [WORKER]
+
+    def create_token(self, worker_id: str = "", ttl_ms: int = 0) -> BootstrapToken:
+        self._hear((worker_id, ttl_ms))
+        return BootstrapToken("taskrun1_secret", worker_id or "made-up", 5_000)
+
+    def _hear(self, *questions: object) -> None:
+        if self.error:
+            raise self.error
+        self.asked += questions

@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from taskrun.domain.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ProtocolViolation,
+    ResourceExhausted,
+    TaskRunError,
+    Unauthenticated,
+    Unavailable,
+)
+from taskrun.domain.records import TaskQuery, TaskSpec
+from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
+from tests.apps.cli.conftest import Taskrun
+from tests.apps.cli.stub import RUN, TASK, StubClient
+
+# create-task
+
+
+def test_a_created_task_is_its_id_alone_on_standard_output(client: StubClient, taskrun: Taskrun) -> None:
+    ended = taskrun("create-task", "--agent", "general", "--input", "hi")
+    assert (ended.code, ended.out) == (0, "t-1\n")
+    assert "taskrun watch-task t-1" in ended.err
+
+
+def test_every_option_of_a_task_is_sent(client: StubClient, taskrun: Taskrun) -> None:
+    words = (
+        "create-task --agent general --input {} --label team=docs --label a=b --timeout 10m --priority 5 "
+        "--max-attempts 2 --retry-on timeout --retry-on agent_error --selector gpu=yes --idempotency-key k"
+    )
+    assert taskrun(*words.split()).code == 0
+    retry_on = frozenset({FailureKind.TIMEOUT, FailureKind.AGENT_ERROR})
+    labels = {"team": "docs", "a": "b"}
+    assert client.asked[1] == TaskSpec("general", "{}", labels, 600_000, 5, 2, retry_on, (("gpu", "yes"),), "k")
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ('{"a": 1}', '{"a": 1}'),
+        ("12", "12"),
+        ("My invoice is wrong", '"My invoice is wrong"'),
+        ("", '""'),
+        ("NaN", '"NaN"'),
+        ('say "hä"\n', '"say \\"hä\\"\\n"'),
+    ],
+)
+def test_text_that_is_no_json_is_sent_as_a_json_string(
+    client: StubClient, taskrun: Taskrun, text: str, sent: str
+) -> None:
+    assert taskrun("create-task", "--agent", "general", "--input", text).code == 0
+    spec = client.asked[1]
+    assert isinstance(spec, TaskSpec)
+    assert spec.input_json == sent
+
+
+def test_the_input_comes_from_a_file_or_from_standard_input(
+    client: StubClient, taskrun: Taskrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "input").write_text("[1]")
+    assert taskrun("create-task", "--agent=a", "--input-file=input").code == 0
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[2]")))
+    assert taskrun("create-task", "--agent=a", "--input-file=-").code == 0
+    assert [spec.input_json for spec in client.asked if isinstance(spec, TaskSpec)] == ["[1]", "[2]"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("create-task --input x", "Missing option '--agent'"),
+        ("create-task --agent a", "either --input or --input-file"),
+        ("create-task --agent a --input x --input-file y", "either --input or --input-file"),
+        ("create-task --agent a --input-file missing", "missing cannot be read: No such file"),
+        ("create-task --agent a --input-file bytes", "bytes is no UTF-8 text"),
+        ("create-task --agent a --input-file large", "input_json is too long"),
+        ("create-task --agent a --input-file deep", "nested too deeply"),
+        ('create-task --agent a --input {"k":1,"k":2}', "'k' twice"),
+        ("create-task --agent Not_An_Agent --input x", "is no agent name"),
+        ("create-task --agent a --input x --label team", "is no KEY=VALUE"),
+        ("create-task --agent a --input x --timeout soon", "'soon' is no duration"),
+        ("create-task --agent a --input x --priority 5000", "priority is 5000"),
+        ("create-task --agent a --input x --max-attempts 0", "max_attempts is 0"),
+        ("create-task --agent a --input x --retry-on bad_luck", "bad_luck"),
+        ("list-tasks --status SLEEPING", "SLEEPING"),
+        ("list-tasks --limit 0", "--limit"),
+        ("list-tasks --label x", "is no KEY=VALUE"),
+        ("watch-task t-1 --from-seq -1", "--from-seq"),
+        ("create-token --ttl soon", "'soon' is no duration"),
+        ("get-task", "Missing argument 'ID'"),
+        ("no-such-command", "No such command 'no-such-command'"),
+        ("--no-such-option", "No such option '--no-such-option'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    client: StubClient, taskrun: Taskrun, tmp_path: Path, words: str, message: str
+) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    (tmp_path / "large").write_bytes(b" " * 1_100_000)
+    (tmp_path / "deep").write_text("[" * 100_000 + "]" * 100_000)
+    ended = taskrun(*words.split())
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith("taskrun: ")
+    assert message in ended.err
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidArgument, 2),
+        (NotFound, 2),
+        (AlreadyExists, 2),
+        (FailedPrecondition, 2),
+        (Unavailable, 3),
+        (Unauthenticated, 3),
+        (PermissionDenied, 3),
+        (ResourceExhausted, 3),
+        (ProtocolViolation, 3),
+        (TaskRunError, 3),
+    ],
+)
+def test_a_refusal_is_one_line_and_its_exit_code(
+    client: StubClient, taskrun: Taskrun, error: type[TaskRunError], code: int
+) -> None:
+    client.error = error("It may not\nbe so.")
+    ended = taskrun("list-tasks")
+    assert (ended.code, ended.out, ended.err) == (code, "", "taskrun: It may not be so.\n")
+
+
+def test_a_bug_is_one_line_too(client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.tasks = [None]  # type: ignore[list-item]  # it breaks whatever shows it
+    ended = taskrun("list-tasks")
+    assert ended.code == 1
+    assert ended.err.startswith("taskrun: this is a bug: AttributeError: ")
+    assert ended.err.count("\n") == 1
+    monkeypatch.setenv("TASKRUN_TRACEBACK", "1")
+    with pytest.raises(AttributeError):
+        taskrun("list-tasks")
+
+
+def test_a_missing_certificate_means_that_nobody_can_be_reached(
+    client: StubClient, taskrun: Taskrun, tmp_path: Path
+) -> None:
+    (tmp_path / "certs" / "client.crt").unlink()
+    ended = taskrun("list-tasks")
+    assert ended.code == 3
+    assert ended.err.startswith("taskrun: certs/client.crt is missing: run taskrun init")
+
+
+def test_a_key_that_others_may_read_is_not_used(client: StubClient, taskrun: Taskrun, tmp_path: Path) -> None:
+    (tmp_path / "certs" / "client.key").chmod(0o644)
+    ended = taskrun("list-tasks")
+    assert ended.code == 3
+    assert "chmod 600 certs/client.key" in ended.err
+
+
+# Global options
+
+
+@pytest.mark.parametrize("words", [("-a", "https://x:1", "list-workers"), ("list-workers", "--addr", "https://x:1")])
+def test_the_address_is_an_option_of_the_group_and_of_every_command(
+    client: StubClient, taskrun: Taskrun, words: tuple[str, ...]
+) -> None:
+    assert taskrun(*words).code == 0
+    assert client.asked[0] == "https://x:1"
+
+
+def test_a_commands_option_counts_more_than_the_groups_and_that_more_than_a_variable(
+    client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKRUN_ADDR", "https://variable:1")
+    taskrun("list-workers")
+    taskrun("-a", "https://group:1", "list-workers")
+    taskrun("-a", "https://group:1", "list-workers", "-a", "https://command:1")
+    assert client.asked[::2] == ["https://variable:1", "https://group:1", "https://command:1"]
+
+
+def test_the_address_has_a_default(client: StubClient, taskrun: Taskrun) -> None:
+    taskrun("list-workers")
+    assert client.asked[0] == "https://[::1]:50051"
+
+
+def test_certificates_are_options_and_variables(
+    client: StubClient, taskrun: Taskrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "certs").rename(tmp_path / "tls")
+    monkeypatch.setenv("TASKRUN_CA_CERT", "tls/ca.crt")
+    monkeypatch.setenv("TASKRUN_CERT", "tls/client.crt")
+    assert taskrun("list-workers").code == 3
+    assert taskrun("list-workers", "--key", "tls/client.key").code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "create-task --agent a --input x",
+        "get-task t-1",
+        "list-tasks",
+        "cancel-task t-1",
+        "list-workers",
+        "create-token",
+        "init --dir new",
+    ],
+)
+def test_every_command_answers_in_json(
+    client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    client.tasks = [replace(TASK, runs=(RUN,))]
+    first = taskrun(*words.replace("new", "a").split(), "--json")
+    second = taskrun("--json", *words.replace("new", "b").split())
+    monkeypatch.setenv("TASKRUN_JSON", "1")
+    third = taskrun(*words.replace("new", "c").split())
+    for ended in (first, second, third):
+        assert isinstance(json.loads(ended.out), dict)
+        assert (ended.code, ended.err) == (0, "")
+
+
+def test_the_version_is_told(taskrun: Taskrun) -> None:
+    ended = taskrun("--version")
+    assert ended.out.startswith("taskrun 0.")
+
+
+# Tasks
+
+
+def test_a_task_in_json_has_the_wires_names(client: StubClient, taskrun: Taskrun) -> None:
+    client.tasks = [replace(TASK, status=TaskStatus.COMPLETED, runs=(RUN,))]
+    task = json.loads(taskrun("get-task", "t-1", "--json").out)
+    assert (task["id"], task["agent_name"], task["input_json"], task["status"]) == (
+        "t-1",
+        "general",
+        '"hi"',
+        "COMPLETED",
+    )
+    [run] = task["runs"]
+    assert (run["run_id"], run["worker_id"], run["status"], run["attempt"]) == ("r-1", "w-1", "COMPLETED", 1)
+    assert run["usage"]["output_tokens"] == 3
+    assert run["backend_used"]["model_name"] == "claude"
+
+
+def test_a_task_is_shown_with_its_runs(client: StubClient, taskrun: Taskrun) -> None:
+    failed = replace(RUN, status=RunStatus.FAILED, failure=FailureKind.AGENT_ERROR, error="exit code 1")
+    spec = TaskSpec("general", "x" * 300, {"team": "docs"}, 600_000, 5, selector=(("gpu", "yes"),))
+    client.tasks = [replace(TASK, status=TaskStatus.RUNNING, cancel_requested=True, runs=(failed,), spec=spec)]
+    shown = taskrun("get-task", "t-1").out
+    expected = (
+        "RUNNING (cancel requested)",
+        "xxx...",
+        "team=docs",
+        "gpu=yes",
+        "by admin",
+        "10m",
+        "agent_error: exit code 1",
+        "2.5s",
+    )
+    for text in expected:
+        assert text in shown
+
+
+def test_tasks_are_listed_with_all_filters(client: StubClient, taskrun: Taskrun) -> None:
+    client.tasks = [replace(TASK, status=TaskStatus.RUNNING, runs=(RUN,))]
+    shown = taskrun("list-tasks", "--status=running", "--agent=general", "--label=team=docs", "--limit=5").out
+    assert client.asked[1] == TaskQuery(TaskStatus.RUNNING, "general", {"team": "docs"}, 5)
+    header, row = shown.splitlines()
+    assert header.split() == ["ID", "STATUS", "AGENT", "AGE", "RUNS", "WORKER", "LABELS"]
+    assert row.split()[:3] == ["t-1", "RUNNING", "general"]
+
+
+def test_a_list_goes_over_as_many_pages_as_its_limit_needs(client: StubClient, taskrun: Taskrun) -> None:
+    client.tasks, client.page = [replace(TASK, id=f"t-{number}") for number in range(10)], 3
+    listed = json.loads(taskrun("list-tasks", "--limit=7", "--json").out)["tasks"]
+    assert [task["id"] for task in listed] == [f"t-{number}" for number in range(7)]
+    assert "--limit shows more" in taskrun("list-tasks", "--limit=7").err
+
+
+def test_an_empty_list_is_its_header(client: StubClient, taskrun: Taskrun) -> None:
+    assert len(taskrun("list-tasks").out.splitlines()) == 1
+
+
+def test_other_peoples_text_cannot_redraw_the_screen(client: StubClient, taskrun: Taskrun) -> None:
+    client.tasks = [replace(TASK, created_by="\x1b[2Jroot\u202e", spec=TaskSpec("general", '"\x9b"'))]
+    shown = taskrun("get-task", "t-1").out
+    assert "\\x1b[2Jroot\\u202e" in shown
+    assert "\\x9b" in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(TaskStatus.CANCELLED, "is CANCELLED"), (TaskStatus.RUNNING, "was told to stop; it is RUNNING")],
+)
+def test_a_cancel_says_what_it_has_come_to(client: StubClient, taskrun: Taskrun, status: TaskStatus, said: str) -> None:
+    client.tasks = [replace(TASK, status=status)]
+    assert said in taskrun("cancel-task", "t-1").out
+
+
+# Workers
+
+
+def test_workers_are_listed(client: StubClient, taskrun: Taskrun) -> None:
+    shown = taskrun("list-workers", "--agent=general", "--status=idle").out
+    assert client.asked[1] == ("general", WorkerStatus.IDLE)
+    assert shown.splitlines()[1].split()[:5] == ["w-1", "IDLE", "0/10", "general", "host"]
+
+
+def test_faults_31_a_command_makes_a_token(client: StubClient, taskrun: Taskrun) -> None:
+    ended = taskrun("create-token", "--worker-id=build-1", "--ttl=10m")
+    assert client.asked[1] == ("build-1", 600_000)
+    assert ended.out == "taskrun1_secret\n"
+    assert "taskrun-worker --enroll" in ended.err
+
+
+# The rest
+
+
+def test_init_makes_certificates_and_never_overwrites(taskrun: Taskrun, tmp_path: Path) -> None:
+    directory = tmp_path / "certs"
+    ended = taskrun("init", "--dir", str(directory), "--host", "plane.example.org")
+    assert len(ended.out.splitlines()) == len(list(directory.iterdir())) == 8
+    again = taskrun("init", "--dir", str(directory))
+    assert (again.code, again.out) == (2, "")
+    assert "exists already: nothing was written" in again.err
+
+
+@pytest.mark.parametrize(("shell", "says"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "complete ")])
+def test_completion_prints_a_script(taskrun: Taskrun, shell: str, says: str) -> None:
+    ended = taskrun("completion", shell)
+    assert says in ended.out
+    assert "_TASKRUN_COMPLETE" in ended.out
+
+
+def test_every_command_has_help(taskrun: Taskrun) -> None:
+    listed = taskrun("--help").out
+    for command in (
+        "create-task",
+        "get-task",
+        "list-tasks",
+        "cancel-task",
+        "watch-task",
+        "list-workers",
+        "create-token",
+    ):
+        assert command in listed
+        assert "--ca-cert" in taskrun(command, "--help").out
+    for command in ("init", "dev", "demo", "completion"):
+        assert taskrun(command, "--help").code == 0

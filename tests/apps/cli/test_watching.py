@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from taskrun.domain.errors import Unavailable
+from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, StoryBody, StoryEntry, TaskChange
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus
+from tests.apps.cli.conftest import Taskrun
+from tests.apps.cli.stub import RUN, TASK, StubClient
+
+ASSIGNED = replace(RUN, status=RunStatus.ASSIGNED, started_at_ms=0, finished_at_ms=0, backend=None, usage=None)
+FAILED_RUN = replace(RUN, status=RunStatus.FAILED, failure=FailureKind.WORKER_LOST, error="gone")
+
+
+def story(*bodies: StoryBody) -> list[StoryEntry | BaseException]:
+    entries: list[StoryEntry | BaseException] = []
+    seq = 0
+    for body in bodies:
+        entry = StoryEntry(seq, 1_000, body)
+        entries.append(entry)
+        seq = entry.next_seq
+    return entries
+
+
+TOLD = story(
+    TaskChange(TaskStatus.PENDING),
+    TaskChange(TaskStatus.RUNNING, run=ASSIGNED),
+    RunEvent("r-1", RunEventType.EXECUTION_STARTED),
+    RunEvent("r-1", RunEventType.SESSION_INITIALIZED, {"model": "claude"}),
+    OutputSegment("r-1", 0, ("Hel", "lo")),
+    RunEvent("r-1", RunEventType.TOOL_REQUESTED, {"tool": "Bash", "input": "ls"}),
+    RunMessage("r-1", ChatRole.USER, "not shown"),
+    OutputSegment("r-1", 2, (" you\n",)),
+    TaskChange(TaskStatus.COMPLETED, run=RUN),
+)
+
+
+def test_output_goes_to_standard_output_and_remarks_to_standard_error(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = TOLD
+    ended = taskrun("watch-task", "t-1")
+    assert (ended.code, ended.out) == (0, "Hello you\n")
+    assert ended.err.splitlines() == [
+        "· waiting for a worker",
+        "· run 1 on w-1",
+        "· model claude",
+        "· tool Bash ls",
+        "· COMPLETED · 2.5s · claude · 7 tokens in, 3 out · $0.5000",
+    ]
+
+
+def test_output_in_a_pipe_is_untouched(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = story(OutputSegment("r-1", 0, ("\x1b[1mbold\x00\r\n",)), TaskChange(TaskStatus.COMPLETED, run=RUN))
+    assert taskrun("watch-task", "t-1").out == "\x1b[1mbold\x00\r\n"
+
+
+def test_output_on_a_terminal_cannot_redraw_it(
+    client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.story = story(
+        OutputSegment("r-1", 0, ("\x1b]52;c;x\x07a\tb\nc",)), TaskChange(TaskStatus.COMPLETED, run=RUN)
+    )
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    # A remark begins on a line of its own.
+    assert taskrun("watch-task", "t-1").out == "\\x1b]52;c;x\\x07a\tb\nc\n"
+
+
+def test_a_task_that_is_created_can_be_watched_at_once(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = TOLD
+    ended = taskrun("create-task", "--agent=general", "--input=x", "--watch")
+    assert (ended.code, ended.out) == (0, "Hello you\n")
+    assert ended.err.startswith("task t-1\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "run", "last"),
+    [
+        (
+            TaskStatus.FAILED,
+            replace(RUN, failure=FailureKind.AGENT_ERROR, error="no"),
+            "FAILED (agent_error): no · 2.5s",
+        ),
+        (TaskStatus.FAILED, replace(ASSIGNED, failure=FailureKind.TIMEOUT), "FAILED (timeout)"),
+        (TaskStatus.CANCELLED, None, "CANCELLED"),
+    ],
+)
+def test_a_task_that_did_not_complete_is_exit_code_1(
+    client: StubClient, taskrun: Taskrun, status: TaskStatus, run: None, last: str
+) -> None:
+    client.story = story(TaskChange(TaskStatus.RUNNING, cancel_requested=True), TaskChange(status, run=run))
+    ended = taskrun("watch-task", "t-1")
+    assert ended.code == 1
+    first, second = ended.err.splitlines()
+    assert first == "· cancel requested"
+    assert second.startswith(f"· {last}")
+
+
+def test_a_lost_run_is_told_before_the_next(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = story(TaskChange(TaskStatus.PENDING, run=FAILED_RUN), TaskChange(TaskStatus.COMPLETED, run=RUN))
+    assert "· run 1 failed (worker_lost): gone; waiting for another" in taskrun("watch-task", "t-1").err
+
+
+def test_cut_output_is_told(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = story(OutputSegment("r-1", 0, (), truncated=True), TaskChange(TaskStatus.COMPLETED, run=RUN))
+    assert "the output was too long" in taskrun("watch-task", "t-1").err
+
+
+def test_json_is_one_object_a_line(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = TOLD
+    ended = taskrun("watch-task", "t-1", "--json", "--from-seq=4")
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert [set(line) - {"seq", "timestamp_ms", "next_seq"} for line in lines] == [
+        {"output"},
+        {"event"},
+        {"message"},
+        {"output"},
+        {"change"},
+    ]
+    assert lines[0]["output"]["content"] == "Hello"
+    assert [line["next_seq"] for line in lines][:-1] == [line["seq"] for line in lines][1:]
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_ctrl_c_leaves_the_task_running_and_says_how_to_come_back(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = [*TOLD[:5], KeyboardInterrupt()]
+    ended = taskrun("-a", "https://x:1", "watch-task", "t-1")
+    assert ended.code == 130
+    assert ended.err.endswith(
+        "The task goes on. Come back to it: taskrun watch-task t-1 --from-seq 6 --addr=https://x:1\n"
+    )
+    assert client.asked[1:] == [("t-1", 0)]
+
+
+def test_a_watch_that_is_cut_says_how_to_come_back(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = [*TOLD[:5], Unavailable("The stream broke.")]
+    ended = taskrun("watch-task", "t-1")
+    assert ended.code == 3
+    assert "watch-task t-1 --from-seq 6" in ended.err
+    assert ended.err.endswith("taskrun: The stream broke.\n")
+
+
+def test_a_watch_that_never_began_does_not(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = [Unavailable("Nobody is there.")]
+    ended = taskrun("watch-task", "t-1")
+    assert (ended.code, ended.err) == (3, "taskrun: Nobody is there.\n")
+
+
+def test_a_watch_from_behind_the_end_has_the_tasks_exit_code(client: StubClient, taskrun: Taskrun) -> None:
+    client.story, client.tasks = TOLD, [replace(TASK, status=TaskStatus.FAILED)]
+    assert taskrun("watch-task", "t-1", "--from-seq=99").code == 1

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskrun.apps.cli.connection import Connection
+from taskrun.apps.configuration import table
+from taskrun.apps.program import shown
+from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def section(of: type) -> str:
+    """The table of a settings class, as the page has it."""
+    rows = ["| flag | variable | key | default | |", "| --- | --- | --- | --- | --- |"]
+    for row in table(of):
+        flag, variable = (f"`{name}`" if name else "" for name in (row.flag, row.variable))
+        default = shown(row.default)
+        rows.append(f"| {flag} | {variable} | `{row.key}` | {f'`{default}`' if default else ''} | {row.help} |")
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize("of", [ControlPlaneSettings, WorkerSettings])
+def test_the_page_shows_every_setting_as_it_is(of: type) -> None:
+    expected = f"<!-- {of.__name__} -->\n{section(of)}\n"
+    assert expected in PAGE.read_text(), f"put this into {PAGE.name}:\n\n{expected}"
+
+
+def test_the_page_shows_the_command_lines_defaults() -> None:
+    page = PAGE.read_text()
+    for default in (Connection().addr, Connection().ca_cert, Connection().cert, Connection().key):
+        assert f"`{default}`" in page

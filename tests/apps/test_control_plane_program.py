@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskrun.apps.cli.children import PATIENCE
+from taskrun.apps.configuration import table
+from taskrun.apps.settings import ControlPlaneSettings
+from tests.apps.conftest import Program
+from tests.apps.places import PLANE, Site, ended, send
+
+
+def test_it_says_where_it_listens_and_that_it_is_well(site: Site) -> None:
+    site.start()
+    with urllib.request.urlopen(f"{site.http_addr}/health", timeout=PATIENCE) as answer:
+        assert json.loads(answer.read()) == {"status": "ok"}
+    with urllib.request.urlopen(f"{site.http_addr}/metrics", timeout=PATIENCE) as answer:
+        assert b'taskrun_tasks_total{status="pending"} 0.0' in answer.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_faults_14_a_signal_ends_it_in_good_order(site: Site, number: signal.Signals) -> None:
+    plane = site.start()
+    send(plane, number)
+    plane.wait_for("stopped", 10.0)
+    assert plane.stop() == 0
+
+
+def test_faults_14_it_ends_in_time_while_workers_and_watchers_are_connected(site: Site, agents: Path) -> None:
+    plane = site.start()
+    site.worker(config=agents)
+    task_id = site.cli("create-task", "--agent=gated", "--input=/never").stdout.strip()
+    watcher = site.child(
+        "watcher", [sys.executable, "-m", "taskrun.apps.cli", "watch-task", task_id], **site.variables()
+    )
+    watcher.wait_for("begun")
+    send(plane, signal.SIGTERM)
+    plane.wait_for("stopped", 10.0)
+    assert plane.stop() == 0
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        yield f"[::1]:{listener.getsockname()[1]}"
+
+
+def test_a_taken_port_is_one_line(certs: Path, taken: str) -> None:
+    result = ended([*PLANE, f"--certs-dir={certs}", f"--grpc-addr={taken}"])
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"taskrun-control-plane: Cannot listen on https://{taken}: ")
+    assert (result.stdout, result.stderr.count("\n")) == ("", 1)
+
+
+def test_a_taken_http_port_is_one_line(certs: Path, taken: str, control_plane: Program) -> None:
+    result = control_plane(f"--certs-dir={certs}", f"--http-addr={taken}")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"taskrun-control-plane: Cannot listen for HTTP on {taken}: ")
+    assert result.err.count("\n") == 1
+
+
+def test_a_key_that_others_may_read_is_one_line(certs: Path, tmp_path: Path) -> None:
+    shutil.copytree(certs, tmp_path / "certs")
+    (tmp_path / "certs" / "server.key").chmod(0o640)
+    result = ended([*PLANE, "--certs-dir=certs"], cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("taskrun-control-plane: Others may read the key certs/server.key: run chmod 600 ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["ca.crt", "ca.key", "server.crt", "server.key"])
+def test_a_missing_file_is_one_line(certs: Path, tmp_path: Path, control_plane: Program, name: str) -> None:
+    shutil.copytree(certs, tmp_path / "certs")
+    (tmp_path / "certs" / name).unlink()
+    result = control_plane("--certs-dir=certs")
+    assert result.code == 2
+    assert result.err.startswith(f"taskrun-control-plane: certs/{name} is missing: run taskrun init")
+    assert result.err.count("\n") == 1
+
+
+def test_plain_http_beyond_this_machine_is_refused(certs: Path, control_plane: Program) -> None:
+    result = control_plane(f"--certs-dir={certs}", "--http-addr=[::]:0")
+    assert result.code == 2
+    assert "Plain HTTP on [::]:0 would be open to other machines" in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--stop-timeout=soon", "--stop-timeout is 'soon': it must be a duration"),
+        ("--no-such-option", "No such option '--no-such-option'"),
+        ("--config=missing.toml", "missing.toml cannot be read: No such file"),
+    ],
+)
+def test_a_bad_setting_is_one_line(control_plane: Program, option: str, message: str) -> None:
+    result = control_plane(option)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_check_opens_nothing(tmp_path: Path, taken: str) -> None:
+    result = ended([*PLANE, "--check", f"--grpc-addr={taken}"], cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "The configuration is valid.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_configuration_file_can_be_a_variable(
+    tmp_path: Path, control_plane: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plane.toml").write_text("colour = 1")
+    monkeypatch.setenv("TASKRUN_CONFIG", "plane.toml")
+    result = control_plane("--check")
+    assert result.err == "taskrun-control-plane: plane.toml: there is no setting 'colour'.\n"
+
+
+def test_help_names_every_option_with_its_variable(control_plane: Program) -> None:
+    shown = "".join(control_plane("--help").out.split())
+    for row in table(ControlPlaneSettings):
+        assert row.flag in shown
+        assert row.variable in shown

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from taskrun.apps.cli.children import WORKER, Child
+from taskrun.apps.configuration import table
+from taskrun.apps.settings import WorkerSettings
+from taskrun.version import __version__
+from tests.apps.conftest import Program
+from tests.apps.places import CLI, PATIENCE, Site, all_gone, descendants, ended, send
+
+
+@pytest.fixture(scope="module")
+def plane(certs: Path) -> Iterator[Site]:
+    """A control plane for all of these tests."""
+    site = Site(certs)
+    site.start()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def site(plane: Site) -> Iterator[Site]:
+    """The control plane, with the programs of one test."""
+    site = replace(plane, children=[])
+    yield site
+    site.close()
+
+
+def begun(site: Site, gate: Path) -> tuple[str, Child]:
+    """The id of a task whose agent runs until `gate` is there, and somebody who watches it."""
+    task_id = site.cli("create-task", "--agent=gated", f"--input={gate}").stdout.strip()
+    watcher = site.child("watcher", [*CLI, "watch-task", task_id], **site.variables())
+    watcher.wait_for("begun", PATIENCE)
+    return task_id, watcher
+
+
+def status(site: Site, task_id: str) -> str:
+    task: dict[str, str] = json.loads(site.cli("get-task", task_id, "--json").stdout)
+    return task["status"]
+
+
+def test_it_announces_itself(site: Site, agents: Path) -> None:
+    site.worker("--label=zone=b", "--max-concurrent-runs=3", config=agents)
+    [worker] = json.loads(site.cli("list-workers", "--json").stdout)["workers"]
+    assert worker["worker_id"] == "local"
+    assert worker["version"] == __version__
+    assert worker["max_concurrent_runs"] == 3
+    assert [agent["name"] for agent in worker["agents"]] == ["general", "support_triage", "echo", "failing", "gated"]
+    assert worker["labels"]["zone"] == "b"
+    assert worker["labels"]["taskrun.containment"] in ("namespace", "tree")
+
+
+def test_an_agent_of_the_file_stands_in_for_a_built_in_one(site: Site, tmp_path: Path) -> None:
+    config = tmp_path / "worker.toml"
+    config.write_text('[[agents]]\nname = "general"\nkind = "command"\ncommand = ["cat"]\n')
+    site.worker(config=config)
+    assert site.cli("create-task", "--agent=general", "--input=hello", "--watch").stdout == "hello"
+
+
+def test_faults_14_the_first_signal_drains(site: Site, agents: Path, tmp_path: Path) -> None:
+    worker = site.worker(config=agents)
+    gate = tmp_path / "gate"
+    task_id, watcher = begun(site, gate)
+    send(worker, signal.SIGTERM)
+    worker.wait_for("draining: no new runs, 1 to finish")
+    gate.touch()
+    worker.wait_for("stopped", PATIENCE)
+    watcher.wait_for("done", PATIENCE)
+    assert worker.stop() == 0
+    assert status(site, task_id) == "COMPLETED"
+
+
+def test_faults_14_the_second_signal_stops_the_runs(site: Site, agents: Path, tmp_path: Path) -> None:
+    worker = site.worker(config=agents)
+    begun(site, tmp_path / "never")
+    family = descendants(worker.pid)
+    assert family
+    send(worker, signal.SIGTERM)
+    worker.wait_for("draining: no new runs, 1 to finish")
+    send(worker, signal.SIGTERM)
+    worker.wait_for("stopped", PATIENCE)
+    assert worker.stop() == 0
+    assert all_gone(family)
+
+
+def test_a_worker_that_never_reached_anybody_ends_at_a_signal(site: Site) -> None:
+    worker = site.child("worker", [*WORKER, f"--certs-dir={site.certs}", "--addr=https://[::1]:1"])
+    worker.wait_for("working for https://[::1]:1", PATIENCE)
+    assert worker.stop() == 0
+
+
+def test_faults_24_a_worker_enrols_by_token_and_goes_on_with_its_certificate_when_it_is_started_again(
+    site: Site, agents: Path, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(site.cli("create-token", "--worker-id=build-1").stdout)
+    mine = tmp_path / "mine"
+    options = (f"--certs-dir={mine}", f"--enroll={site.http_addr}", f"--token-file={token}")
+    for message in ("enrolled", "connected"):
+        worker = site.worker(*options, config=agents)
+        assert worker.wait_for(message)["worker_id"] == "build-1"
+        assert worker.stop() == 0
+    assert (mine / "worker.key").stat().st_mode & 0o777 == 0o600
+    elsewhere = [*WORKER, f"--addr={site.grpc_addr}", *options, f"--certs-dir={tmp_path / 'elsewhere'}"]
+    result = ended(elsewhere)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "taskrun-worker: The bootstrap token is unknown, expired or already used: make a new one.\n"
+    )
+
+
+def test_a_clients_certificate_is_refused_for_good(site: Site) -> None:
+    files = [
+        f"--ca-cert={site.certs / 'ca.crt'}",
+        f"--cert={site.certs / 'client.crt'}",
+        f"--key={site.certs / 'client.key'}",
+    ]
+    result = ended([*WORKER, f"--addr={site.grpc_addr}", *files])
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("taskrun-worker: ")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--certs-dir=nowhere"], "nowhere/worker.key is missing: run taskrun init, or enrol"),
+        (["--max-concurrent-runs=0"], "--max-concurrent-runs is '0'"),
+        (["--config=bad.toml"], "bad.toml: agents: Object missing required field `kind`"),
+        (["--token=x"], "To enrol, give both"),
+        (["--enroll=http://[::1]:1", "--token-file=nowhere"], "The token file nowhere cannot be read"),
+        (["--enroll=http://[::1]:1", "--token=x"], "This is no bootstrap token"),
+        (["--work-dir=bad.toml/x"], "bad.toml/x cannot be made"),
+    ],
+)
+def test_a_bad_setting_is_one_line(
+    certs: Path, tmp_path: Path, worker: Program, options: list[str], message: str
+) -> None:
+    shutil.copytree(certs, tmp_path / "certs")
+    (tmp_path / "bad.toml").write_text('[[agents]]\nname = "x"\n')
+    result = worker(*options)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_check_opens_nothing(tmp_path: Path, worker: Program) -> None:
+    result = worker("--check")
+    assert (result.code, result.out, result.err) == (0, "The configuration is valid.\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_every_option_with_its_variable(worker: Program) -> None:
+    shown = "".join(worker("--help").out.split())
+    for row in table(WorkerSettings):
+        assert row.flag in shown
+        assert row.variable in shown

@@ -1,0 +1,292 @@
+"""Nothing is said before it is stored, and one commit carries all that gathered during the last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from taskrun.domain.errors import Unavailable
+from taskrun.domain.protocol import Heartbeat, HeartbeatAck, OutputAck
+from taskrun.domain.records import OutputSegment, StoryEntry, Task, TaskSpec
+from taskrun.domain.status import TaskStatus, WorkerStatus
+from taskrun.engine import control_plane
+from taskrun.engine.control_plane import ControlPlane
+from taskrun.testing.clock import JumpingClock
+from taskrun.testing.faulty_store import FaultyStore
+from taskrun.testing.harness import RecordingTelemetry
+from tests.engine.peers import Peer
+
+SPEC = TaskSpec("echo", "1")
+BEAT = Heartbeat(WorkerStatus.IDLE, 0, 10)
+
+
+async def one_task(plane: ControlPlane) -> Task:
+    [task] = await plane.create([SPEC], "client:me")
+    assert isinstance(task, Task)
+    return task
+
+
+def creating(plane: ControlPlane, count: int = 1) -> asyncio.Task[Sequence[object]]:
+    return asyncio.create_task(plane.create([SPEC] * count, "client:me"))
+
+
+# Before the commit.
+
+
+async def test_no_caller_is_answered_before_the_commit(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock
+) -> None:
+    stored = store.lag()
+    call = creating(plane)
+    await jumping.advance(0)
+    assert not call.done()
+    stored.set()
+    [task] = await call
+    assert isinstance(task, Task)
+    assert await plane.get(task.id) == task
+
+
+async def test_no_assignment_leaves_before_the_commit(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer
+) -> None:
+    await peer.connect()
+    stored = store.lag()
+    call = creating(plane)
+    await jumping.advance(0)
+    assert peer.runs == []
+    stored.set()
+    await call
+    assert len(peer.runs) == 1
+
+
+async def test_no_output_is_acknowledged_and_no_watcher_woken_before_the_commit(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer
+) -> None:
+    await peer.connect()
+    task = await one_task(plane)
+    seen: list[StoryEntry] = []
+
+    async def watch() -> None:
+        async for entries in plane.watch(task.id, task.next_seq):
+            seen.extend(entries)
+
+    watcher = asyncio.create_task(watch())
+    await jumping.advance(0)
+    stored = store.lag()
+    peer.heard.clear()
+    await peer.say(OutputSegment(peer_run(task), 0, ("x",)))
+    await jumping.advance(0)
+    assert (peer.heard, seen) == ([], [])
+    stored.set()
+    await jumping.advance(0)
+    assert peer.heard == [OutputAck(peer_run(task), 1)]
+    assert [entry.body for entry in seen] == [OutputSegment(peer_run(task), 0, ("x",))]
+    await peer.end(peer_run(task))
+    await watcher
+
+
+def peer_run(task: Task) -> str:
+    return task.runs[-1].id
+
+
+async def test_no_event_is_told_before_the_commit(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, telemetry: RecordingTelemetry
+) -> None:
+    stored = store.lag()
+    call = creating(plane)
+    await jumping.advance(0)
+    assert telemetry.events == []
+    stored.set()
+    await call
+    assert len(telemetry.events) == 1
+
+
+# Batches.
+
+
+async def test_what_gathers_during_a_commit_goes_in_one_next_commit(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock
+) -> None:
+    stored = store.lag()
+    calls = [creating(plane)]
+    await store.held()
+    before = store.commits
+    calls += [creating(plane, count) for count in (1, 5, 20)]
+    await jumping.advance(0)
+    assert store.commits == before
+    stored.set()
+    answers = await asyncio.gather(*calls)
+    assert store.commits == before + 1
+    assert [len(answer) for answer in answers] == [1, 1, 5, 20]
+
+
+async def test_many_tasks_created_at_once_cost_one_commit_and_are_answered_in_order(
+    plane: ControlPlane, store: FaultyStore
+) -> None:
+    specs = [TaskSpec("echo", str(number)) for number in range(500)]
+    tasks = await plane.create(specs, "client:me")
+    assert store.commits == 1
+    assert [task.spec for task in tasks if isinstance(task, Task)] == specs
+
+
+async def test_nothing_to_create_is_nothing_to_store(plane: ControlPlane, store: FaultyStore) -> None:
+    assert await plane.create([], "client:me") == []
+    assert store.commits == 0
+
+
+async def test_what_changes_nothing_costs_no_commit(plane: ControlPlane, store: FaultyStore, peer: Peer) -> None:
+    await peer.connect()
+    await peer.say(BEAT, BEAT)
+    await peer.connect()
+    assert HeartbeatAck(0) in peer.heard
+    assert store.commits == 0
+
+
+async def test_a_turn_is_bounded(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_plane, "MAX_TURN", 10)
+    await asyncio.gather(*[creating(plane) for _ in range(25)])
+    assert store.commits == 3
+
+
+# Backpressure.
+
+
+async def test_a_worker_is_not_read_while_the_control_plane_is_behind(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_plane, "MAX_INBOX", 3)
+    await peer.connect()
+    stored = store.lag()
+    call = creating(plane)
+    await store.held()
+    await peer.say(BEAT)
+    await peer.say(BEAT)
+    blocked = asyncio.create_task(peer.say(BEAT))
+    await jumping.advance(0)
+    assert not blocked.done()
+    stored.set()
+    await blocked
+    await call
+
+
+async def test_a_worker_that_waits_to_be_read_is_let_go_when_the_control_plane_stops(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_plane, "MAX_INBOX", 1)
+    await peer.connect()
+    store.lag()
+    call = creating(plane)
+    await store.held()
+    blocked = asyncio.create_task(peer.say(BEAT))
+    await jumping.advance(0)
+    await plane.stop()
+    await asyncio.wait_for(blocked, 10)
+    await peer.say(BEAT)
+    [answer] = await asyncio.gather(call, return_exceptions=True)
+    assert answer
+
+
+# A commit that fails.
+
+
+async def test_a_failed_commit_fails_its_whole_turn_and_stores_nothing_of_it(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer
+) -> None:
+    await peer.connect()
+    store.fail_commits()
+    answers = await asyncio.gather(creating(plane, 2), creating(plane))
+    assert all(isinstance(answer, Unavailable) for answer in [*answers[0], *answers[1]])
+    assert peer.runs == []
+    assert isinstance(peer.error, Unavailable)
+    await jumping.advance(0)
+    assert not await store.backlog()
+
+
+async def test_after_a_failed_commit_it_begins_again_from_the_store_and_serves_on(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer
+) -> None:
+    waiting = await one_task(plane)
+    store.fail_commits()
+    with pytest.raises(Unavailable):
+        await plane.cancel(waiting.id)
+    await jumping.advance(0)
+    assert plane.ready
+    await peer.connect()
+    await jumping.advance(0)
+    assert [run.task_id for run in peer.runs] == [waiting.id]
+    await peer.end(peer.runs[0].run_id)
+    await jumping.advance(0)
+    assert (await plane.get(waiting.id)).status is TaskStatus.COMPLETED
+
+
+async def test_runs_that_were_under_way_at_a_failed_commit_go_to_the_next_worker(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer
+) -> None:
+    await peer.connect()
+    task = await one_task(plane)
+    store.fail_commits()
+    await creating(plane)
+    await jumping.advance(0)
+    again = Peer(plane)
+    await again.connect()
+    await jumping.advance(0)
+    assert [(run.task_id, run.attempt) for run in again.runs] == [(task.id, 2)]
+
+
+async def test_workers_that_were_cut_off_by_a_failed_commit_are_gone_for_the_metrics_too(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer, telemetry: RecordingTelemetry
+) -> None:
+    await peer.connect()
+    store.fail_commits()
+    await creating(plane)
+    await jumping.advance(0)
+    assert plane.workers() == []
+    names = [type(event).__name__ for event in telemetry.events]
+    assert names[-2:] == ["WorkerMoved", "SlotsChanged"]
+
+
+async def test_while_the_store_is_down_it_is_not_ready_and_refuses_at_once(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock
+) -> None:
+    store.break_down()
+    await creating(plane)
+    await jumping.advance(5)
+    assert not plane.ready
+    [refusal] = await creating(plane)
+    assert isinstance(refusal, Unavailable)
+    store.mend()
+    await jumping.advance(1)
+    assert plane.ready
+    assert isinstance((await creating(plane))[0], Task)
+
+
+async def test_a_bug_in_one_turn_does_not_end_the_control_plane(
+    plane: ControlPlane, jumping: JumpingClock, telemetry: RecordingTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(events: object) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(telemetry, "record", broken)
+    await creating(plane)
+    await jumping.advance(0)
+    assert plane.ready
+    assert isinstance(await one_task(plane), Task)
+
+
+async def test_a_drain_outlives_a_failed_commit(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer
+) -> None:
+    await peer.connect()
+    task = await one_task(plane)
+    await plane.drain()
+    store.fail_commits()
+    await peer.end(peer_run(task))
+    await jumping.advance(0)
+    with pytest.raises(Unavailable, match="shutting down"):
+        await Peer(plane).connect("w2")
+    assert not plane.ready

@@ -25,8 +25,8 @@ async def many(count: int, at_once: int, call: Callable[[int], Awaitable[Any]]) 
 async def all_ended(stub: tasks_grpc.TaskServiceAsyncStub) -> None:
     """Returns once no task is PENDING or RUNNING for whoever asks."""
     for status in (common.TASK_STATUS_PENDING, common.TASK_STATUS_RUNNING):
-        while (await stub.ListTasks(tasks.ListTasksRequest(status_filter=status, limit=1))).tasks:
-            await asyncio.sleep(0.01)
+        while (await stub.ListTasks(tasks.ListTasksRequest(status_filter=status, limit=1))).tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # the state is in another process
 
 
 async def completed(stub: tasks_grpc.TaskServiceAsyncStub) -> int:

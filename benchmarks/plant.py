@@ -112,6 +112,6 @@ async def _process(command: list[str]) -> AsyncIterator[asyncio.subprocess.Proce
             process.terminate()
         try:
             await asyncio.wait_for(process.communicate(), 15)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             process.kill()
             await process.communicate()

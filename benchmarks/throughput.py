@@ -31,7 +31,7 @@ async def create_in_batches(stub: Stub, count: int) -> None:
     await many(count // BATCH, 4, lambda _: stub.CreateTasks(batch))
 
 
-WAYS: dict[str, tuple[Callable[["Stub", int], Awaitable[None]], float]] = {
+WAYS: dict[str, tuple[Callable[[Stub, int], Awaitable[None]], float]] = {
     "one create a task": (create_one_by_one, 0.3),
     "batched creates": (create_in_batches, 2.0),
 }

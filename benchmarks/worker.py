@@ -1,4 +1,4 @@
-"""A worker process with several connections. `noop` does nothing, `stamp` tells when it began, `flood` writes chunks."""
+"""A worker process with several connections: `noop` does nothing, `stamp` says when it began, `flood` writes."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ async def flood(request: AgentRequest, sink: AgentSink) -> None:
         await sink.text(f"{time.monotonic():.6f};")
 
 
+def tls_of(ca: str, folder: Path) -> ClientTls:
+    return ClientTls(Path(ca).read_bytes(), (folder / "worker.crt").read_bytes(), (folder / "worker.key").read_bytes())
+
+
 async def main(address: str, ca: str, slots: str, *folders: str) -> None:
     logs.configure("json", "WARNING")
     agents = [FunctionAgent("noop", noop), FunctionAgent("stamp", stamp), FunctionAgent("flood", flood)]
     info = WorkerInfo("bench", "0", tuple(agent.spec for agent in agents))
     daemons = []
     for folder in map(Path, folders):
-        tls = ClientTls(
-            Path(ca).read_bytes(), (folder / "worker.crt").read_bytes(), (folder / "worker.key").read_bytes()
-        )
-        connector = GrpcConnector(address, tls)
+        connector = GrpcConnector(address, tls_of(ca, folder))
         daemons.append(
             Daemon(connector, agents, info, SystemClock(), DaemonTimers(reconnect=0.1), int(slots), random.random)
         )
@@ -54,7 +55,7 @@ async def main(address: str, ca: str, slots: str, *folders: str) -> None:
     tasks = [asyncio.create_task(daemon.run()) for daemon in daemons]
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    while not all(daemon.connected for daemon in daemons):
+    while not all(daemon.connected for daemon in daemons):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     print("connected", flush=True)
     await stop.wait()

@@ -60,9 +60,9 @@ class Site:
     http_addr: str = ""
     children: list[Child] = field(default_factory=list)
 
-    def start(self) -> Child:
+    def start(self, *options: str) -> Child:
         """A control plane on ports of its own."""
-        plane = self.child("control plane", [*PLANE, f"--certs-dir={self.certs}"])
+        plane = self.child("control plane", [*PLANE, f"--certs-dir={self.certs}", *options])
         ready = plane.wait_for("ready", PATIENCE)
         self.grpc_addr, self.http_addr = f"https://{ready['grpc_addr']}", f"http://{ready['http_addr']}"
         return plane

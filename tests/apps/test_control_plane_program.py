@@ -1,19 +1,26 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
 import socket
 import sys
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
+import taskrun.apps.control_plane
 from taskrun.apps.cli.children import PATIENCE
 from taskrun.apps.configuration import table
+from taskrun.apps.control_plane import serve
+from taskrun.apps.kinds import HostPort
 from taskrun.apps.settings import ControlPlaneSettings
+from taskrun.engine.control_plane import ControlPlane
 from tests.apps.conftest import Program
 from tests.apps.places import PLANE, Site, ended, send
 
@@ -24,6 +31,17 @@ def test_it_says_where_it_listens_and_that_it_is_well(site: Site) -> None:
         assert json.loads(answer.read()) == {"status": "ok"}
     with urllib.request.urlopen(f"{site.http_addr}/metrics", timeout=PATIENCE) as answer:
         assert b'taskrun_tasks_total{status="pending"} 0.0' in answer.read()
+
+
+def test_http_can_have_tls_and_workers_enrol_over_it(site: Site, agents: Path, tmp_path: Path) -> None:
+    site.start("--http-tls")
+    token = site.cli("create-token", "--worker-id=far").stdout.strip()
+    https = site.http_addr.replace("http:", "https:")
+    trust = f"--enroll-ca-cert={site.certs / 'ca.crt'}"
+    worker = site.worker(
+        f"--enroll={https}", f"--token={token}", trust, f"--certs-dir={tmp_path / 'far'}", config=agents
+    )
+    assert worker.wait_for("enrolled")["worker_id"] == "far"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -128,3 +146,37 @@ def test_help_names_every_option_with_its_variable(control_plane: Program) -> No
     for row in table(ControlPlaneSettings):
         assert row.flag in shown
         assert row.variable in shown
+
+
+async def test_its_health_is_503_until_it_has_ended(certs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[Callable[[], None]] = []
+    lines: list[str] = []
+    answers: list[int] = []
+    stop_engine = ControlPlane.stop
+
+    async def ask_and_stop(engine: ControlPlane) -> None:
+        http_addr = next(line for line in lines if line)
+        answers.append(await asyncio.to_thread(health, http_addr))
+        await stop_engine(engine)
+
+    monkeypatch.setattr(taskrun.apps.control_plane, "on_stop", steps.append)
+    monkeypatch.setattr(taskrun.apps.control_plane, "ignore_stops", lambda: None)
+    monkeypatch.setattr(taskrun.apps.control_plane, "collect_rarely", lambda: steps[0]())
+    monkeypatch.setattr(ControlPlane, "stop", ask_and_stop)
+    any_port = HostPort("::1", 0)
+    sink = logger.add(lambda message: lines.append(message.record["extra"].get("http_addr", "")))
+    try:
+        await serve(ControlPlaneSettings(grpc_addr=any_port, http_addr=any_port, certs_dir=certs))
+    finally:
+        logger.remove(sink)
+    assert answers == [503]
+
+
+def health(http_addr: str) -> int:
+    """The HTTP status that says how a control plane is."""
+    try:
+        with urllib.request.urlopen(f"http://{http_addr}/health", timeout=PATIENCE) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code

@@ -195,8 +195,9 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         return 1 + pick % max(1, self.sessions)
 
     def run_id(self, pick: int) -> str:
-        """Mostly the newest, since the others are mostly over."""
-        runs = sorted(self.owners)[-5:]
+        """Mostly one that is under way, but also the newest of those that are over."""
+        under_way = sorted(self.owners.keys() & self.sim.core._runs._by_run.keys())
+        runs = [*sorted(self.owners)[-2:], *under_way * 2]
         return runs[pick % len(runs)]
 
     def runs(self) -> dict[str, Run]:

@@ -201,7 +201,7 @@ def test_requirements_that_nobody_waits_for_are_forgotten_when_there_are_many(
 ) -> None:
     monkeypatch.setattr(scheduler_module, "_MANY_LANES", 8)
     scheduler = Scheduler()
-    scheduler.join("a", ["echo"], {"n": "5"}, 1)
+    scheduler.join("a", ["echo"], {"n": "5"}, 2)
     kept = Requirement("echo", (("n", "kept"),))
     scheduler.wait(kept)
     for number in range(100):

@@ -170,5 +170,5 @@ class SchedulerModel(RuleBasedStateMachine):
             assert self.scheduler.waiting(requirement) == count
 
 
-SchedulerModel.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+SchedulerModel.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestSchedulerAgainstAModel = SchedulerModel.TestCase

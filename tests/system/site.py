@@ -72,11 +72,6 @@ class RunningProgram(LoggedProgram):
         """Ends it, and all it holds here; doing it twice is harmless."""
         self.end(signal.SIGKILL, PATIENCE)
 
-    def wait_for_text(self, text: str, seconds: float = PATIENCE) -> None:
-        """Returns as soon as a line of its log has this text."""
-        with self._news:
-            assert self._news.wait_for(lambda: text in self.log, seconds), self.log
-
 
 class Site:
     """A context manager: whatever was started in it is ended with it, by its process id."""
@@ -188,9 +183,9 @@ class Site:
             raise answer
         return answer
 
-    def begin(self, gate: Path, **options: Any) -> Task:
+    def begin(self, gate: Path) -> Task:
         """A task for the agent `gate`, as soon as that has begun."""
-        task = self.create("gate", str(gate), **options)
+        task = self.create("gate", str(gate))
         self.wait_for_output(task.id, "BEGUN")
         return self.client.get(task.id)
 
@@ -239,13 +234,12 @@ def processes_of(run_id: str) -> list[str]:
     return found
 
 
-def soon(check: Callable[[], bool], seconds: float = PATIENCE) -> float:
-    """Returns when the check holds: the seconds that took. What no message tells has to be looked at."""
-    began = time.monotonic()
+def soon(check: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Returns when the check holds, at the latest after so many seconds. What no message tells has to be looked at."""
+    give_up = time.monotonic() + seconds
     while not check():
-        assert time.monotonic() < began + seconds, "That should have come about."
+        assert time.monotonic() < give_up, "That should have come about."
         time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def only_run(task: Task) -> str:

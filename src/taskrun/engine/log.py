@@ -55,7 +55,7 @@ def _ended(event: RunEnded) -> None:
 
 
 def _refused(event: MessageRefused) -> None:
-    logger.debug("refused a {} message", event.what, run_id=event.run_id, worker_id=event.worker_id)
+    logger.debug("message refused: {}", event.what, run_id=event.run_id, worker_id=event.worker_id)
 
 
 _LINES: dict[type, Callable[[Any], None]] = {

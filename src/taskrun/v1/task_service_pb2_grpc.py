@@ -64,6 +64,11 @@ class TaskServiceStub:
                 request_serializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskRequest.SerializeToString,
                 response_deserializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
                 _registered_method=True)
+        self.CreateAndWatchTask = channel.unary_stream(
+                '/taskrun.v1.TaskService/CreateAndWatchTask',
+                request_serializer=taskrun_dot_v1_dot_task__service__pb2.CreateTaskRequest.SerializeToString,
+                response_deserializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
@@ -107,6 +112,13 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateAndWatchTask(self, request, context):
+        """Both in one call, for who wants the answer as soon as it is there: the first message holds the task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +150,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
             'WatchTask': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTask,
                     request_deserializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskRequest.FromString,
+                    response_serializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.SerializeToString,
+            ),
+            'CreateAndWatchTask': grpc.unary_stream_rpc_method_handler(
+                    servicer.CreateAndWatchTask,
+                    request_deserializer=taskrun_dot_v1_dot_task__service__pb2.CreateTaskRequest.FromString,
                     response_serializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.SerializeToString,
             ),
     }
@@ -302,6 +319,33 @@ class TaskService:
             target,
             '/taskrun.v1.TaskService/WatchTask',
             taskrun_dot_v1_dot_task__service__pb2.WatchTaskRequest.SerializeToString,
+            taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAndWatchTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/taskrun.v1.TaskService/CreateAndWatchTask',
+            taskrun_dot_v1_dot_task__service__pb2.CreateTaskRequest.SerializeToString,
             taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
             options,
             channel_credentials,

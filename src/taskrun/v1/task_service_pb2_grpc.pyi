@@ -39,6 +39,8 @@ class TaskServiceStub:
     """Creates many at once. Each is answered by itself: one bad request does not spoil the rest."""
     WatchTask: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.WatchTaskResponse]
     """The story of a task from any sequence number on, live until the task has ended."""
+    CreateAndWatchTask: _grpc.UnaryStreamMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.WatchTaskResponse]
+    """Both in one call, for who wants the answer as soon as it is there: the first message holds the task."""
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
@@ -51,6 +53,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Creates many at once. Each is answered by itself: one bad request does not spoil the rest."""
     WatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.WatchTaskResponse]  # type: ignore[assignment]
     """The story of a task from any sequence number on, live until the task has ended."""
+    CreateAndWatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.WatchTaskResponse]  # type: ignore[assignment]
+    """Both in one call, for who wants the answer as soon as it is there: the first message holds the task."""
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -96,5 +100,13 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.WatchTaskResponse], _abc.AsyncIterator[_task_service_pb2.WatchTaskResponse]]:
         """The story of a task from any sequence number on, live until the task has ended."""
+
+    @_abc_1.abstractmethod
+    def CreateAndWatchTask(
+        self,
+        request: _task_service_pb2.CreateTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_task_service_pb2.WatchTaskResponse], _abc.AsyncIterator[_task_service_pb2.WatchTaskResponse]]:
+        """Both in one call, for who wants the answer as soon as it is there: the first message holds the task."""
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -60,7 +60,7 @@ def test_output_on_a_terminal_cannot_redraw_it(
     client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.story = story(
-        OutputSegment("r-1", 0, ("\x1b]52;c;x\x07a\tb\nc",)), TaskChange(TaskStatus.COMPLETED, run=RUN)
+        OutputSegment("r-1", 0, ("\x1b]52;c;x\x07a\tb\r\nc",)), TaskChange(TaskStatus.COMPLETED, run=RUN)
     )
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     # A remark begins on a line of its own.

@@ -69,17 +69,13 @@ class AsyncClient:
         """See `Client.cancel`."""
         return await self._ask(calls.CANCEL, task_id)
 
-    async def watch(self, task_id: str, from_seq: int = 0) -> AsyncGenerator[Sequence[StoryEntry], None]:
+    def watch(self, task_id: str, from_seq: int = 0) -> AsyncGenerator[Sequence[StoryEntry], None]:
         """See `Client.watch`."""
-        method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(calls.WATCH.path)
-        call = method(calls.WATCH.request((task_id, from_seq)))
-        try:
-            async for data in call:
-                yield calls.WATCH.answer(data)
-        except grpc.aio.AioRpcError as error:
-            raise failure(error, self._address, self._tls.cert_pem) from error
-        finally:
-            call.cancel()
+        return self._follow(calls.WATCH, (task_id, from_seq))
+
+    def create_and_watch(self, spec: TaskSpec) -> AsyncGenerator[Task | Sequence[StoryEntry], None]:
+        """See `Client.create_and_watch`."""
+        return self._follow(calls.CREATE_AND_WATCH, spec)
 
     async def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         """See `Client.workers`."""
@@ -95,6 +91,17 @@ class AsyncClient:
 
     async def _create_many(self, specs: list[bytes]) -> list[Task | TaskRunError]:
         return calls.matched(await self._ask(calls.CREATE_MANY, specs), len(specs))
+
+    async def _follow(self, call: RemoteCall[Question, Answer], question: Question) -> AsyncGenerator[Answer, None]:
+        method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(call.path)
+        stream = method(call.request(question))
+        try:
+            async for data in stream:
+                yield call.answer(data)
+        except grpc.aio.AioRpcError as error:
+            raise failure(error, self._address, self._tls.cert_pem) from error
+        finally:
+            stream.cancel()
 
     async def _ask(self, call: RemoteCall[Question, Answer], question: Question) -> Answer:
         request = call.request(question)

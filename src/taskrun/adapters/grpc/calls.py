@@ -81,6 +81,13 @@ WATCH: RemoteCall[tuple[str, int], Sequence[StoryEntry]] = _remote(
     tasks_pb.WatchTaskResponse,
     decode_entries,
 )
+#: The first answer is the task.
+CREATE_AND_WATCH: RemoteCall[TaskSpec, Task | Sequence[StoryEntry]] = _remote(
+    "TaskService/CreateAndWatchTask",
+    encode_spec,
+    tasks_pb.WatchTaskResponse,
+    lambda message: decode_task(message.task) if message.HasField("task") else decode_entries(message),
+)
 WORKERS: RemoteCall[tuple[str, WorkerStatus | None], Sequence[WorkerView]] = _remote(
     "WorkerService/ListWorkers",
     lambda wanted: encode_worker_filter(*wanted),

@@ -92,16 +92,14 @@ class Client:
 
         Closing the iterator ends the call and nothing else.
         """
-        watch = self._calls.WATCH
-        method: grpc.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(watch.path)
-        call = method(watch.request((task_id, from_seq)))
-        try:
-            for data in call:
-                yield watch.answer(data)
-        except self._grpc.RpcError as error:
-            raise self._failure(error) from error
-        finally:
-            call.cancel()
+        return self._follow(self._calls.WATCH, (task_id, from_seq))
+
+    def create_and_watch(self, spec: TaskSpec) -> Generator[Task | Sequence[StoryEntry], None, None]:
+        """Creates a task and follows it in one call: first the task, then its story as by `watch`.
+
+        Nothing is created before the first step.
+        """
+        return self._follow(self._calls.CREATE_AND_WATCH, spec)
 
     # Workers.
 
@@ -118,6 +116,17 @@ class Client:
         return self._ask(self._calls.CREATE_TOKEN, (worker_id, ttl_ms))
 
     # Inside.
+
+    def _follow(self, call: RemoteCall[Question, Answer], question: Question) -> Generator[Answer, None, None]:
+        method: grpc.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(call.path)
+        stream = method(call.request(question))
+        try:
+            for data in stream:
+                yield call.answer(data)
+        except self._grpc.RpcError as error:
+            raise self._failure(error) from error
+        finally:
+            stream.cancel()
 
     def _ask(self, call: RemoteCall[Question, Answer], question: Question) -> Answer:
         request = call.request(question)

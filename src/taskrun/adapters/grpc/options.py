@@ -32,8 +32,8 @@ SERVER_OPTIONS: Options = (
     ("grpc.keepalive_permit_without_calls", 1),
     # How often a client may ping; the `min_recv_ping_interval` that is often copied does nothing.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # New calls go to a new connection after six hours. Without a grace the calls under way live on: see docs/adr/0007.
     ("grpc.max_connection_age_ms", 6 * 3600 * 1000),
-    ("grpc.max_connection_age_grace_ms", 30_000),
 )
 
 _CHANNEL_OPTIONS: Options = (

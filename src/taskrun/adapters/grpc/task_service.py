@@ -42,13 +42,17 @@ class TaskService:
             "ListTasks": unary(pb.ListTasksRequest, self._list),
             "CancelTask": unary(pb.CancelTaskRequest, self._cancel),
             "WatchTask": server_stream(pb.WatchTaskRequest, self._watch),
+            "CreateAndWatchTask": server_stream(pb.CreateTaskRequest, self._create_and_watch),
         }
 
     async def _create(self, request: pb.CreateTaskRequest, context: Context) -> pb.Task:
+        return encode_task(await self._created(request))
+
+    async def _created(self, request: pb.CreateTaskRequest) -> Task:
         (answer,) = await self._tasks.create([decode_spec(request)], caller().name)
         if isinstance(answer, TaskRunError):
             raise answer
-        return encode_task(answer)
+        return answer
 
     async def _create_many(self, request: pb.CreateTasksRequest, context: Context) -> pb.CreateTasksResponse:
         if len(request.tasks) > MAX_CREATE:
@@ -76,8 +80,16 @@ class TaskService:
             page = encode_page(await self._tasks.find(query))
         return page
 
+    async def _create_and_watch(self, request: pb.CreateTaskRequest, context: Context) -> None:
+        task = await self._created(request)
+        await context.write(pb.WatchTaskResponse(task=encode_task(task)).SerializeToString())
+        await self._tell(task.id, 0, context)
+
     async def _watch(self, request: pb.WatchTaskRequest, context: Context) -> None:
-        async with _closing(self._tasks.watch(request.id, request.from_seq)) as story:
+        await self._tell(request.id, request.from_seq, context)
+
+    async def _tell(self, task_id: str, from_seq: int, context: Context) -> None:
+        async with _closing(self._tasks.watch(task_id, from_seq)) as story:
             async for entries in story:
                 parts = (
                     encode_entry(piece).SerializeToString()

@@ -43,7 +43,7 @@ def line(text: str) -> str:
 
 def lines(text: str) -> str:
     """The text, with its lines and tabs but nothing else that moves a cursor."""
-    return _UNSAFE_BUT_LINES.sub(_escaped, text)
+    return _UNSAFE_BUT_LINES.sub(_escaped, text.replace("\r\n", "\n"))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -161,7 +161,6 @@ class Runs:
 
     def lose(self, turn: Turn, worker: Worker) -> None:
         """The worker is gone for good, and its runs with it."""
-        worker.overdue.clear()
         for run_id in sorted(worker.runs):
             self._end(
                 turn,

@@ -6,9 +6,11 @@ import ast
 import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 import taskrun
 
@@ -25,6 +27,13 @@ HEAVY = {
 }
 
 SOURCE = ast.parse(Path(inspect.getfile(taskrun)).read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def other_tests_hear_the_log() -> Iterator[None]:
+    """The library is silent once `taskrun.local` is imported; the programs, which other tests run, are not."""
+    yield
+    logger.enable("taskrun")
 
 
 def loaded_by(statement: str) -> set[str]:

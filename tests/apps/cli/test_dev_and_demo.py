@@ -77,6 +77,20 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(site: Site, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_provider")
+def test_a_demo_that_breaks_off_says_where_and_what_was_logged(tmp_path: Path) -> None:
+    # A Claude Code that cannot be found: nothing on the path but Python.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u; f = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'claude_agent_sdk' else f(name, *rest)\n"
+    )
+    result = ended([*CLI, "demo"], variables={"PYTHONPATH": str(tmp_path), "PATH": "/nowhere"})
+    assert result.returncode == 1, result.stdout
+    assert "✗ This did not happen: the task is COMPLETED." in result.stderr
+    assert "The worker said:" in result.stderr
+    assert "All of this really happened" not in result.stdout
+
+
 def test_the_demo_does_not_say_what_did_not_happen() -> None:
     with pytest.raises(DemoFailed, match="This did not happen: pigs fly"):
         check(False, "pigs fly")

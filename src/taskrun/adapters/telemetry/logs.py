@@ -54,6 +54,8 @@ def configure(format: str = "auto", level: str = "INFO", stream: TextIO | None =
         raise InvalidArgument(f"There is no log format {format!r}: it is one of {', '.join(FORMATS)}.")
     if level not in LEVELS:
         raise InvalidArgument(f"There is no log level {level!r}: it is one of {', '.join(LEVELS)}.")
+    # The embedding keeps the library silent; a program that sets up its log wants to hear it.
+    logger.enable("taskrun")
     logger.remove()
     logger.add(_sink(stream, _layout(format, stream)), level=level, format="", backtrace=False, diagnose=False)
     _take_over_stdlib(level)

@@ -9,13 +9,14 @@ import stat
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
+from taskrun.apps.cli import showing
 from taskrun.apps.cli.children import (
     CONTROL_PLANE,
     SCRIPTED_MODEL,
@@ -55,10 +56,13 @@ def demo() -> int:
     directory = Path(tempfile.mkdtemp(prefix="taskrun-demo-"))
     try:
         with ExitStack() as stack:
-            Story(directory, stack).tell()
-    except TaskRunError as error:
-        click.secho(f"\n✗ {error.message}", fg="red", err=True)
-        return FAILED
+            story = Story(directory, stack)
+            try:
+                story.tell()
+            except TaskRunError as error:
+                click.secho(f"\n✗ {error.message}", fg="red", err=True)
+                story.say_what_was_logged()
+                return FAILED
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     click.secho(f"\nAll of this really happened, in {time.monotonic() - began:.0f} seconds.", fg="green", bold=True)
@@ -76,6 +80,7 @@ class Story:
         self._plain = plain_environ()
         self._environ = self._plain
         self._addr = self._http = ""
+        self._children: list[Child] = []
 
     def tell(self) -> None:
         """From the first certificate to the last process. Raises `TaskRunError` if anything does not happen."""
@@ -89,11 +94,23 @@ class Story:
         self._look_at_metrics()
         self._stop(worker, plane)
 
+    def say_what_was_logged(self) -> None:
+        """For whoever wants to know why the story broke off."""
+        for child in self._children:
+            click.secho(f"\nThe {child.name} said:", dim=True, err=True)
+            for line in child.said().splitlines()[-10:]:
+                showing.note(f"  {line}")
+
+    def _start(self, name: str, argv: Sequence[str], **more: str) -> Child:
+        child = self._stack.enter_context(Child(name, argv, self._plain | more))
+        self._children.append(child)
+        return child
+
     def _introduce_model(self) -> None:
         if provider_is_set():
             click.echo("ANTHROPIC_API_KEY is set: Claude Code talks to the real provider.")
             return
-        model = self._stack.enter_context(Child("model", SCRIPTED_MODEL, self._plain))
+        model = self._start("model", SCRIPTED_MODEL)
         self._plain |= model_environ(str(model.wait_for("")["message"]))
         click.secho(
             "No ANTHROPIC_API_KEY is set: a scripted model on this machine answers in the real one's place.",
@@ -104,18 +121,16 @@ class Story:
     def _make_certificates(self) -> None:
         title(1, "A certificate authority, and certificates for everybody")
         prompt("taskrun init --dir certs --host demo.example.org")
-        self._perform("init", f"--dir={self._certs}", "--host=demo.example.org", quiet=True)
-        key_mode = stat.S_IMODE((self._certs / "ca.key").stat().st_mode)
-        check(
-            len(list(self._certs.iterdir())) == 8 and key_mode == 0o600,
-            "8 files, and the keys are for their owner alone",
-        )
+        made = self._perform("init", f"--dir={self._certs}", "--host=demo.example.org", quiet=True)
+        check(made.exit_code == OK and len(made.output.splitlines()) == 8, "four keys and four certificates")
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in self._certs.glob("*.key")}
+        check(modes == {0o600}, "the keys are for their owner alone")
 
     def _start_control_plane(self) -> Child:
         title(2, "A control plane: gRPC with mutual TLS, and HTTP")
         prompt("taskrun-control-plane &")
         argv = [*CONTROL_PLANE, f"--certs-dir={self._certs}", "--grpc-addr=[::1]:0", "--http-addr=[::1]:0"]
-        plane = self._stack.enter_context(Child("control plane", argv, self._plain))
+        plane = self._start("control plane", argv)
         ready = plane.wait_for("ready")
         self._http = f"http://{ready['http_addr']}"
         self._addr = f"https://{ready['grpc_addr']}"
@@ -135,7 +150,7 @@ class Story:
         quote(f"{token[:32]}...")
         prompt(f"TASKRUN_TOKEN=... taskrun-worker --enroll {self._http} &")
         argv = [*WORKER, f"--addr={self._addr}", f"--enroll={self._http}", f"--certs-dir={self._worker_certs}"]
-        worker = self._stack.enter_context(Child("worker", argv, self._plain | {"TASKRUN_TOKEN": token}))
+        worker = self._start("worker", argv, TASKRUN_TOKEN=token)
         worker.wait_for("connected")
         check((self._worker_certs / "worker.key").exists(), "it made its key itself and got a certificate for 7 days")
         listed = json.loads(self._perform("list-workers", "--json", quiet=True).output)["workers"]
@@ -159,7 +174,7 @@ class Story:
 
         def cancel(said: str) -> None:
             if "tool Bash" in said and not cancelled:
-                check(_appears(NAP), "its shell command is running")
+                check(_falls_asleep(NAP), "its shell command is running")
                 prompt(f"taskrun cancel-task {task_id}")
                 cancelled.append(self._perform("cancel-task", task_id))
 
@@ -168,7 +183,7 @@ class Story:
         check(cancelled and watched.exit_code == FAILED, "the task was told to stop, and has ended")
         task = json.loads(self._perform("get-task", task_id, "--json", quiet=True).output)
         check(task["status"] == "CANCELLED", "it is CANCELLED")
-        check(not _processes(NAP), "no process of it is left")
+        check(not _sleepers(NAP), "no process of it is left")
 
     def _list(self) -> None:
         title(6, "What there is")
@@ -211,22 +226,22 @@ def _object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _processes(word: str) -> list[str]:
-    """The processes of this machine that have this word in their command lines, the agent's own not counted."""
+def _sleepers(nap: str) -> list[str]:
+    """The processes that sleep for this long."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdecimal() else []
         except OSError:
             continue
-        if words[:1] == [b"sleep"] and word.encode() in words:
+        if words[:1] == [b"sleep"] and nap.encode() in words:
             found.append(entry.name)
     return found
 
 
-def _appears(word: str) -> bool:
+def _falls_asleep(nap: str) -> bool:
     """Waits until there is such a process; false if there is none in time."""
     end = time.monotonic() + PATIENCE
-    while not _processes(word) and time.monotonic() < end:
+    while not _sleepers(nap) and time.monotonic() < end:
         time.sleep(0.02)
-    return bool(_processes(word))
+    return bool(_sleepers(nap))

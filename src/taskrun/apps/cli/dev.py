@@ -39,7 +39,8 @@ _KNOWN = frozenset({"time", "level", "message", "logger", "exception"})
 )
 @click.option("--grpc-addr", metavar="HOST:PORT", default="[::1]:50051", show_default=True)
 @click.option("--http-addr", metavar="HOST:PORT", default="[::1]:50052", show_default=True)
-def dev(directory: str, grpc_addr: str, http_addr: str) -> int:
+@click.option("--config", metavar="FILE.toml", help="The worker's file: its agents and other settings.")
+def dev(directory: str, grpc_addr: str, http_addr: str, config: str | None) -> int:
     """Starts a control plane and one worker, and says what to type next. Ctrl-C ends them.
 
     Certificates are made in the directory, and used again the next time. Without ANTHROPIC_API_KEY, a scripted model on
@@ -55,10 +56,8 @@ def dev(directory: str, grpc_addr: str, http_addr: str) -> int:
                 environ |= model_environ(str(model.wait_for("")["message"]))
             plane = stack.enter_context(Child("control plane", _plane(certs, grpc_addr, http_addr), environ, _tell))
             ready = plane.wait_for("ready")
-            addr = f"https://{ready['grpc_addr']}"
-            worker = stack.enter_context(
-                Child("worker", [*WORKER, f"--certs-dir={certs}", f"--addr={addr}"], environ, _tell)
-            )
+            argv = _worker(certs, f"https://{ready['grpc_addr']}", config)
+            worker = stack.enter_context(Child("worker", argv, environ, _tell))
             worker.wait_for("connected")
             _say_what_to_type(certs, ready)
             return _watch_over(plane, worker)
@@ -82,6 +81,12 @@ def _certificates(directory: Path) -> Path:
 
 def _plane(certs: Path, grpc_addr: str, http_addr: str) -> list[str]:
     return [*CONTROL_PLANE, f"--certs-dir={certs}", f"--grpc-addr={grpc_addr}", f"--http-addr={http_addr}"]
+
+
+def _worker(certs: Path, addr: str, config: str | None) -> list[str]:
+    """Its drain is short: whoever plays and presses Ctrl-C does not want to wait."""
+    options = [f"--config={config}"] if config else []
+    return [*WORKER, f"--certs-dir={certs}", f"--addr={addr}", "--drain-timeout=1", "--stop-grace=3", *options]
 
 
 def _watch_over(*children: Child) -> int:

@@ -139,4 +139,3 @@ class Queue:
         """Tasks that were with workers when the control plane went down."""
         for task in tasks:
             self._runs.recover(turn, task)
-

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import chain, repeat
-from types import FrameType
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
 
@@ -17,20 +15,16 @@ def on_stop(*steps: Callable[[], None]) -> None:
 
     Call it inside the loop. It holds until `ignore_stops`.
     """
-    loop = asyncio.get_running_loop()
     following = chain(steps, repeat(steps[-1]))
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        # A loop that is closed has nothing left to stop.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(next(following))
-
-    # Not the loop's own handlers: when the loop ends, those leave the process to be killed by the next signal.
     for end in ENDS:
-        signal.signal(end, handle)
+        asyncio.get_running_loop().add_signal_handler(end, lambda: next(following)())
 
 
 def ignore_stops() -> None:
-    """The process is as good as ended: a signal that comes late must not turn a clean end into a death."""
+    """The process is as good as ended: a signal that comes late must not turn a clean end into a death.
+
+    Call it inside the loop, which would set the signals to kill when it closes.
+    """
     for end in ENDS:
+        asyncio.get_running_loop().remove_signal_handler(end)
         signal.signal(end, signal.SIG_IGN)

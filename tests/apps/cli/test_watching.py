@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from taskrun.apps.cli.watching import Teller
 from taskrun.domain.errors import Unavailable
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, StoryBody, StoryEntry, TaskChange
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus
@@ -150,3 +153,31 @@ def test_a_watch_that_never_began_does_not(client: StubClient, taskrun: Taskrun)
 def test_a_watch_from_behind_the_end_has_the_tasks_exit_code(client: StubClient, taskrun: Taskrun) -> None:
     client.story, client.tasks = TOLD, [replace(TASK, status=TaskStatus.FAILED)]
     assert taskrun("watch-task", "t-1", "--from-seq=99").code == 1
+
+
+def test_a_ctrl_c_while_output_is_shown_waits_until_it_is_counted(
+    client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[int] = []
+
+    def interrupt(teller: Teller, entries: Sequence[StoryEntry]) -> None:
+        shown.append(entries[0].seq)
+        if entries[0].seq == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Teller, "tell", interrupt)
+    client.story = TOLD
+    ended = taskrun("watch-task", "t-1")
+    assert (ended.code, shown) == (130, [0, 1, 2])
+    assert "--from-seq 3" in ended.err
+
+
+def test_a_second_ctrl_c_does_not_wait(client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(teller: Teller, entries: Sequence[StoryEntry]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("It went on.")
+
+    monkeypatch.setattr(Teller, "tell", hang)
+    client.story = TOLD
+    assert taskrun("watch-task", "t-1").code == 130

@@ -120,6 +120,8 @@ class Child:
         return next((line for line in self._lines if not message or line.get("message") == message), None)
 
     def _read(self) -> None:
+        # Signals are for the main thread: one that came here would not wake it up.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for raw in output:

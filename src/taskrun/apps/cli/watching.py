@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import rich_click as click
@@ -40,9 +43,10 @@ def follow(connection: Connection, client: Client, task_id: str, from_seq: int) 
     seq, status = from_seq, None
     try:
         for entries in client.watch(task_id, from_seq):
-            tell(entries)
             last = entries[-1]
-            seq = last.next_seq
+            with _undisturbed():
+                tell(entries)
+                seq = last.next_seq
             if last.is_end and isinstance(last.body, TaskChange):
                 status = last.body.status
         # Nothing was left to see when the watch began behind the end.
@@ -55,6 +59,25 @@ def follow(connection: Connection, client: Client, task_id: str, from_seq: int) 
             _say_how_to_come_back(connection, task_id, seq)
         raise
     return OK if status is TaskStatus.COMPLETED else FAILED
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Lets a Ctrl-C wait: what is shown and not counted would be shown again. A second one does not wait."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _say_how_to_come_back(connection: Connection, task_id: str, seq: int) -> None:

@@ -34,6 +34,8 @@ SPECS = st.builds(
     idempotency_key=st.sampled_from(["", "", "", "k1", "k2"]),
 )
 CALLERS = st.sampled_from(["client:me", "client:you"])
+#: Every status, the sensible ones mostly.
+REPORTS = st.sampled_from([*RunStatus, RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.COMPLETED])
 FAILURES = st.none() | st.sampled_from(FailureKind)
 SECONDS = st.sampled_from([0.5, 0.5, 5.0, 5.0, 14.0, 16.0, 31.0, 46.0])
 #: Which of the known ones; it wraps around.
@@ -69,8 +71,9 @@ class ControlPlaneHistory(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
-        tasks = sorted(self.sim.store.tasks)
-        self.submit(CancelTask(self.next_reply(), tasks[pick % len(tasks)] if tasks else "unknown"))
+        tasks = sorted(self.sim.store.tasks.values(), key=lambda task: (task.status.is_terminal, task.id))
+        ids = [task.id for task in tasks[:6]] + ["unknown"]
+        self.submit(CancelTask(self.next_reply(), ids[pick % len(ids)]))
 
     # Workers.
 
@@ -93,7 +96,7 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         self.say(self.session(pick), Heartbeat(status, 0, slots))
 
     @precondition(lambda self: self.owners)
-    @rule(pick=PICK, status=st.sampled_from(RunStatus), failure=FAILURES)
+    @rule(pick=PICK, status=REPORTS, failure=FAILURES)
     def report(self, pick: int, status: RunStatus, failure: FailureKind | None) -> None:
         """The worker that was given a run speaks of it, be it over or not."""
         run_id = self.run_id(pick)
@@ -240,6 +243,6 @@ class PatientHistory(ControlPlaneHistory):
 
 
 for history in (ControlPlaneHistory, PatientHistory):
-    history.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+    history.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 TestAnyHistory = ControlPlaneHistory.TestCase
 TestAnyHistoryWithAGrace = PatientHistory.TestCase

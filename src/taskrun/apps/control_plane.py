@@ -15,6 +15,7 @@ from taskrun.apps.containers import ControlPlaneContainer
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.program import CODES, program
+from taskrun.apps.racing import first_of
 from taskrun.apps.settings import ControlPlaneSettings
 from taskrun.apps.signals import ignore_stops, on_stop
 
@@ -44,7 +45,7 @@ async def serve(settings: ControlPlaneSettings) -> None:
         parts.telemetry().seed(recovery.counts)
         collect_rarely()
         logger.info("ready", grpc_addr=str(grpc_addr), http_addr=str(http_addr), store=settings.store)
-        await stopped.wait()
+        await first_of(stopped.wait(), http_server.ended(), grpc_server.ended())
         logger.info("stopping")
         await engine.drain()
         await grpc_server.drain()

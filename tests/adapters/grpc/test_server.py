@@ -124,3 +124,21 @@ async def test_stop_ends_what_is_under_way_and_frees_the_port(started: tuple[Pla
         assert (await status(call))[0] is grpc.StatusCode.UNAVAILABLE
     await plane.gateway.until(lambda: plane.gateway.sessions[1].over)
     socket.create_server(("::1", plane.port), family=socket.AF_INET6).close()
+
+
+async def test_a_server_that_was_stopped_has_ended(ca: MiniCa) -> None:
+    server = Plane(ca).server()
+    await server.start()
+    end = asyncio.create_task(server.ended())
+    await asyncio.sleep(0)
+    await server.stop(0)
+    await end
+
+
+async def test_a_server_that_ends_by_itself_says_so(ca: MiniCa) -> None:
+    server = Plane(ca).server()
+    await server.start()
+    assert server._server is not None
+    await server._server.stop(0)
+    with pytest.raises(Unavailable, match="ended by itself"):
+        await server.ended()

@@ -196,3 +196,20 @@ async def test_the_port_is_shared_with_nobody() -> None:
         with pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port))
     await server.stop()
+
+
+async def test_a_server_that_was_stopped_has_ended_and_one_that_ends_by_itself_says_so() -> None:
+    stopped = HttpServer(hello, "127.0.0.1", 0)
+    await stopped.start()
+    end = asyncio.create_task(stopped.ended())
+    await asyncio.sleep(0)
+    await stopped.stop()
+    await end
+
+    broken = HttpServer(hello, "127.0.0.1", 0)
+    await broken.start()
+    assert broken._server is not None
+    broken._server.should_exit = True
+    with pytest.raises(Unavailable, match="ended by itself"):
+        await broken.ended()
+    await broken.stop()

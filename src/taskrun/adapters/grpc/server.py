@@ -69,6 +69,14 @@ class GrpcServer:
         self._server = server
         return port
 
+    async def ended(self) -> None:
+        """Returns once the server was stopped. Raises `Unavailable` if it ends without that; it must have started."""
+        server = self._server
+        assert server is not None
+        await server.wait_for_termination()
+        if self._server is server:
+            raise Unavailable("The gRPC server ended by itself.")
+
     async def drain(self) -> None:
         """Health checks are answered with NOT_SERVING from now on; calls are served as before."""
         await self._health.enter_graceful_shutdown()

@@ -62,6 +62,14 @@ class HttpServer:
                 await self.stop()
         return self._bound_port
 
+    async def ended(self) -> None:
+        """Returns once the server was stopped. Raises `Unavailable` if it ends without that; it must have started."""
+        serving = self._serving
+        assert serving is not None
+        await asyncio.wait([serving])
+        if self._serving is serving:
+            raise Unavailable("The HTTP server ended by itself.")
+
     async def stop(self) -> None:
         """Takes no more, lets what is under way end for a few seconds, then cuts it; doing it twice is harmless."""
         serving, server = self._serving, self._server

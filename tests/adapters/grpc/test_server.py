@@ -142,3 +142,12 @@ async def test_a_server_that_ends_by_itself_says_so(ca: MiniCa) -> None:
     await server._server.stop(0)
     with pytest.raises(Unavailable, match="ended by itself"):
         await server.ended()
+
+
+async def test_who_no_longer_waits_for_its_end_does_not_hold_up_its_stop(ca: MiniCa) -> None:
+    server = Plane(ca).server()
+    await server.start()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await server.ended()
+    await server.stop(0)

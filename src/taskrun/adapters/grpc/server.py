@@ -73,7 +73,8 @@ class GrpcServer:
         """Returns once the server was stopped. Raises `Unavailable` if it ends without that; it must have started."""
         server = self._server
         assert server is not None
-        await server.wait_for_termination()
+        # Cancelling that wait would cancel what the server's own stop waits for.
+        await asyncio.shield(server.wait_for_termination())
         if self._server is server:
             raise Unavailable("The gRPC server ended by itself.")
 

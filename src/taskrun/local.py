@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any
 
 from loguru import logger
 
@@ -21,8 +20,8 @@ from taskrun.adapters.local.link import LocalConnector
 from taskrun.adapters.stores.memory import MemoryStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.system.ids import UuidV7Source
-from taskrun.domain.errors import TaskRunError
-from taskrun.domain.limits import check_worker_id, checked_query, checked_spec
+from taskrun.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TaskRunError
+from taskrun.domain.limits import DEFAULT_PAGE, check_agent_name, check_worker_id, checked_query, checked_spec
 from taskrun.domain.records import (
     NO_LABELS,
     Labels,
@@ -35,6 +34,7 @@ from taskrun.domain.records import (
     WorkerInfo,
     WorkerView,
 )
+from taskrun.domain.status import FailureKind, TaskStatus
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.daemon import Daemon
@@ -56,7 +56,7 @@ class Silent:
 
 
 class LocalControlPlane:
-    """An async context manager: it works inside `async with`, and ends its workers and itself with it.
+    """An async context manager, to be entered once: it works inside, and ends its workers and itself with it.
 
     Agents added by `agent` run on one worker named `local`; `add_worker` adds more. Whatever is not given is the
     default: a memory store, the system's clock, no telemetry, the timers of the packaged control plane.
@@ -77,20 +77,31 @@ class LocalControlPlane:
         self._engine = ControlPlane(
             self._store, self._clock, UuidV7Source(), telemetry or Silent(), timers or ControlPlaneTimers()
         )
-        self._agents: list[Agent] = []
-        self._workers: dict[str, tuple[Daemon, asyncio.Task[None]]] = {}
+        #: The agents of the worker `local`, by name.
+        self._agents: dict[str, Agent] = {}
+        #: The life of each worker, by id.
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._entered = self._open = False
 
     async def __aenter__(self) -> LocalControlPlane:
+        """Raises `InvalidArgument` if the worker `local` cannot be what it was made, and `FailedPrecondition` the
+        second time."""
+        if self._entered:
+            raise FailedPrecondition("A local control plane is entered once: make another.")
+        # What may be refused is made before anything runs: what was not entered is not left either.
+        local = self._daemon("local", tuple(self._agents.values()), NO_LABELS, self._max_concurrent_runs)
+        self._entered = True
         await self._engine.start()
+        self._open = True
         if self._agents:
-            await self.add_worker("local", self._agents, max_concurrent_runs=self._max_concurrent_runs)
+            self._start("local", local)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker_id in tuple(self._workers):
-            await self.remove_worker(worker_id)
+        self._open = False
+        await _end(self._workers.values())
         await self._engine.stop()
         await self._store.close()
 
@@ -100,10 +111,17 @@ class LocalControlPlane:
         """A decorator: the function becomes an agent of the worker `local`. Use it before `async with`.
 
         The function is `async def f(request, sink)`: what it returns is the output, what it raises fails the run.
+        Raises `InvalidArgument` for a bad name, `AlreadyExists` for one that is taken, and `FailedPrecondition` once
+        the control plane was entered: a worker says what it offers when it connects.
         """
+        check_agent_name(name)
 
         def add(function: Function) -> Function:
-            self._agents.append(FunctionAgent(name, function, description))
+            if self._entered:
+                raise FailedPrecondition("The worker `local` is connected already: use `add_worker` for another.")
+            if name in self._agents:
+                raise AlreadyExists(f"There is an agent {name} already.")
+            self._agents[name] = FunctionAgent(name, function, description)
             return function
 
         return add
@@ -111,24 +129,47 @@ class LocalControlPlane:
     async def add_worker(
         self, worker_id: str, agents: Sequence[Agent], *, labels: Labels = NO_LABELS, max_concurrent_runs: int = 10
     ) -> None:
-        """Starts a worker in this process. Raises `InvalidArgument` for a bad id."""
+        """Starts a worker in this process.
+
+        Should it end by an error, that is logged (see `loguru.logger.enable`) and its runs go to others. Raises
+        `InvalidArgument` for a bad id, agents, labels or number, `AlreadyExists` for the id of a worker that runs, and
+        `FailedPrecondition` outside `async with`.
+        """
         check_worker_id(worker_id)
-        daemon = Daemon(
+        if not self._open:
+            raise FailedPrecondition("Workers run inside `async with` only.")
+        if worker_id in self._workers:
+            raise AlreadyExists(f"There is a worker {worker_id} already.")
+        self._start(worker_id, self._daemon(worker_id, agents, labels, max_concurrent_runs))
+
+    async def remove_worker(self, worker_id: str) -> None:
+        """Takes a worker away at once, as if it had died: its runs go to others. Raises `NotFound`."""
+        life = self._workers.pop(worker_id, None)
+        if life is None:
+            raise NotFound(f"There is no worker {worker_id}.")
+        await _end([life])
+
+    def _daemon(self, worker_id: str, agents: Sequence[Agent], labels: Labels, max_concurrent_runs: int) -> Daemon:
+        return Daemon(
             LocalConnector(self._engine, worker_id),
             agents,
-            WorkerInfo("localhost", __version__, tuple(agent.spec for agent in agents), labels),
+            WorkerInfo("localhost", __version__, labels=labels),
             self._clock,
             DaemonTimers(),
             max_concurrent_runs,
             random.SystemRandom().random,
         )
-        self._workers[worker_id] = (daemon, asyncio.create_task(daemon.run(), name=f"worker {worker_id}"))
 
-    async def remove_worker(self, worker_id: str) -> None:
-        """Takes a worker away at once, as if it had died: its runs go to others."""
-        _, task = self._workers.pop(worker_id)
-        task.cancel()
-        await asyncio.wait([task])
+    def _start(self, worker_id: str, daemon: Daemon) -> None:
+        life = self._workers[worker_id] = asyncio.create_task(daemon.run(), name=f"worker {worker_id}")
+        life.add_done_callback(partial(self._ended, worker_id))
+
+    def _ended(self, worker_id: str, life: asyncio.Task[None]) -> None:
+        """A worker is over: taken away, or by an error that nobody waits for."""
+        if self._workers.get(worker_id) is life:
+            del self._workers[worker_id]
+        if not life.cancelled() and (error := life.exception()):
+            logger.opt(exception=error).error("worker {} ended by an error: {}", worker_id, error)
 
     def workers(self) -> Sequence[WorkerView]:
         """The connected workers, by id."""
@@ -136,12 +177,35 @@ class LocalControlPlane:
 
     # Tasks.
 
-    async def create(self, agent: str, input: Any = None, **options: Any) -> Task:
-        """Creates a task. `input` is any value that JSON can hold; `options` are the other fields of `TaskSpec`.
+    async def create(
+        self,
+        agent: str,
+        input: object = None,
+        *,
+        labels: Labels = NO_LABELS,
+        timeout_ms: int = 0,
+        priority: int = 0,
+        max_attempts: int = 3,
+        retry_on: Collection[FailureKind] = (),
+        selector: Mapping[str, str] = NO_LABELS,
+        idempotency_key: str = "",
+    ) -> Task:
+        """Creates a task. `input` is any value that JSON can hold, `selector` are labels that its worker must have;
+        the others are as in `TaskSpec`.
 
         Raises `InvalidArgument`, `AlreadyExists` (idempotency key) or `Unavailable`.
         """
-        spec = TaskSpec(agent, json.dumps(input, allow_nan=False, ensure_ascii=False), **options)
+        spec = TaskSpec(
+            agent,
+            _as_json(input),
+            labels,
+            timeout_ms,
+            priority,
+            max_attempts,
+            frozenset(retry_on),
+            tuple(sorted(selector.items())),
+            idempotency_key,
+        )
         [answer] = await self._engine.create([checked_spec(spec)], created_by="local")
         if isinstance(answer, TaskRunError):
             raise answer
@@ -151,9 +215,17 @@ class LocalControlPlane:
         """The task as it now is. Raises `NotFound`."""
         return await self._engine.get(task_id)
 
-    async def find(self, query: TaskQuery | None = None, **filters: Any) -> TaskPage:
-        """Tasks, newest first; `filters` are fields of `TaskQuery`."""
-        return await self._engine.find(checked_query(replace(query or TaskQuery(), **filters)))
+    async def find(
+        self,
+        *,
+        status: TaskStatus | None = None,
+        agent: str = "",
+        labels: Labels = NO_LABELS,
+        limit: int = DEFAULT_PAGE,
+        page_token: str = "",
+    ) -> TaskPage:
+        """The tasks that match all of it, newest first; see `TaskQuery`. Raises `InvalidArgument`."""
+        return await self._engine.find(checked_query(TaskQuery(status, agent, labels, limit, page_token)))
 
     async def cancel(self, task_id: str) -> Task:
         """Asks for the task's end; see `TaskApi.cancel`."""
@@ -178,3 +250,19 @@ class LocalControlPlane:
                     outputs.setdefault(entry.body.run_id, []).extend(entry.body.contents)
         runs = (await self.get(task_id)).runs
         return "".join(outputs.get(runs[-1].id, ())) if runs else ""
+
+
+async def _end(lives: Iterable[asyncio.Task[None]]) -> None:
+    """Ends workers, and returns when they have."""
+    ending = tuple(lives)
+    for life in ending:
+        life.cancel()
+    if ending:
+        await asyncio.wait(ending)
+
+
+def _as_json(input: object) -> str:
+    try:
+        return json.dumps(input, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"The input is nothing that JSON can hold: {error}.") from error

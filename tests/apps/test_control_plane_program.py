@@ -45,14 +45,14 @@ def test_http_can_have_tls_and_workers_enrol_over_it(site: Site, agents: Path, t
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_faults_14_a_signal_ends_it_in_good_order(site: Site, number: signal.Signals) -> None:
+def test_a_signal_ends_it_in_good_order(site: Site, number: signal.Signals) -> None:
     plane = site.start()
     send(plane, number)
     plane.wait_for("stopped", 10.0)
     assert plane.stop() == 0
 
 
-def test_faults_14_it_ends_in_time_while_workers_and_watchers_are_connected(site: Site, agents: Path) -> None:
+def test_it_ends_in_time_while_workers_and_watchers_are_connected(site: Site, agents: Path) -> None:
     plane = site.start()
     site.worker(config=agents)
     task_id = site.cli("create-task", "--agent=gated", "--input=/never").stdout.strip()
@@ -136,7 +136,7 @@ def test_the_configuration_file_can_be_a_variable(
     tmp_path: Path, control_plane: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "plane.toml").write_text("colour = 1")
-    monkeypatch.setenv("TASKRUN_CONFIG", "plane.toml")
+    monkeypatch.setenv("TASKRUN_CONTROL_PLANE_CONFIG", "plane.toml")
     result = control_plane("--check")
     assert result.err == "taskrun-control-plane: plane.toml: there is no setting 'colour'.\n"
 

@@ -14,11 +14,12 @@ import pytest
 from taskrun.adapters.ca.authority import FileAuthority
 from taskrun.adapters.ca.files import init_certs, load_key_pair
 from taskrun.adapters.ca.identity import parse_peer
+from taskrun.adapters.http.enroll_client import AnswerLost
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.apps.enrolling import enroll
 from taskrun.domain import tokens
-from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError, Unauthenticated
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError, Unauthenticated, Unavailable
 from taskrun.engine.enrollment import Enroller
 from taskrun.ports.enrollment import Enrollment
 
@@ -38,6 +39,8 @@ class EnrollmentServer:
         self.enroller = enroller
         #: What is done to an answer on its way.
         self.alter: Callable[[Enrollment], Enrollment] = lambda answer: answer
+        #: So many answers are lost on their way.
+        self.loses = 0
         self.url = ""
 
     def answer(self, body: bytes) -> tuple[int, bytes]:
@@ -64,6 +67,10 @@ def server(enroller: Enroller) -> Iterator[EnrollmentServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             status, body = offered.answer(self.rfile.read(int(self.headers["Content-Length"])))
+            if offered.loses:
+                offered.loses -= 1
+                self.close_connection = True
+                return
             self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
@@ -183,6 +190,32 @@ def test_a_malformed_token_is_refused_before_anything_is_done(directory: Path) -
     with pytest.raises(InvalidArgument, match="no bootstrap token"):
         asyncio.run(enroll("http://127.0.0.1:1", "my token", directory))
     assert not directory.exists()
+
+
+async def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(
+    server: EnrollmentServer, directory: Path
+) -> None:
+    server.loses, pauses = 2, list[float]()
+    assert await enroll(server.url, await token_of(server.enroller), directory, wait=pauses.append) == "w-1"
+    load_key_pair(directory / "worker.crt", directory / "worker.key")
+    assert pauses == [0.5, 1.0]
+
+
+async def test_after_three_lost_answers_it_gives_up_and_leaves_nothing_behind(
+    server: EnrollmentServer, directory: Path
+) -> None:
+    server.loses, pauses = 9, list[float]()
+    with pytest.raises(AnswerLost):
+        await enroll(server.url, await token_of(server.enroller), directory, wait=pauses.append)
+    assert (9 - server.loses, len(pauses)) == (3, 2)
+    assert contents(directory) == {}
+
+
+async def test_a_control_plane_that_is_not_there_is_asked_once(enroller: Enroller, directory: Path) -> None:
+    pauses: list[float] = []
+    with pytest.raises(Unavailable):
+        await enroll("http://127.0.0.1:1", await token_of(enroller), directory, wait=pauses.append)
+    assert pauses == []
 
 
 async def test_of_many_workers_with_one_token_one_is_enrolled(server: EnrollmentServer, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_an_agent_of_the_file_stands_in_for_a_built_in_one(site: Site, tmp_path:
     assert site.cli("create-task", "--agent=general", "--input=hello", "--watch").stdout == "hello"
 
 
-def test_faults_14_the_first_signal_drains(site: Site, agents: Path, tmp_path: Path) -> None:
+def test_the_first_signal_drains(site: Site, agents: Path, tmp_path: Path) -> None:
     worker = site.worker(config=agents)
     gate = tmp_path / "gate"
     task_id, watcher = begun(site, gate)
@@ -78,7 +78,7 @@ def test_faults_14_the_first_signal_drains(site: Site, agents: Path, tmp_path: P
     assert status(site, task_id) == "COMPLETED"
 
 
-def test_faults_14_the_second_signal_stops_the_runs(site: Site, agents: Path, tmp_path: Path) -> None:
+def test_the_second_signal_stops_the_runs(site: Site, agents: Path, tmp_path: Path) -> None:
     worker = site.worker(config=agents)
     begun(site, tmp_path / "never")
     family = descendants(worker.pid)
@@ -97,7 +97,7 @@ def test_a_worker_that_never_reached_anybody_ends_at_a_signal(site: Site) -> Non
     assert worker.stop() == 0
 
 
-def test_faults_24_a_worker_enrols_by_token_and_goes_on_with_its_certificate_when_it_is_started_again(
+def test_a_worker_enrols_by_token_and_goes_on_with_its_certificate_when_it_is_started_again(
     site: Site, agents: Path, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from taskrun.domain.control_plane.inputs import CreateTask, WorkerGone, WorkerSpoke
+from taskrun.domain.control_plane.inputs import ConnectWorker, CreateTask, WorkerGone, WorkerSpoke
 from taskrun.domain.events import RunAssigned, SlotsChanged
 from taskrun.domain.protocol import AssignRun, Heartbeat, RunReport
 from taskrun.domain.records import TaskSpec
+from taskrun.domain.retry import MAX_REJECTIONS
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.testing.simulation import Simulation
 
@@ -186,3 +187,51 @@ def test_a_task_is_not_overtaken_by_a_newer_one_of_its_kind_that_comes_when_a_sl
     )
     sim.settle()
     assert sim.assigned(session).task_id == old.id
+
+
+def test_a_slot_that_becomes_free_goes_to_who_has_priority_and_not_to_who_just_came(sim: Simulation) -> None:
+    session = sim.connect(agents=("a", "b"), slots=1)
+    [run] = sim.create("a").runs
+    urgent = sim.create("b", priority=1000)
+    sim.heard(session)
+    sim.turn(
+        WorkerSpoke(session, [RunReport(run.id, RunStatus.COMPLETED)]),
+        CreateTask("new", TaskSpec("a", "1", priority=-1000), "client:me"),
+    )
+    sim.settle()
+    assert sim.assigned(session).task_id == urgent.id
+
+
+def test_tasks_that_waited_are_shared_out_among_the_workers_that_come(sim: Simulation) -> None:
+    for _ in range(10):
+        sim.create()
+    joining = [ConnectWorker(f"r{n}", 100 + n, f"w{n}", sim.hello("echo")) for n in range(5)]
+    sim.turn(*joining)
+    sim.settle()
+    assert [len(runs_of(sim, worker.session)) for worker in joining] == [2] * 5
+
+
+def test_a_worker_that_does_not_start_its_runs_gets_no_more_before_it_says_something_of_them(sim: Simulation) -> None:
+    wedged = sim.connect("w1")
+    [run] = sim.create().runs
+    good = sim.connect("w2")
+    sim.heard(wedged)
+    sim.wait(30)
+    assert sim.assigned(good).task_id
+    sim.say(wedged, Heartbeat(WorkerStatus.IDLE, 0, 10))
+    sim.create()
+    assert runs_of(sim, wedged) == []
+    sim.report(wedged, run.id, RunStatus.RUNNING)
+    sim.create()
+    assert len(runs_of(sim, wedged)) == 1
+
+
+def test_workers_that_turn_everything_away_do_not_keep_a_task_for_ever(sim: Simulation) -> None:
+    session = sim.connect()
+    task = sim.create(max_attempts=1)
+    for _ in range(MAX_REJECTIONS):
+        sim.report(session, sim.task(task.id).runs[-1].id, RunStatus.FAILED, FailureKind.REJECTED)
+        sim.say(session, Heartbeat(WorkerStatus.IDLE, 0, 10))
+    ended = sim.task(task.id)
+    assert (ended.status, len(ended.runs)) == (TaskStatus.FAILED, MAX_REJECTIONS)
+    assert ended.runs[-1].failure is FailureKind.REJECTED

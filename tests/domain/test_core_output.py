@@ -6,6 +6,7 @@ import pytest
 
 from taskrun.domain.control_plane import runs
 from taskrun.domain.control_plane.inputs import WorkerSpoke
+from taskrun.domain.control_plane.room import CHUNK_BYTES, ENTRY_BYTES
 from taskrun.domain.events import MessageRefused
 from taskrun.domain.protocol import CancelRun, OutputAck
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage
@@ -113,7 +114,8 @@ def test_a_run_that_was_ended_unheard_and_talks_on_is_not_told_to_stop_again_and
 def test_output_beyond_the_limit_is_dropped_and_the_story_says_so_once(
     streamer: Streamer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 4)
+    # What two chunks of two bytes take, each in an entry of its own.
+    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 2 * (ENTRY_BYTES + CHUNK_BYTES + 2))
     for seq, text in enumerate(("ab", "é", "c", "d")):
         streamer.say(seq, text)
     assert [(body.contents, body.truncated) for body in streamer.segments] == [
@@ -122,6 +124,12 @@ def test_output_beyond_the_limit_is_dropped_and_the_story_says_so_once(
         ((), True),
     ]
     assert streamer.segments[-1].first_seq == 2
+
+
+def test_chunks_of_nothing_take_room_too(streamer: Streamer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 1000)
+    streamer.sim.say(streamer.session, OutputSegment(streamer.run_id, 0, ("a", *[""] * 1000)))
+    assert [body.truncated for body in streamer.segments] == [True]
 
 
 def test_dropped_output_is_acknowledged_so_that_the_worker_need_not_keep_it(
@@ -136,7 +144,7 @@ def test_dropped_output_is_acknowledged_so_that_the_worker_need_not_keep_it(
 def test_events_messages_and_metadata_count_as_output_so_that_no_story_grows_without_end(
     streamer: Streamer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 250)
+    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 330)
     event = RunEvent(streamer.run_id, RunEventType.TOOL_REQUESTED, {"tool": "bash"})
     message = RunMessage(streamer.run_id, ChatRole.USER, "and then?")
     segment = OutputSegment(streamer.run_id, 0, ("a",), {"stream": "stderr"})

@@ -34,8 +34,6 @@ SPECS = st.builds(
     idempotency_key=st.sampled_from(["", "", "", "k1", "k2"]),
 )
 CALLERS = st.sampled_from(["client:me", "client:you"])
-#: Every status, the sensible ones mostly.
-REPORTS = st.sampled_from([*RunStatus, RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.COMPLETED])
 FAILURES = st.none() | st.sampled_from(FailureKind)
 SECONDS = st.sampled_from([0.5, 0.5, 5.0, 5.0, 14.0, 16.0, 31.0, 46.0])
 #: Which of the known ones; it wraps around.
@@ -71,8 +69,8 @@ class ControlPlaneHistory(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
-        tasks = sorted(self.sim.store.tasks.values(), key=lambda task: (task.status.is_terminal, task.id))
-        ids = [task.id for task in tasks[:6]] + ["unknown"]
+        tasks = sorted(self.sim.store.tasks.values(), key=lambda task: (task.status is not TaskStatus.RUNNING, task.id))
+        ids = [task.id for task in tasks[:5]] + ["unknown"]
         self.submit(CancelTask(self.next_reply(), ids[pick % len(ids)]))
 
     # Workers.
@@ -96,9 +94,17 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         self.say(self.session(pick), Heartbeat(status, 0, slots))
 
     @precondition(lambda self: self.owners)
-    @rule(pick=PICK, status=REPORTS, failure=FAILURES)
+    @rule(pick=PICK, end=st.sampled_from([None, RunStatus.COMPLETED, RunStatus.FAILED]))
+    def work(self, pick: int, end: RunStatus | None) -> None:
+        """The worker that was given a run does what it should."""
+        run_id = self.run_id(pick)
+        words: list[FromWorker] = [RunReport(run_id, RunStatus.RUNNING), OutputSegment(run_id, 0, ("x", "y"))]
+        self.say(self.owners[run_id], *words, *([RunReport(run_id, end)] if end else []))
+
+    @precondition(lambda self: self.owners)
+    @rule(pick=PICK, status=st.sampled_from(RunStatus), failure=FAILURES)
     def report(self, pick: int, status: RunStatus, failure: FailureKind | None) -> None:
-        """The worker that was given a run speaks of it, be it over or not."""
+        """It says what it likes of the run, be it over or not."""
         run_id = self.run_id(pick)
         self.say(self.owners[run_id], RunReport(run_id, status, "", failure))
 

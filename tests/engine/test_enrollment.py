@@ -10,16 +10,16 @@ from loguru import logger
 
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.domain import tokens
-from taskrun.domain.errors import InvalidArgument, TaskRunError, Unauthenticated
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError, Unauthenticated
 from taskrun.domain.limits import check_worker_id
 from taskrun.engine.enrollment import Enroller
 from taskrun.ports.authority import IssuedCertificate
-from taskrun.ports.enrollment import Enrollment
+from taskrun.ports.enrollment import Enrollment, TokenRecord
 from taskrun.testing.clock import JumpingClock
 
 HOUR_MS = 3_600_000
 PIN = "ab" * 32
-CSR, BAD_CSR = b"a request", b"a bad request"
+CSR, OTHER_CSR, BAD_CSR = b"a request", b"another request", b"a bad request"
 
 
 @dataclass
@@ -27,6 +27,7 @@ class StubAuthority:
     """Signs all but one request, and remembers for whom."""
 
     signed: list[str] = field(default_factory=list)
+    broken: bool = False
 
     def certificate_pem(self) -> bytes:
         return b"the CA"
@@ -39,8 +40,19 @@ class StubAuthority:
             raise InvalidArgument("bad")
 
     def sign_worker(self, csr_pem: bytes, worker_id: str) -> IssuedCertificate:
+        if self.broken:
+            raise FailedPrecondition("The CA has expired.")
         self.signed.append(worker_id)
-        return IssuedCertificate(b"certificate of " + csr_pem, "1f", 0)
+        return IssuedCertificate(b"certificate %d of %s" % (len(self.signed), csr_pem), f"{len(self.signed)}f", 0)
+
+
+class SlowTokenStore(MemoryTokenStore):
+    """Lets others run before each answer, as one on a network does."""
+
+    async def find(self, digest: bytes, now_ms: int) -> TokenRecord | None:
+        record = await super().find(digest, now_ms)
+        await asyncio.sleep(0)
+        return record
 
 
 @pytest.fixture
@@ -59,15 +71,15 @@ def enroller(authority: StubAuthority, clock: JumpingClock) -> Enroller:
     return Enroller(authority, MemoryTokenStore(), clock, lambda: f"id {next(ids)}")
 
 
-async def refusal_of(enroller: Enroller, token: str) -> str:
+async def refusal_of(enroller: Enroller, token: str, csr: bytes = CSR) -> str:
     with pytest.raises(Unauthenticated) as refusal:
-        await enroller.enroll(token, CSR)
+        await enroller.enroll(token, csr)
     return refusal.value.message
 
 
 async def test_a_token_is_exchanged_for_a_certificate_in_its_worker_s_name(enroller: Enroller) -> None:
     made = await enroller.create_token("w-1")
-    assert await enroller.enroll(made.token, CSR) == Enrollment("w-1", b"certificate of a request", b"the CA")
+    assert await enroller.enroll(made.token, CSR) == Enrollment("w-1", b"certificate 1 of a request", b"the CA")
 
 
 async def test_a_token_carries_the_pin_of_the_ca(enroller: Enroller) -> None:
@@ -134,6 +146,41 @@ async def test_a_bad_request_does_not_spend_the_token(enroller: Enroller) -> Non
     assert (await enroller.enroll(made.token, CSR)).worker_id == "w-1"
 
 
+async def test_a_ca_that_cannot_sign_does_not_spend_the_token(enroller: Enroller, authority: StubAuthority) -> None:
+    made = await enroller.create_token("w-1")
+    authority.broken = True
+    with pytest.raises(FailedPrecondition):
+        await enroller.enroll(made.token, CSR)
+    authority.broken = False
+    assert (await enroller.enroll(made.token, CSR)).worker_id == "w-1"
+
+
+async def test_a_lost_answer_is_given_again_for_ten_minutes(enroller: Enroller, clock: JumpingClock) -> None:
+    made = await enroller.create_token("w-1")
+    answer = await enroller.enroll(made.token, CSR)
+    await clock.advance(599)
+    assert await enroller.enroll(made.token, CSR) == answer
+    await clock.advance(1)
+    await refusal_of(enroller, made.token)
+
+
+async def test_a_used_token_with_another_request_is_refused_in_the_same_words(enroller: Enroller) -> None:
+    made = await enroller.create_token("w-1")
+    answer = await enroller.enroll(made.token, CSR)
+    unknown = await refusal_of(enroller, tokens.compose(b"?" * 32, PIN))
+    assert await refusal_of(enroller, made.token, OTHER_CSR) == unknown
+    assert await enroller.enroll(made.token, CSR) == answer
+
+
+async def test_a_request_repeated_while_it_is_under_way_gets_one_certificate(
+    authority: StubAuthority, clock: JumpingClock
+) -> None:
+    enroller = Enroller(authority, SlowTokenStore(), clock, lambda: "id")
+    made = await enroller.create_token("w-1")
+    answers = await asyncio.gather(*(enroller.enroll(made.token, CSR) for _ in range(20)))
+    assert len(set(answers)) == 1
+
+
 async def test_without_a_good_token_nothing_is_signed(enroller: Enroller, authority: StubAuthority) -> None:
     await refusal_of(enroller, tokens.compose(b"?" * 32, PIN))
     assert authority.signed == []
@@ -150,6 +197,17 @@ async def test_of_two_hundred_calls_at_once_with_one_token_one_gets_a_certificat
     assert authority.signed == ["w-1"]
 
 
+async def test_of_two_hundred_calls_one_gets_a_certificate_though_the_store_lets_all_see_the_token(
+    authority: StubAuthority, clock: JumpingClock
+) -> None:
+    enroller = Enroller(authority, SlowTokenStore(), clock, lambda: "id")
+    made = await enroller.create_token("w-1")
+    calls = [enroller.enroll(made.token, b"request %d" % number) for number in range(200)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(answer, Enrollment) for answer in answers) == 1
+    assert sum(isinstance(answer, Unauthenticated) for answer in answers) == 199
+
+
 @pytest.fixture
 def log_lines() -> Iterator[list[str]]:
     lines: list[str] = []
@@ -162,6 +220,6 @@ async def test_no_token_is_ever_logged(enroller: Enroller, log_lines: list[str])
     made = await enroller.create_token("w-1")
     await enroller.enroll(made.token, CSR)
     with pytest.raises(TaskRunError):
-        await enroller.enroll(made.token, CSR)
+        await enroller.enroll(made.token, OTHER_CSR)
     assert "w-1" in "".join(log_lines)
     assert made.token[9:52] not in "".join(log_lines)

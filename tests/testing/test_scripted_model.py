@@ -22,6 +22,7 @@ from taskrun.testing.model_scripts import (
     UseTool,
     default_script,
     in_turn,
+    spoken_slowly,
 )
 from taskrun.testing.scripted_model import ScriptedModel
 
@@ -128,6 +129,12 @@ def test_as_a_process_it_prints_its_url_and_ends_on_sigterm() -> None:
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+
+
+def test_any_script_can_be_spoken_slowly() -> None:
+    script = spoken_slowly(in_turn(Say("slow", delay=2.0), Say("fast"), Hang()), 1.0)
+    replies = [script(ModelRequest({})) for _ in range(3)]
+    assert replies == [Say("slow", delay=2.0), Say("fast", delay=1.0), Hang()]
 
 
 # The default script.

@@ -21,12 +21,16 @@ PREFIX = "TASKRUN_"
 T = TypeVar("T")
 
 
-def setting(default: Any, help: str, kind: ValueKind, *, flag: str | None = None, secret: bool = False) -> Any:
+def setting(
+    default: Any, help: str, kind: ValueKind, *, flag: str | None = None, variable: str = "", secret: bool = False
+) -> Any:
     """A field of a settings class.
 
-    The flag is `--` and the field's name unless `flag` says otherwise; "" leaves the setting to the file alone.
+    The flag is `--` and the field's name unless `flag` says otherwise; "" leaves the setting to the file alone. The
+    variable is `TASKRUN_` and the field's name, or what `variable` says in the name's place: another program may have
+    a variable of the same name that means something else.
     """
-    metadata = {"help": help, "kind": kind, "flag": flag}
+    metadata = {"help": help, "kind": kind, "flag": flag, "variable": variable}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata, repr=not secret)
@@ -62,7 +66,7 @@ def table(of: type) -> Iterator[SettingRow]:
         help, kind, flag = item.metadata["help"], item.metadata["kind"], item.metadata["flag"]
         if flag is None:
             flag = f"--{item.name.replace('_', '-')}"
-        variable = PREFIX + item.name.upper() if flag else ""
+        variable = PREFIX + (item.metadata["variable"] or item.name.upper()) if flag else ""
         default = item.default if item.default_factory is MISSING else item.default_factory()
         yield SettingRow(item.name, flag, variable, kind, help, default)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from loguru import logger
 
 from taskrun.adapters.telemetry.logs import configure
-from taskrun.apps.containers import ControlPlaneContainer
+from taskrun.apps.control_plane_parts import ControlPlaneContainer
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.program import CODES, program

@@ -22,9 +22,10 @@ CODES: ExitCodes = {TaskRunError: FAILED, InvalidArgument: USAGE, FailedPrecondi
 
 def program(of: type[T], do: Callable[[T], int | None], name: str, help: str) -> click.Command:
     """A command that loads the settings of `of` from everywhere and does `do`, unless it is only to `--check`."""
+    config_variable = config_variable_of(name)
 
     def invoke(config: str | None, check: bool, **flags: Any) -> int | None:
-        config = config or os.environ.get(f"{PREFIX}CONFIG")
+        config = config or os.environ.get(config_variable)
         settings = load(of, flags, os.environ, Path(config) if config else None)
         if check:
             click.echo("The configuration is valid.")
@@ -32,12 +33,17 @@ def program(of: type[T], do: Callable[[T], int | None], name: str, help: str) ->
         return do(settings)
 
     options: list[click.Parameter] = [
-        click.Option(["--config"], metavar="FILE.toml", help=f"Read settings from this file. [{PREFIX}CONFIG]"),
+        click.Option(["--config"], metavar="FILE.toml", help=f"Read settings from this file. [{config_variable}]"),
         click.Option(["--check"], is_flag=True, help="Check the configuration with nothing opened, and end."),
         *(_option(row) for row in table(of) if row.flag),
     ]
     command = click.RichCommand(name=name, params=options, callback=invoke, help=help)
     return click.version_option(__version__, message="%(prog)s %(version)s")(command)
+
+
+def config_variable_of(name: str) -> str:
+    """The variable that names the file of this program: each has its own, for each has keys of its own."""
+    return f"{PREFIX}{name.removeprefix('taskrun-').replace('-', '_').upper()}_CONFIG"
 
 
 def _option(row: SettingRow) -> click.Option:

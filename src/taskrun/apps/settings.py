@@ -89,9 +89,14 @@ class WorkerSettings:
 
     addr: str = setting("https://[::1]:50051", "The control plane's gRPC address.", _GRPC_URL)
     certs_dir: Path = setting(Path("certs"), "Where ca.crt, worker.crt and worker.key are, or are put.", PATH)
-    ca_cert: Path | None = setting(None, "The control plane's CA, if it is not in the certs-dir.", PATH)
-    cert: Path | None = setting(None, "The worker's certificate, if it is not in the certs-dir.", PATH)
-    key: Path | None = setting(None, "The worker's key, if it is not in the certs-dir.", PATH)
+    # The command line has TASKRUN_CERT and the like for the person who types: a worker must not take those for its own.
+    ca_cert: Path | None = setting(
+        None, "The control plane's CA, if it is not in the certs-dir.", PATH, variable="WORKER_CA_CERT"
+    )
+    cert: Path | None = setting(
+        None, "The worker's certificate, if it is not in the certs-dir.", PATH, variable="WORKER_CERT"
+    )
+    key: Path | None = setting(None, "The worker's key, if it is not in the certs-dir.", PATH, variable="WORKER_KEY")
     enroll: str = setting("", "Enrol first, at this HTTP address of the control plane.", URL)
     enroll_ca_cert: Path | None = setting(None, "What https enrolment trusts, in place of the system's CAs.", PATH)
     enroll_insecure: bool = setting(False, "Enrol over plain http even beyond this machine.", SWITCH)
@@ -120,6 +125,8 @@ class WorkerSettings:
             raise InvalidArgument("Give --token or --token-file, not both.")
         if bool(self.enroll) != bool(self.token or self.token_file):
             raise InvalidArgument("To enrol, give both --enroll and a token (--token, TASKRUN_TOKEN or --token-file).")
+        if self.enroll and (self.ca_cert or self.cert or self.key):
+            raise InvalidArgument("Enrolling fills the certs-dir: give --enroll, or --ca-cert, --cert and --key.")
 
     @property
     def timers(self) -> DaemonTimers:

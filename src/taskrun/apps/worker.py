@@ -14,14 +14,15 @@ from loguru import logger
 from taskrun.adapters.ca.files import load_key_pair
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.telemetry.logs import configure
-from taskrun.apps.containers import CONTAINMENT_LABEL, WorkerContainer
-from taskrun.apps.enrolling import enroll
+from taskrun.apps.enrolling import enroll, is_enrolled
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.program import CODES, program
 from taskrun.apps.settings import WorkerSettings
 from taskrun.apps.signals import ignore_stops, on_stop
-from taskrun.domain.errors import FailedPrecondition, InvalidArgument, Unauthenticated
+from taskrun.apps.worker_parts import CONTAINMENT_LABEL, WorkerContainer
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument
+from taskrun.domain.identity import Role
 
 NAME = "taskrun-worker"
 
@@ -30,8 +31,8 @@ async def work(settings: WorkerSettings) -> None:
     """Runs a worker until it has drained. Raises `TaskRunError` if it cannot start or is refused for good."""
     if settings.enroll:
         await _enroll(settings)
-    pair = load_key_pair(settings.cert_path, settings.key_path)
-    with _work_dir(settings) as work_dir, logger.contextualize(worker_id=parse_peer(pair.certificate_pem).name):
+    worker_id = _own_id(settings)
+    with _work_dir(settings) as work_dir, logger.contextualize(worker_id=worker_id):
         parts = WorkerContainer(settings=settings, work_dir=work_dir)
         daemon, info = parts.daemon(), parts.info()
         on_stop(daemon.drain, daemon.cancel_runs)
@@ -51,24 +52,31 @@ async def _enroll(settings: WorkerSettings) -> None:
     """Gets this worker its certificate.
 
     A worker that is started again in the same way, by a service manager for one, has used up its token: it goes on with
-    what that token gave it.
+    what that token gave it, even if nobody could answer just now.
     """
-    try:
-        worker_id = await enroll(
-            settings.enroll,
-            _token(settings),
-            settings.certs_dir,
-            ca_cert=settings.enroll_ca_cert,
-            insecure=settings.enroll_insecure,
+    token = _token(settings)
+    if is_enrolled(token, settings.certs_dir):
+        logger.info("enrolled already, going on with the certificate that is here")
+        return
+    worker_id = await enroll(
+        settings.enroll,
+        token,
+        settings.certs_dir,
+        ca_cert=settings.enroll_ca_cert,
+        insecure=settings.enroll_insecure,
+    )
+    logger.info("enrolled", worker_id=worker_id)
+
+
+def _own_id(settings: WorkerSettings) -> str:
+    """Who the certificate says that this worker is. A client's is refused here: the control plane would do no other."""
+    pair = load_key_pair(settings.cert_path, settings.key_path)
+    identity = parse_peer(pair.certificate_pem)
+    if identity.role is not Role.WORKER:
+        raise FailedPrecondition(
+            f"{settings.cert_path} is the certificate of {identity.role.value}:{identity.name}: a worker needs its own."
         )
-    except Unauthenticated as error:
-        try:
-            load_key_pair(settings.cert_path, settings.key_path)
-        except FailedPrecondition:
-            raise error from None
-        logger.warning("not enrolled again, going on with the certificate that is here: {}", error.message)
-    else:
-        logger.info("enrolled", worker_id=worker_id)
+    return identity.name
 
 
 def _token(settings: WorkerSettings) -> str:

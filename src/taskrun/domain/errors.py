@@ -31,7 +31,7 @@ class FailedPrecondition(TaskRunError):
 
 
 class AlreadyExists(TaskRunError):
-    """The idempotency key was used before, for another request."""
+    """The name is taken, or the idempotency key was used before, for another request."""
 
 
 class Unauthenticated(TaskRunError):

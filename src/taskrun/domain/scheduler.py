@@ -53,8 +53,13 @@ class _Ranking(Generic[Key]):
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[_Seat[Key], None]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, seat: _Seat[Key], load: int) -> None:
+        self._count += 1
         bucket = self._buckets.get(load)
         if bucket is None:
             self._buckets[load] = {seat: None}
@@ -62,6 +67,7 @@ class _Ranking(Generic[Key]):
             bucket[seat] = None
 
     def remove(self, seat: _Seat[Key], load: int) -> None:
+        self._count -= 1
         bucket = self._buckets[load]
         del bucket[seat]
         if not bucket:
@@ -169,13 +175,28 @@ class Scheduler(Generic[Key]):
     # Slots.
 
     def place(self, requirement: Requirement) -> Key | None:
-        """Takes a slot of the least loaded worker that fits; None if there is no free one, or others wait for it."""
+        """Takes a slot of the least loaded worker that fits; None if there is no free one, or others wait for it.
+
+        Others are all that wait for a slot of that worker, whatever they require: who of them goes first is decided by
+        priority and age, and that only the queue knows.
+        """
         lane = self._lane(requirement)
-        return None if lane.unserved > 0 else self._take_first(lane)
+        seat = lane.ready.first()
+        if seat is None:
+            return None
+        for rival in seat.lanes:
+            if rival.unserved > 0:
+                return None
+        self._take(seat)
+        return seat.key
 
     def replace(self, requirement: Requirement) -> Key | None:
         """Like `place`, for a task that has waited already and goes before those that wait."""
-        return self._take_first(self._lane(requirement))
+        seat = self._lane(requirement).ready.first()
+        if seat is None:
+            return None
+        self._take(seat)
+        return seat.key
 
     def take(self, key: Key, requirement: Requirement) -> bool:
         """Takes a slot of this worker, if it is known, fits and has a free one."""
@@ -212,24 +233,34 @@ class Scheduler(Generic[Key]):
         return lane.waiting if lane else 0
 
     def claims(self) -> Iterator[Claim[Key]]:
-        """What to ask the queue for now: every free slot that somebody waits for is set aside by one of these."""
+        """What to ask the queue for now: every free slot that somebody waits for is set aside by one of these.
+
+        Workers that are free for the same get equal shares of it, the least loaded first.
+        """
         while self._stirred:
-            seat, _ = self._stirred.popitem()
-            lanes = [lane for lane in seat.lanes if lane.unserved > 0]
-            if seat.free <= 0 or not lanes:
+            stirred = next(iter(self._stirred))
+            lane = next((lane for lane in stirred.lanes if lane.unserved > 0), None)
+            if lane is None or stirred.free <= 0:
+                del self._stirred[stirred]
                 continue
-            limit = min(seat.free, sum(lane.unserved for lane in lanes))
-            left, promises = limit, []
-            for lane in lanes:
-                promise = min(left, lane.unserved)
-                lane.promised += promise
-                left -= promise
-                promises.append(promise)
-            seat.reserved += limit
-            self._list(seat)
-            for lane in lanes:
-                self._stir(lane)
-            yield Claim(seat.key, tuple(lane.requirement for lane in lanes), limit, tuple(promises))
+            seat = lane.ready.first()
+            assert seat is not None
+            yield self._claim(seat)
+
+    def _claim(self, seat: _Seat[Key]) -> Claim[Key]:
+        lanes = [lane for lane in seat.lanes if lane.unserved > 0]
+        left, promises = seat.free, []
+        for lane in lanes:
+            promise = min(left, -(-lane.unserved // len(lane.ready)))
+            lane.promised += promise
+            left -= promise
+            promises.append(promise)
+        limit = seat.free - left
+        seat.reserved += limit
+        self._list(seat)
+        for lane in lanes:
+            self._stir(lane)
+        return Claim(seat.key, tuple(lane.requirement for lane in lanes), limit, tuple(promises))
 
     def settle(self, claim: Claim[Key]) -> None:
         """The claim was answered: the slots set aside are free for the tasks it gave, by `take` or `replace`.
@@ -289,13 +320,6 @@ class Scheduler(Generic[Key]):
     def _enter(self, seat: _Seat[Key], lane: _Lane[Key]) -> None:
         seat.lanes.append(lane)
         lane.seats[seat] = None
-
-    def _take_first(self, lane: _Lane[Key]) -> Key | None:
-        seat = lane.ready.first()
-        if seat is None:
-            return None
-        self._take(seat)
-        return seat.key
 
     def _take(self, seat: _Seat[Key]) -> None:
         seat.taken += 1

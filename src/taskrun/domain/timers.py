@@ -11,7 +11,7 @@ class ControlPlaneTimers:
 
     #: A worker that says nothing for this long is cut off (three missed heartbeats).
     silence: float = 45.0
-    #: A worker whose stream broke is lost after this; workers that cannot resume are lost at once.
+    #: A worker whose stream broke is lost after this. It comes back without its runs: waiting only delays them.
     grace: float = 0.0
     #: An assigned run that its worker does not start within this is taken back.
     start: float = 30.0

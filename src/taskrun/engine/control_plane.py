@@ -8,9 +8,8 @@ turn with it: callers hear UNAVAILABLE, streams are ended, and the core begins a
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import count, islice
+from itertools import count
 
 from loguru import logger
 
@@ -25,13 +24,14 @@ from taskrun.domain.control_plane.inputs import (
     WorkerSpoke,
 )
 from taskrun.domain.control_plane.turn import Turn
-from taskrun.domain.errors import NotFound, StoreFailed, TaskRunError, Unavailable
-from taskrun.domain.events import SlotsChanged, WorkerMoved
+from taskrun.domain.errors import NotFound, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
+from taskrun.domain.events import DomainEvent, SlotsChanged, WorkerMoved
 from taskrun.domain.protocol import FromWorker, Hello
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.alarm import Alarm
+from taskrun.engine.inbox import Inbox
 from taskrun.engine.log import log_events
 from taskrun.engine.replies import Replies, Slot, accepted
 from taskrun.engine.watching import Watchers
@@ -41,10 +41,6 @@ from taskrun.ports.ids import IdSource
 from taskrun.ports.store import Backlog, Recovery, Store
 from taskrun.ports.telemetry import Telemetry
 
-#: Inputs handled in one turn. A turn is one commit, so this bounds what a failed one takes with it.
-MAX_TURN = 1000
-#: Inputs that may wait before worker streams are no longer read.
-MAX_INBOX = 10_000
 #: Seconds between attempts to reach a store that failed.
 RECOVERY_PAUSE = 1.0
 
@@ -56,12 +52,12 @@ class ControlPlane:
         self, store: Store, clock: Clock, new_id: IdSource, telemetry: Telemetry, timers: ControlPlaneTimers
     ) -> None:
         self._store, self._clock, self._new_id, self._telemetry, self._timers = store, clock, new_id, telemetry, timers
-        self._core = ControlPlaneCore(timers, new_id)
-        self._inbox: deque[Input] = deque()
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._alarm = Alarm(clock, self._wake.set)
+        #: The ids of the workers that were ever let in, and how those that are connected stand for telemetry.
+        self._seen: set[str] = set()
+        self._told: dict[str, WorkerStatus] = {}
+        self._core = ControlPlaneCore(timers, new_id, self._seen)
+        self._inbox = Inbox()
+        self._alarm = Alarm(clock, self._inbox.wake)
         self._watchers = Watchers(store)
         self._outboxes: dict[int, WorkerOutbox] = {}
         self._waiting: set[Slot] = set()
@@ -79,6 +75,11 @@ class ControlPlane:
     def ready(self) -> bool:
         """Whether tasks and workers are taken in."""
         return self._recovered and not self._draining and self._loop is not None
+
+    @property
+    def draining(self) -> bool:
+        """Whether it ends: it was told to drain or to stop."""
+        return self._draining
 
     async def start(self) -> Recovery:
         """Takes over what the store holds, and begins; once, doing it again is harmless. Raises `StoreFailed`."""
@@ -106,7 +107,6 @@ class ControlPlane:
                 await asyncio.wait([loop])
         self._alarm.stop()
         self._inbox.clear()
-        self._room.set()
 
     # TaskApi.
 
@@ -175,14 +175,11 @@ class ControlPlane:
             raise
         return session
 
-    async def receive(self, session: int, messages: Sequence[FromWorker]) -> None:
+    async def receive(self, session: int, messages: Sequence[FromWorker], size: int = 0) -> None:
         """See `WorkerGateway.receive`."""
-        if session not in self._outboxes:
-            return
-        self._submit(WorkerSpoke(session, messages))
-        if len(self._inbox) >= MAX_INBOX:
-            self._room.clear()
-            await self._room.wait()
+        if session in self._outboxes:
+            self._submit(WorkerSpoke(session, messages, size))
+            await self._inbox.room()
 
     async def disconnect(self, session: int) -> None:
         """See `WorkerGateway.disconnect`."""
@@ -194,8 +191,7 @@ class ControlPlane:
     def _submit(self, item: Input) -> None:
         """Puts it before the core; what comes before the start or after the end concerns nobody."""
         if self._loop is not None:
-            self._inbox.append(item)
-            self._wake.set()
+            self._inbox.put(item)
 
     def _submit_drain(self) -> None:
         """The core is to know, also one that has just begun."""
@@ -208,14 +204,15 @@ class ControlPlane:
         assert isinstance(slot, Slot)
         if self._loop is None or not self._recovered:
             slot.put(Unavailable("The control plane is not ready."))
-            return
-        self._waiting.add(slot)
-        self._submit(item)
+        elif self._inbox.full:
+            slot.put(ResourceExhausted("The control plane has more to do than it can hold: try again later."))
+        else:
+            self._waiting.add(slot)
+            self._submit(item)
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._inbox.something()
             try:
                 await self._work()
             except StoreFailed as error:
@@ -231,12 +228,7 @@ class ControlPlane:
         first = True
         while answers or self._inbox or first:
             first = False
-            inputs = [*answers, *islice(self._inbox, MAX_TURN)]
-            for _ in range(len(inputs) - len(answers)):
-                self._inbox.popleft()
-            if not self._room.is_set() and len(self._inbox) < MAX_INBOX:
-                self._room.set()
-            turn = self._core.handle(inputs, self._clock.now())
+            turn = self._core.handle([*answers, *self._inbox.take()], self._clock.now())
             answers = await self._store.commit(turn.batch) if turn.batch else ()
             self._speak(turn)
             self._alarm.set(self._core.next_deadline())
@@ -258,11 +250,20 @@ class ControlPlane:
             self._waiting.discard(slot)
             slot.put(value)
         self._watchers.ring(turn.batch.story)
-        log_events(turn.events)
-        self._telemetry.record(turn.events)
+        self._tell(turn.events)
+
+    def _tell(self, events: Sequence[DomainEvent]) -> None:
+        for event in events:
+            if type(event) is WorkerMoved:
+                if event.new is None:
+                    del self._told[event.worker_id]
+                else:
+                    self._told[event.worker_id] = event.new
+        log_events(events)
+        self._telemetry.record(events)
 
     async def _recover(self) -> Recovery:
-        self._core = ControlPlaneCore(self._timers, self._new_id)
+        self._core = ControlPlaneCore(self._timers, self._new_id, self._seen)
         recovery = await self._store.recover()
         turn = self._core.recover(recovery, self._clock.now())
         if turn.batch:
@@ -275,10 +276,10 @@ class ControlPlane:
         """The turn is lost, and with it what the core knew: the store is the truth."""
         self._recovered = False
         self._inbox.clear()
-        self._room.set()
         self._hang_up(Unavailable("The control plane could not store what it decided; nothing was changed."))
-        gone = [WorkerMoved(worker.id, worker.status, None) for worker in self._core.workers()]
-        self._telemetry.record([*gone, SlotsChanged(0, 0)])
+        # From what was told, not from what the core decided: the lost turn was never heard of.
+        self._tell([WorkerMoved(worker_id, status, None) for worker_id, status in self._told.items()])
+        self._tell([SlotsChanged(0, 0)])
         while not self._recovered:
             try:
                 await self._recover()

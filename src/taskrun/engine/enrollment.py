@@ -13,12 +13,14 @@ from taskrun.domain.errors import InvalidArgument, Unauthenticated
 from taskrun.domain.limits import check_worker_id
 from taskrun.ports.authority import CertificateAuthority
 from taskrun.ports.clock import Clock
-from taskrun.ports.enrollment import BootstrapToken, Enrollment, TokenRecord, TokenStore
+from taskrun.ports.enrollment import BootstrapToken, Enrollment, Exchange, TokenRecord, TokenStore
 from taskrun.ports.ids import IdSource
 
 DEFAULT_TTL_MS = 3_600_000
 MIN_TTL_MS = 1_000
 MAX_TTL_MS = 7 * 24 * 3_600_000
+#: So long the answer to a request is given again.
+REMEMBERED_MS = 600_000
 
 
 class Enroller:
@@ -57,30 +59,45 @@ class Enroller:
         """Signs the request for the token's worker and spends the token.
 
         Raises `InvalidArgument` for a request that would not be signed, the token being left unspent;
-        `Unauthenticated` unless the token is known, unexpired and unspent.
+        `Unauthenticated` unless the token is known, unexpired and unspent, or was spent on this request just now.
         """
         # First of all, so that a mistake in the request does not cost the token.
         self._authority.check_request(csr_pem)
-        worker_id = await self._spend(token)
-        issued = self._authority.sign_worker(csr_pem, worker_id)
-        logger.bind(worker_id=worker_id).info("worker enrolled with certificate {}", issued.serial)
-        return Enrollment(worker_id, issued.certificate_pem, self._authority.certificate_pem())
-
-    async def _spend(self, token: str) -> str:
-        """The worker id of a token that is now used up. Of many calls at once the store lets one through."""
-        try:
-            digest = tokens.digest(tokens.split(token)[0])
-        except InvalidArgument:
-            raise _not_let_in() from None
         now_ms = self._clock.now().utc_ms
-        record = await self._tokens.find(digest, now_ms)
-        if record is None or not await self._tokens.spend(digest, now_ms):
+        record = await self._tokens.find(_digest_of(token), now_ms)
+        if record is None:
+            return await self._answered_before(token, csr_pem, now_ms)
+        # Signed before the token is spent: a CA that fails must not cost it.
+        issued = self._authority.sign_worker(csr_pem, record.worker_id)
+        answer = Enrollment(record.worker_id, issued.certificate_pem, self._authority.certificate_pem())
+        exchange = Exchange(_sha256(csr_pem), answer, now_ms + REMEMBERED_MS)
+        # Of many calls at once the store lets one through; a certificate that nobody is given is worth nothing.
+        if not await self._tokens.spend(record.digest, exchange, now_ms):
+            return await self._answered_before(token, csr_pem, now_ms)
+        logger.bind(worker_id=record.worker_id).info("worker enrolled with certificate {}", issued.serial)
+        return answer
+
+    async def _answered_before(self, token: str, csr_pem: bytes, now_ms: int) -> Enrollment:
+        """The answer that may have been lost on its way. It is of use only to the holder of the request's key."""
+        exchange = await self._tokens.spent_on(_digest_of(token), now_ms)
+        if exchange is None or exchange.request_digest != _sha256(csr_pem):
             raise _not_let_in()
-        return record.worker_id
+        return exchange.answer
 
     def _made_up_id(self) -> str:
         """48 bits of a fresh id's hash: whatever the id looks like, this is a worker id."""
         return f"worker-{hashlib.sha256(self._new_id().encode()).hexdigest()[:12]}"
+
+
+def _digest_of(token: str) -> bytes:
+    try:
+        return tokens.digest(tokens.split(token)[0])
+    except InvalidArgument:
+        raise _not_let_in() from None
+
+
+def _sha256(csr_pem: bytes) -> bytes:
+    return hashlib.sha256(csr_pem).digest()
 
 
 def _not_let_in() -> Unauthenticated:

@@ -82,8 +82,11 @@ class WorkerGateway(Protocol):
         """
         ...
 
-    async def receive(self, session: int, messages: Sequence[FromWorker]) -> None:
-        """Takes in what the worker sent, in order. Waits while the control plane is behind: read on only after it."""
+    async def receive(self, session: int, messages: Sequence[FromWorker], size: int = 0) -> None:
+        """Takes in what the worker sent, in order; `size` is what it took on the wire, in bytes.
+
+        Waits while the control plane is behind: read on only after it.
+        """
         ...
 
     async def disconnect(self, session: int) -> None:

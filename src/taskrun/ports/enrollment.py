@@ -37,7 +37,8 @@ class EnrollmentApi(Protocol):
         """Signs the request for the token's worker and spends the token.
 
         The request is checked first: `InvalidArgument` leaves the token unspent. `Unauthenticated`, in the same words
-        whether the token is unknown, expired or used. Of many calls with one token exactly one succeeds.
+        whether the token is unknown, expired or used. Of many requests with one token exactly one is signed for good;
+        who asks for that one again within 10 minutes gets the same answer, because the first may have been lost.
         """
         ...
 
@@ -52,8 +53,20 @@ class TokenRecord:
     expires_at_ms: int
 
 
+@value(frozen=True, slots=True)
+class Exchange:
+    """What a token was spent on."""
+
+    #: SHA-256 of the certificate request.
+    request_digest: bytes
+    answer: Enrollment
+    #: Until then it is remembered.
+    until_ms: int
+
+
 class TokenStore(Protocol):
-    """Keeps bootstrap tokens until they are spent or expire. Raises `StoreFailed`."""
+    """Keeps bootstrap tokens until they are spent or expire, and for a while what they were spent on.
+    Raises `StoreFailed`."""
 
     async def put(self, record: TokenRecord) -> None:
         """Keeps it."""
@@ -63,6 +76,10 @@ class TokenStore(Protocol):
         """The unspent, unexpired token of that digest."""
         ...
 
-    async def spend(self, digest: bytes, now_ms: int) -> bool:
-        """Takes it out. True for exactly one caller, and only before it expires."""
+    async def spend(self, digest: bytes, exchange: Exchange, now_ms: int) -> bool:
+        """Takes it out and remembers the exchange. True for exactly one caller, and only before the token expires."""
+        ...
+
+    async def spent_on(self, digest: bytes, now_ms: int) -> Exchange | None:
+        """What the token was spent on, before `until_ms`. May be forgotten earlier when there are very many."""
         ...

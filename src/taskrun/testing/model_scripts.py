@@ -7,7 +7,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # What the model can do.
@@ -112,6 +112,16 @@ def in_turn(*replies: Reply) -> Script:
             return left.popleft() if len(left) > 1 else left[0]
 
     return script
+
+
+def spoken_slowly(script: Script, delay: float) -> Script:
+    """What the script says, with at least `delay` seconds between two words."""
+
+    def slowed(request: ModelRequest) -> Reply:
+        reply = script(request)
+        return replace(reply, delay=max(reply.delay, delay)) if isinstance(reply, Say) else reply
+
+    return slowed
 
 
 def default_script(request: ModelRequest) -> Reply:

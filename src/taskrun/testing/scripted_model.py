@@ -33,6 +33,7 @@ from taskrun.testing.model_scripts import (
     Script,
     UseTool,
     default_script,
+    spoken_slowly,
 )
 
 
@@ -240,11 +241,12 @@ def main() -> None:
     """Serves the default script until SIGTERM or SIGINT; the first line it prints is its URL."""
     parser = argparse.ArgumentParser(description="A scripted model that speaks the Anthropic Messages API on loopback.")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
-    port = parser.parse_args().port
+    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="between two words of an answer")
+    options = parser.parse_args()
     ends = {signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread starts, so that they all inherit it and this one can wait for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    with ScriptedModel(port=port) as model:
+    with ScriptedModel(spoken_slowly(default_script, options.delay), options.port) as model:
         sys.stdout.write(f"{model.url}\n")
         sys.stdout.flush()
         signal.sigwait(ends)

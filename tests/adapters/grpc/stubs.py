@@ -41,6 +41,7 @@ class Session:
     outbox: WorkerOutbox
     received: list[FromWorker] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     over: bool = False
 
 
@@ -60,9 +61,10 @@ class StubGateway(Bell):
         self.ring()
         return session
 
-    async def receive(self, session: int, messages: Sequence[FromWorker]) -> None:
+    async def receive(self, session: int, messages: Sequence[FromWorker], size: int = 0) -> None:
         self.sessions[session].received += messages
         self.sessions[session].batches.append(len(messages))
+        self.sessions[session].sizes.append(size)
         self.ring()
 
     async def disconnect(self, session: int) -> None:

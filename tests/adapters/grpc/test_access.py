@@ -60,12 +60,12 @@ async def call(plane: Plane, tls: ClientTls, method: str, request: bytes = b"") 
 
 
 @pytest.mark.parametrize("method", UNARY)
-async def test_fault_27_a_workers_certificate_calls_none_of_the_clients_methods(plane: Plane, method: str) -> None:
+async def test_a_workers_certificate_calls_none_of_the_clients_methods(plane: Plane, method: str) -> None:
     assert await call(plane, plane.ca.worker(), method) is grpc.StatusCode.PERMISSION_DENIED
     assert not plane.tasks.created
 
 
-async def test_fault_26_a_clients_certificate_opens_no_run_stream(plane: Plane) -> None:
+async def test_a_clients_certificate_opens_no_run_stream(plane: Plane) -> None:
     async with stream(plane.address, plane.ca.client()) as opened:
         code, details = await status(opened)
     assert code is grpc.StatusCode.PERMISSION_DENIED

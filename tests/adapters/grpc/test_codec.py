@@ -232,7 +232,7 @@ def test_what_cannot_be_sent_is_refused_by_the_sender(bad: dict[str, Any]) -> No
         to_bytes(encode_spec, TaskSpec(**{"agent": "general", "input_json": "1", **bad}))
 
 
-def test_fault_15_no_unknown_number_becomes_a_word() -> None:
+def test_no_unknown_number_becomes_a_word() -> None:
     for table in (words.TASK_STATUSES, words.RUN_STATUSES, words.WORKER_STATUSES, words.CHAT_ROLES, words.EVENT_TYPES):
         for number in (0, 99, -1):
             with pytest.raises(InvalidArgument):

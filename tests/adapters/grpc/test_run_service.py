@@ -222,7 +222,7 @@ async def test_a_worker_that_hangs_up_is_noticed_at_once(plane: Plane) -> None:
     await plane.gateway.until(lambda: all(plane.gateway.sessions[n].over for n in (1, 2)))
 
 
-async def test_fault_16_the_end_of_an_old_stream_leaves_the_workers_new_one_alone(plane: Plane) -> None:
+async def test_the_end_of_an_old_stream_leaves_the_workers_new_one_alone(plane: Plane) -> None:
     async with stream(plane.address, plane.ca.worker(), hello()) as old:
         await heard(old)
         async with stream(plane.address, plane.ca.worker(), hello()) as new:
@@ -235,7 +235,7 @@ async def test_fault_16_the_end_of_an_old_stream_leaves_the_workers_new_one_alon
             assert (await heard(new)).cancel_run.run_id == "r-1"
 
 
-async def test_fault_17_a_second_hello_registers_nobody_and_ends_the_stream(plane: Plane) -> None:
+async def test_a_second_hello_registers_nobody_and_ends_the_stream(plane: Plane) -> None:
     async with stream(plane.address, plane.ca.worker(), hello(), hello("another")) as call:
         assert await status(call) == (S.FAILED_PRECONDITION, "A stream has one hello, as its first message.")
     await plane.gateway.until(lambda: plane.gateway.sessions[1].over)
@@ -243,7 +243,7 @@ async def test_fault_17_a_second_hello_registers_nobody_and_ends_the_stream(plan
 
 
 @pytest.mark.parametrize("plane", [StreamTimers(stall=0.5)], indirect=True)
-async def test_fault_19_a_worker_that_does_not_read_is_cut_and_holds_up_nobody(plane: Plane) -> None:
+async def test_a_worker_that_does_not_read_is_cut_and_holds_up_nobody(plane: Plane) -> None:
     async with stream(plane.address, plane.ca.worker("deaf"), hello()) as deaf:
         await heard(deaf)
         async with stream(plane.address, plane.ca.worker("good"), hello()) as good:

@@ -32,7 +32,7 @@ class Gate:
 
 
 @pytest.mark.parametrize("rounds", range(12))
-async def test_fault_3_a_worker_whose_call_is_cancelled_at_any_moment_is_disconnected(rounds: int) -> None:
+async def test_a_worker_whose_call_is_cancelled_at_any_moment_is_disconnected(rounds: int) -> None:
     """A peer that vanishes shows as the end of its messages and as a cancelled call, in any order."""
     messages: list[Any] = [hello().SerializeToString(), grpc.aio.EOF]
 

@@ -78,6 +78,7 @@ class Surface:
     workers: Workers = field(default_factory=Workers)
     desk: Desk = field(default_factory=Desk)
     ready: bool = True
+    draining: bool = False
     seconds: float = 1000.0
     port: int = 0
     client: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(verify=False))
@@ -95,7 +96,7 @@ class Surface:
     def renew(self) -> None:
         self.workers.views, self.workers.broken = [], False
         self.desk.refusal = None
-        self.ready = True
+        self.ready, self.draining = True, False
         self.workers.asked.clear()
         self.desk.asked.clear()
         # What failed in an earlier test is forgiven by now.
@@ -103,7 +104,13 @@ class Surface:
 
     def server(self, port: int = 0) -> HttpServer:
         app = create_app(
-            self.workers, self.desk, lambda: self.ready, self.metrics, ["control.example.com"], now=self.now
+            self.workers,
+            self.desk,
+            lambda: self.ready,
+            self.metrics,
+            ["control.example.com"],
+            draining=lambda: self.draining,
+            now=self.now,
         )
         return HttpServer(app, "127.0.0.1", port)
 

@@ -15,20 +15,13 @@ async def test_a_control_plane_that_takes_in_work_is_healthy(surface: Surface) -
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_a_control_plane_that_was_healthy_and_no_longer_is_drains(surface: Surface) -> None:
-    surface.ready = False
+@pytest.mark.parametrize(("draining", "status"), [(False, "starting"), (True, "draining")])
+async def test_a_control_plane_that_takes_in_nothing_says_whether_it_will(
+    surface: Surface, draining: bool, status: str
+) -> None:
+    surface.ready, surface.draining = False, draining
     answer = await surface.get("/health")
-    assert (answer.status_code, answer.json()) == (503, {"status": "draining"})
-
-
-async def test_a_control_plane_that_never_was_healthy_starts() -> None:
-    surface = Surface(ready=False)
-    server = surface.server()
-    surface.port = await server.start()
-    async with surface.client:
-        answer = await surface.get("/health")
-    await server.stop()
-    assert (answer.status_code, answer.json()) == (503, {"status": "starting"})
+    assert (answer.status_code, answer.json()) == (503, {"status": status})
 
 
 async def test_metrics_are_served_in_prometheus_text_format(surface: Surface) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskrun.adapters.ca.files import init_certs
-from taskrun.adapters.http.enroll_client import MAX_ANSWER_BYTES, post, request_enrollment
+from taskrun.adapters.http.enroll_client import MAX_ANSWER_BYTES, AnswerLost, post, request_enrollment
 from taskrun.domain.errors import (
     FailedPrecondition,
     InvalidArgument,
@@ -169,8 +169,26 @@ def test_nobody_there_is_one_clear_sentence() -> None:
 
 
 def test_a_server_that_never_answers_is_given_up() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(Unavailable, match="timed out"):
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(AnswerLost, match="timed out"):
         post(f"http://127.0.0.1:{mute.getsockname()[1]}", b"{}", timeout=0.2)
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
+def test_a_connection_that_is_cut_after_the_request_is_a_lost_answer(said: bytes) -> None:
+    def cut(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(said)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(65_536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=cut, args=(listener,))
+        thread.start()
+        with pytest.raises(AnswerLost):
+            request_enrollment(f"http://127.0.0.1:{listener.getsockname()[1]}", "t", b"r")
+        thread.join()
 
 
 def test_a_server_that_speaks_something_else_is_one_clear_sentence() -> None:
@@ -231,8 +249,9 @@ def test_https_is_verified_against_the_given_ca(tls_peer: Peer, certs: Path) -> 
 
 
 def test_https_to_a_stranger_sends_no_token(tls_peer: Peer) -> None:
-    with pytest.raises(Unavailable, match="No trusted connection"):
+    with pytest.raises(Unavailable, match="No trusted connection") as refusal:
         request_enrollment(tls_peer.url, "t", b"r")
+    assert not isinstance(refusal.value, AnswerLost)
     assert tls_peer.asked == []
 
 

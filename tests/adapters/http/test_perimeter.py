@@ -1,4 +1,4 @@
-"""FAULTS 28: a web page that the operator visits can start agents, enrol workers, or read what is here."""
+"""a web page that the operator visits can start agents, enrol workers, or read what is here."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def hostile() -> WorkerInfo:
 
 @pytest.mark.parametrize("path", ["/ui/workers", "/ui/workers/live"])
 async def test_markup_in_every_text_of_a_worker_is_escaped(surface: Surface, path: str) -> None:
-    """FAULTS 29: host name, agent and version of a worker go unescaped into HTML."""
+    """host name, agent and version of a worker go unescaped into HTML."""
     surface.workers.views = [worker_view(f"w{MARKUP}", info=hostile())]
     page = (await surface.get(path)).text
     assert "alert(1)" in page

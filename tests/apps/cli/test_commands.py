@@ -314,7 +314,7 @@ def test_workers_are_listed(client: StubClient, taskrun: Taskrun) -> None:
     assert shown.splitlines()[1].split()[:5] == ["w-1", "IDLE", "0/10", "general", "host"]
 
 
-def test_faults_31_a_command_makes_a_token(client: StubClient, taskrun: Taskrun) -> None:
+def test_a_command_makes_a_token(client: StubClient, taskrun: Taskrun) -> None:
     ended = taskrun("create-token", "--worker-id=build-1", "--ttl=10m")
     assert client.asked[1] == ("build-1", 600_000)
     assert ended.out == "taskrun1_secret\n"

@@ -49,7 +49,7 @@ def test_a_task_that_is_cancelled_is_exit_code_1(played: Site) -> None:
     assert played.cli("cancel-task", task_id).returncode == 2
 
 
-def test_faults_35_a_certificate_lets_the_command_line_in_and_no_other(played: Site) -> None:
+def test_a_certificate_lets_the_command_line_in_and_no_other(played: Site) -> None:
     listed = played.cli("list-tasks", "--json")
     assert json.loads(listed.stdout)["tasks"][0]["created_by"] == "admin"
     worker = {"TASKRUN_CERT": str(played.certs / "worker.crt"), "TASKRUN_KEY": str(played.certs / "worker.key")}

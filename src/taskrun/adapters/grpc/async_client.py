@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -73,9 +74,12 @@ class AsyncClient:
         """See `Client.watch`."""
         return self._follow(calls.WATCH, (task_id, from_seq))
 
-    def create_and_watch(self, spec: TaskSpec) -> AsyncGenerator[Task | Sequence[StoryEntry], None]:
+    async def create_and_watch(self, spec: TaskSpec) -> AsyncGenerator[Task | Sequence[StoryEntry], None]:
         """See `Client.create_and_watch`."""
-        return self._follow(calls.CREATE_AND_WATCH, spec)
+        async with aclosing(self._follow(calls.CREATE_AND_WATCH, spec)) as answers:
+            async for steps in answers:
+                for step in steps:
+                    yield step
 
     async def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         """See `Client.workers`."""

@@ -61,6 +61,11 @@ def _created(message: tasks_pb.CreateTasksResponse) -> list[Task | TaskRunError]
     ]
 
 
+def _created_and_watched(message: tasks_pb.WatchTaskResponse) -> list[Task | Sequence[StoryEntry]]:
+    steps: list[Task | Sequence[StoryEntry]] = [decode_task(message.task)] if message.HasField("task") else []
+    return [*steps, decode_entries(message)] if message.updates else steps
+
+
 CREATE: RemoteCall[TaskSpec, Task] = _remote("TaskService/CreateTask", encode_spec, tasks_pb.Task, decode_task)
 #: Takes specs that are bytes already.
 CREATE_MANY: RemoteCall[Sequence[bytes], list[Task | TaskRunError]] = RemoteCall(
@@ -81,12 +86,12 @@ WATCH: RemoteCall[tuple[str, int], Sequence[StoryEntry]] = _remote(
     tasks_pb.WatchTaskResponse,
     decode_entries,
 )
-#: The first answer is the task.
-CREATE_AND_WATCH: RemoteCall[TaskSpec, Task | Sequence[StoryEntry]] = _remote(
+#: The first answer holds the task.
+CREATE_AND_WATCH: RemoteCall[TaskSpec, list[Task | Sequence[StoryEntry]]] = _remote(
     "TaskService/CreateAndWatchTask",
     encode_spec,
     tasks_pb.WatchTaskResponse,
-    lambda message: decode_task(message.task) if message.HasField("task") else decode_entries(message),
+    _created_and_watched,
 )
 WORKERS: RemoteCall[tuple[str, WorkerStatus | None], Sequence[WorkerView]] = _remote(
     "WorkerService/ListWorkers",

@@ -6,6 +6,7 @@ gRPC takes a tenth of a second to load. It is loaded with the first client, not 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -99,7 +100,9 @@ class Client:
 
         Nothing is created before the first step.
         """
-        return self._follow(self._calls.CREATE_AND_WATCH, spec)
+        with closing(self._follow(self._calls.CREATE_AND_WATCH, spec)) as answers:
+            for steps in answers:
+                yield from steps
 
     # Workers.
 

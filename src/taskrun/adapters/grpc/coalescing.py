@@ -49,7 +49,8 @@ class Coalescer:
                 await self._settle(batch)
         finally:
             self._sender = None
-            for _, future in (*batch, *self._waiting):
+            left, self._waiting = (*batch, *self._waiting), []
+            for _, future in left:
                 _refuse(future, Unavailable("The client was closed."))
 
     async def _settle(self, batch: list[tuple[bytes, asyncio.Future[Task]]]) -> None:

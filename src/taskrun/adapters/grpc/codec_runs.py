@@ -30,17 +30,23 @@ from taskrun.v1 import run_service_pb2 as pb
 
 #: Of one message, output in columns aside. Old workers send a line as one chunk, however long.
 MAX_WORD_BYTES = 1024 * 1024
-#: Characters of an error that are kept.
-MAX_ERROR = 16 * 1024
+#: Of the hello. A list of workers repeats it, and many of them have to fit into one answer.
+MAX_HELLO_BYTES = 64 * 1024
+#: Of an error that are kept: a task shows the errors of all its runs, and must still fit into one answer.
+MAX_ERROR_BYTES = 4 * 1024
+#: Of output in one message. Far more than a worker that is in its right mind gathers.
+MAX_CHUNKS = 10_000
 #: Characters. Our ids have 36.
 MAX_RUN_ID = 128
-_CUT = " ..."
+_CUT = b" ..."
 
 # Reading.
 
 
 def decode_hello(data: bytes) -> Hello:
     """The first message of a stream, checked. Raises `ProtocolViolation` if it is no hello, or `InvalidArgument`."""
+    if len(data) > MAX_HELLO_BYTES:
+        raise InvalidArgument(f"The hello has {len(data)} bytes: at most {MAX_HELLO_BYTES} are allowed.")
     message = parsed(pb.RunClientMessage, data)
     if message.WhichOneof("payload") != "hello":
         raise ProtocolViolation("The first message of a stream must be a hello.")
@@ -101,15 +107,13 @@ def _decode_heartbeat(message: pb.WorkerHeartbeat) -> Heartbeat:
 
 
 def _decode_report(message: pb.RunStatusUpdate) -> RunReport:
-    error, session_id = message.error_message, message.session_id
-    if len(error) > MAX_ERROR:
-        error = error[: MAX_ERROR - len(_CUT)] + _CUT
+    session_id = message.session_id
     if len(session_id) > MAX_NAME:
         raise InvalidArgument(f"session_id has {len(session_id)} characters: at most {MAX_NAME} are allowed.")
     return RunReport(
         _run_id(message.run_id),
         words.REPORTED_STATUSES[message.status],
-        error,
+        _shortened(message.error_message),
         words.OPTIONAL_FAILURE_KINDS[message.failure_kind],
         decode_backend(message.backend_used) if message.HasField("backend_used") else None,
         decode_usage(message.usage) if message.HasField("usage") else None,
@@ -117,10 +121,22 @@ def _decode_report(message: pb.RunStatusUpdate) -> RunReport:
     )
 
 
+def _shortened(error: str) -> str:
+    """The error, in at most so many bytes of UTF-8 as are kept. Only a whole character is one."""
+    if len(error) <= MAX_ERROR_BYTES // 4:
+        return error
+    data = error.encode()
+    if len(data) <= MAX_ERROR_BYTES:
+        return error
+    return (data[: MAX_ERROR_BYTES - len(_CUT)] + _CUT).decode(errors="ignore")
+
+
 def _decode_output(message: common_pb2.RunOutput) -> OutputSegment:
     contents = tuple(message.contents)
     if not contents:
         raise InvalidArgument("Output without a chunk.")
+    if len(contents) > MAX_CHUNKS:
+        raise InvalidArgument(f"Output has {len(contents)} chunks: at most {MAX_CHUNKS} are allowed in one message.")
     # A character has up to four bytes: counting is left to the few texts where it matters.
     if (
         max(map(len, contents)) > MAX_CHUNK_BYTES // 4

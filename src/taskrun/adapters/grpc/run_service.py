@@ -71,7 +71,7 @@ class _WorkerStream:
         self._outbox.batches = BATCH in hello.features
         self._session = session = await self._gateway.connect(self._worker_id, hello, self._outbox)
         while (data := await self._context.read()) is not grpc.aio.EOF:
-            await self._gateway.receive(session, decode_from_worker(data))
+            await self._gateway.receive(session, decode_from_worker(data), len(data))
 
     async def _hello(self) -> Hello:
         # A read that times out would spoil the call, so the time limit ends it from the other side.

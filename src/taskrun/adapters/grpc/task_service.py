@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from taskrun.adapters.grpc.access import Context, Handler, caller
 from taskrun.adapters.grpc.codec_story import encode_entry
-from taskrun.adapters.grpc.codec_tasks import decode_query, decode_spec, encode_page, encode_task
+from taskrun.adapters.grpc.codec_tasks import decode_query, decode_spec, encode_task
 from taskrun.adapters.grpc.errors import details_of, status_of
 from taskrun.adapters.grpc.frames import entry_pieces, grouped, repeated
 from taskrun.adapters.grpc.handlers import server_stream, unary
 from taskrun.adapters.grpc.options import MAX_MESSAGE_BYTES
+from taskrun.adapters.grpc.pages import fitting
 from taskrun.domain.errors import InvalidArgument, TaskRunError
 from taskrun.domain.limits import MAX_CREATE
 from taskrun.domain.records import StoryEntry, Task, TaskSpec
@@ -23,8 +24,6 @@ from taskrun.v1 import task_service_pb2 as pb
 MAX_WATCH_BYTES = 256 * 1024
 #: Bytes of one `CreateTasks`, so that its answer, which repeats the inputs, can be sent.
 MAX_CREATE_BYTES = MAX_MESSAGE_BYTES * 3 // 4
-#: Bytes of one page.
-MAX_PAGE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 
 
 class TaskService:
@@ -73,31 +72,32 @@ class TaskService:
 
     async def _list(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         query = decode_query(request)
-        page = encode_page(await self._tasks.find(query))
-        # Tasks with long inputs make a page that cannot be sent: then it has fewer, and the next page begins earlier.
-        while page.ByteSize() > MAX_PAGE_BYTES and query.limit > 1:
-            query = replace(query, limit=_fitting(page.tasks))
-            page = encode_page(await self._tasks.find(query))
-        return page
+        while True:
+            page = await self._tasks.find(query)
+            tasks = fitting(map(encode_task, page.tasks))
+            if len(tasks) == len(page.tasks):
+                return pb.ListTasksResponse(tasks=tasks, next_page_token=page.next_page_token)
+            # Only the store knows the token of a page that ends earlier.
+            query = replace(query, limit=len(tasks))
 
     async def _create_and_watch(self, request: pb.CreateTaskRequest, context: Context) -> None:
         task = await self._created(request)
-        await context.write(pb.WatchTaskResponse(task=encode_task(task)).SerializeToString())
-        await self._tell(task.id, 0, context)
+        first = pb.WatchTaskResponse(task=encode_task(task)).SerializeToString()
+        await self._tell(task.id, 0, context, first)
 
     async def _watch(self, request: pb.WatchTaskRequest, context: Context) -> None:
         await self._tell(request.id, request.from_seq, context)
 
-    async def _tell(self, task_id: str, from_seq: int, context: Context) -> None:
+    async def _tell(self, task_id: str, from_seq: int, context: Context, first: bytes = b"") -> None:
+        """Writes the story; `first` goes out with its beginning, since it is messages that cost, not their bytes.
+
+        Bytes of one protobuf message that follow those of another add their fields to it.
+        """
         async with _closing(self._tasks.watch(task_id, from_seq)) as story:
             async for entries in story:
-                parts = (
-                    encode_entry(piece).SerializeToString()
-                    for entry in entries
-                    for piece in entry_pieces(entry, MAX_WATCH_BYTES)
-                )
-                for group in grouped(parts, MAX_WATCH_BYTES):
-                    await context.write(repeated(group))
+                for frame in _frames(entries):
+                    await context.write(first + frame)
+                    first = b""
 
 
 def _spec_or_error(request: pb.CreateTaskRequest) -> TaskSpec | InvalidArgument:
@@ -114,14 +114,12 @@ def _result(answer: Task | TaskRunError) -> pb.CreateTaskResult:
     return pb.CreateTaskResult(task=encode_task(answer))
 
 
-def _fitting(tasks: Sequence[pb.Task]) -> int:
-    """How many of the first tasks make a page that can be sent, at least one."""
-    size = 0
-    for count, task in enumerate(tasks):
-        size += task.ByteSize() + 8
-        if size > MAX_PAGE_BYTES:
-            return max(1, count)
-    return len(tasks)
+def _frames(entries: Sequence[StoryEntry]) -> Iterator[bytes]:
+    """The entries in as few messages as can be sent."""
+    parts = (
+        encode_entry(piece).SerializeToString() for entry in entries for piece in entry_pieces(entry, MAX_WATCH_BYTES)
+    )
+    return map(repeated, grouped(parts, MAX_WATCH_BYTES))
 
 
 @asynccontextmanager

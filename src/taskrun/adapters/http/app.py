@@ -38,6 +38,7 @@ def create_app(
     metrics: Callable[[], Awaitable[bytes]],
     allowed_hosts: Iterable[str] = (),
     *,
+    draining: Callable[[], bool],
     now: Callable[[], Now] = system_now,
     throttle: Throttle | None = None,
 ) -> Starlette:
@@ -55,7 +56,7 @@ def create_app(
     app = Starlette(
         routes=[
             Route("/", _to_the_page),
-            Route("/health", HealthRoute(ready).get),
+            Route("/health", HealthRoute(ready, draining).get),
             Route("/metrics", show_metrics),
             Route("/v1/workers", WorkersRoute(workers, now).get),
             Route("/v1/enroll", enroll.post, methods=["POST"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -33,6 +33,10 @@ _REFUSALS: dict[int, tuple[type[TaskRunError], str]] = {
 }
 
 
+class AnswerLost(Unavailable):
+    """The request may have been carried out, but its answer did not come through."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """What a server said. `retry_after` is its header of that name, "" without."""
@@ -55,6 +59,7 @@ def request_enrollment(
 
     The answer is unchecked. Each refusal raises its own: `Unauthenticated` for the token, `InvalidArgument` for the
     request, `ResourceExhausted` when asked to come later, `ProtocolViolation` for anything that is no enrolment.
+    After `AnswerLost` the same request with the same token may be made again: it gets the same answer.
     """
     body = msgspec.json.encode({"token": token, "csr_pem": csr_pem.decode()})
     answer = post(url, body, ca_cert=ca_cert, insecure=insecure, timeout=timeout)
@@ -74,24 +79,39 @@ def post(
     proxy: the token goes where the operator said. Waits at most `timeout` seconds for each step.
 
     https is verified against the system's roots, or `ca_cert` if given. Plain http shows the token to everybody on the
-    way: unless `insecure`, it is refused beyond this machine. Raises `InvalidArgument` for such a URL and `Unavailable`
-    when nobody answers.
+    way: unless `insecure`, it is refused beyond this machine. Raises `InvalidArgument` for such a URL, `Unavailable`
+    when nobody is there and `AnswerLost` when somebody was but did not answer to the end.
     """
     target = _target(url, insecure)
     connection = _connection(target, ca_cert, timeout)
     try:
-        connection.request("POST", _path(target), body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        content = response.read(MAX_ANSWER_BYTES + 1)
-        return HttpAnswer(response.status, content, response.headers.get("Retry-After", ""))
+        connection.connect()
+        return _exchange(connection, target, body)
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
         raise Unavailable(f"No trusted connection to {_origin(target)}: {reason}.") from error
-    except (OSError, HTTPException) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        raise Unavailable(f"Cannot reach the control plane at {_origin(target)}: {reason}.") from error
+    except OSError as error:
+        raise Unavailable(f"Cannot reach the control plane at {_origin(target)}: {_reason(error)}.") from error
     finally:
         connection.close()
+
+
+def _exchange(connection: HTTPConnection, target: SplitResult, body: bytes) -> HttpAnswer:
+    """From here on the request may arrive, whatever becomes of the connection."""
+    try:
+        connection.request("POST", _path(target), body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        announced = min(response.length or 0, MAX_ANSWER_BYTES + 1)
+        content = response.read(MAX_ANSWER_BYTES + 1)
+        if len(content) < announced:
+            raise IncompleteRead(content, announced - len(content))
+        return HttpAnswer(response.status, content, response.headers.get("Retry-After", ""))
+    except (OSError, HTTPException) as error:
+        raise AnswerLost(f"No answer from the control plane at {_origin(target)}: {_reason(error)}.") from error
+
+
+def _reason(error: OSError | HTTPException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _target(url: str, insecure: bool) -> SplitResult:

@@ -9,15 +9,13 @@ from starlette.responses import JSONResponse, Response
 
 
 class HealthRoute:
-    """Its `get` is the route. Once it was seen ready, what follows is the end of it, no longer the start."""
+    """Its `get` is the route."""
 
-    def __init__(self, ready: Callable[[], bool]) -> None:
-        self._ready = ready
-        self._was_ready = ready()
+    def __init__(self, ready: Callable[[], bool], draining: Callable[[], bool]) -> None:
+        self._ready, self._draining = ready, draining
 
     async def get(self, _: Request) -> Response:
-        """200 `ok`; 503 `starting` or `draining`."""
+        """200 `ok`; 503 `draining`, or `starting`: also while it begins again from a store that failed."""
         if self._ready():
-            self._was_ready = True
             return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "draining" if self._was_ready else "starting"}, 503)
+        return JSONResponse({"status": "draining" if self._draining() else "starting"}, 503)

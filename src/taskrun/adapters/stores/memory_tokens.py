@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from taskrun.ports.enrollment import TokenRecord
+from taskrun.ports.enrollment import Exchange, TokenRecord
+
+#: Exchanges remembered at most, some 3 kB each.
+MAX_EXCHANGES = 4096
 
 
 class MemoryTokenStore:
@@ -14,6 +17,8 @@ class MemoryTokenStore:
         self._unspent: dict[bytes, TokenRecord] = {}
         #: (expires_at_ms, digest); may name tokens that are spent already.
         self._by_expiry: list[tuple[int, bytes]] = []
+        #: By the token's digest, in the order of spending.
+        self._exchanges: dict[bytes, Exchange] = {}
 
     async def put(self, record: TokenRecord) -> None:
         """Keeps it."""
@@ -25,12 +30,26 @@ class MemoryTokenStore:
         self._forget_expired(now_ms)
         return self._unspent.get(digest)
 
-    async def spend(self, digest: bytes, now_ms: int) -> bool:
-        """Takes it out. True for exactly one caller, and only before it expires."""
+    async def spend(self, digest: bytes, exchange: Exchange, now_ms: int) -> bool:
+        """Takes it out and remembers the exchange. True for exactly one caller, and only before the token expires."""
         self._forget_expired(now_ms)
-        return self._unspent.pop(digest, None) is not None
+        if self._unspent.pop(digest, None) is None:
+            return False
+        self._exchanges[digest] = exchange
+        if len(self._exchanges) > MAX_EXCHANGES:
+            del self._exchanges[next(iter(self._exchanges))]
+        return True
+
+    async def spent_on(self, digest: bytes, now_ms: int) -> Exchange | None:
+        """What the token was spent on, if that is still remembered."""
+        self._forget_expired(now_ms)
+        exchange = self._exchanges.get(digest)
+        return exchange if exchange and now_ms < exchange.until_ms else None
 
     def _forget_expired(self, now_ms: int) -> None:
+        # All are remembered equally long, so the first is the next to go.
+        while self._exchanges and next(iter(self._exchanges.values())).until_ms <= now_ms:
+            del self._exchanges[next(iter(self._exchanges))]
         while self._by_expiry and self._by_expiry[0][0] <= now_ms:
             expires_at_ms, digest = heappop(self._by_expiry)
             record = self._unspent.get(digest)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC
 from functools import partial
 from os import environ
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 
@@ -24,7 +24,6 @@ from taskrun.domain.errors import InvalidArgument
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-LogFormat = Literal["auto", "text", "json"]
 FORMATS = ("auto", "text", "json")
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -153,6 +156,11 @@ def end_like_ctrl_c() -> None:
 def plain_environ() -> dict[str, str]:
     """This process's environment without any setting of TaskRun's: those are up to whoever starts a child."""
     return {key: value for key, value in os.environ.items() if not key.startswith("TASKRUN_")}
+
+
+def own_name() -> str:
+    """What to type for this program: `taskrun` where that is found, otherwise where it is."""
+    return "taskrun" if shutil.which("taskrun") else shlex.quote(str(Path(sys.argv[0]).absolute()))
 
 
 def provider_is_set() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -63,7 +63,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 
 def global_options(command: Function) -> Function:
     """For the group: flags and variables."""
-    return _with_options(command, variables=True)
+    return _with_options(command, _OPTIONS, variables=True)
 
 
 def client_command(function: Function) -> Function:
@@ -73,7 +73,17 @@ def client_command(function: Function) -> Function:
     def invoke(*args: Any, **kwargs: Any) -> Any:
         return function(current(), *args, **kwargs)
 
-    return _with_options(invoke, variables=False)
+    return _with_options(invoke, _OPTIONS, variables=False)
+
+
+def json_command(function: Function) -> Function:
+    """For a command that asks no control plane: `--json` alone. Its first argument is whether that is wanted."""
+
+    @wraps(function)
+    def invoke(*args: Any, **kwargs: Any) -> Any:
+        return function(current().json, *args, **kwargs)
+
+    return _with_options(invoke, ["json"], variables=False)
 
 
 def current() -> Connection:
@@ -87,8 +97,8 @@ def _given() -> dict[str, tuple[Any, bool]]:
     return given
 
 
-def _with_options(command: Function, variables: bool) -> Function:
-    for item in reversed(fields(Connection)):
+def _with_options(command: Function, names: Collection[str], variables: bool) -> Function:
+    for item in (item for item in reversed(fields(Connection)) if item.name in names):
         declarations, attributes = _OPTIONS[item.name]
         help = attributes["help"]
         if variables:

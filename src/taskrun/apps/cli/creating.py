@@ -13,20 +13,14 @@ import rich_click as click
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import task_form
+from taskrun.apps.cli.values import Duration
 from taskrun.apps.cli.watching import follow
 from taskrun.apps.exits import OK
-from taskrun.apps.kinds import labels_from, seconds
+from taskrun.apps.kinds import labels_from
 from taskrun.domain.errors import InvalidArgument, TaskRunError
 from taskrun.domain.limits import MAX_INPUT_BYTES, checked_spec
-from taskrun.domain.records import TaskSpec
+from taskrun.domain.records import Task, TaskSpec
 from taskrun.domain.status import FailureKind
-
-
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> int:
-    try:
-        return round(seconds(value) * 1000) if value else 0
-    except ValueError:
-        raise click.BadParameter(f"{value!a} is no duration such as 10s, 5m or 1h.") from None
 
 
 @click.command("create-task")
@@ -34,9 +28,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--input", "text", metavar="JSON|TEXT", help="What to do. Text that is no JSON is sent as a JSON string.")
 @click.option("--input-file", "file", metavar="FILE", help="Read the input from a file; - is standard input.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label to find it by; repeatable.")
-@click.option(
-    "--timeout", "timeout_ms", metavar="DURATION", callback=_duration, help="How long a run may take: 90s, 10m ..."
-)
+@click.option("--timeout", "timeout_ms", type=Duration(), default=0, help="How long a run may take: 90s, 10m ...")
 @click.option("--priority", metavar="NUMBER", type=int, default=0, help="Higher goes first, -1000 to 1000.")
 @click.option("--max-attempts", metavar="NUMBER", type=int, default=3, show_default=True, help="Runs in all.")
 @click.option(
@@ -69,15 +61,15 @@ def create_task(
         raise click.UsageError("Give the task its input: either --input or --input-file.")
     spec = checked_spec(
         TaskSpec(
-            agent,
-            as_input(_read(file) if file is not None else text or ""),
-            labels_from(labels),
-            timeout_ms,
-            priority,
-            max_attempts,
-            frozenset(map(FailureKind, retry_on)),
-            tuple(labels_from(selector).items()),
-            idempotency_key,
+            agent=agent,
+            input_json=as_input(_read(file) if file is not None else text or ""),
+            labels=labels_from(labels),
+            timeout_ms=timeout_ms,
+            priority=priority,
+            max_attempts=max_attempts,
+            retry_on=frozenset(map(FailureKind, retry_on)),
+            selector=tuple(labels_from(selector).items()),
+            idempotency_key=idempotency_key,
         )
     )
     with connection.open() as client:
@@ -85,7 +77,7 @@ def create_task(
         if isinstance(task, TaskRunError):
             raise task
         if watch:
-            showing.note(f"task {task.id}")
+            _introduce(connection, task)
             return follow(connection, client, task.id, 0)
     if connection.json:
         showing.as_json(task_form(task))
@@ -95,10 +87,19 @@ def create_task(
     return OK
 
 
+def _introduce(connection: Connection, task: Task) -> None:
+    """Who watches wants the id too, to come back to it: the first line of JSON, or a remark."""
+    if connection.json:
+        showing.as_json_line({"task": task_form(task)})
+    else:
+        showing.note(f"task {task.id}")
+
+
 def as_input(text: str) -> str:
     """The text itself if it is JSON, otherwise a JSON string that holds it."""
     try:
-        json.loads(text, parse_constant=_no_json)
+        # Numbers are looked at as text: Python refuses those of more than 4,300 digits, JSON does not.
+        json.loads(text, parse_constant=_no_json, parse_int=str, parse_float=str)
     except RecursionError:
         # JSON, but deeper than is let in: that is said by whoever checks it.
         return text

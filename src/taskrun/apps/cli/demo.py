@@ -24,14 +24,17 @@ from taskrun.apps.cli.children import (
     Child,
     end_like_ctrl_c,
     model_environ,
+    own_name,
     plain_environ,
     provider_is_set,
 )
-from taskrun.apps.cli.stage import PATIENCE, Performed, check, perform, prompt, quote, title
+from taskrun.apps.cli.connection import json_command
+from taskrun.apps.cli.stage import PATIENCE, Performed, Report, audience, check, perform, prompt, quote, title
 from taskrun.apps.exits import FAILED, OK
 from taskrun.domain.errors import TaskRunError
 
 WORKER_ID = "demo-worker"
+MODEL = "model"
 TICKET = "I was charged twice for my invoice in May and would like the second payment back."
 TRIAGED = ("priority", "category", "summary", "suggested_action")
 
@@ -44,7 +47,8 @@ METRICS = ("taskrun_tasks_total{", "taskrun_workers_connected{")
 
 
 @click.command("demo")
-def demo() -> int:
+@json_command
+def demo(as_json: bool) -> int:
     """Shows the whole story once, in under a minute, and leaves nothing behind.
 
     A CA, a control plane, a worker that enrols by token, a task for Claude Code with live output, one that is
@@ -52,30 +56,41 @@ def demo() -> int:
     scripted model on this machine answers.
     """
     end_like_ctrl_c()
+    with audience(as_json) as report:
+        return _play(report)
+
+
+def _play(report: Report) -> int:
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="taskrun-demo-"))
     try:
         with ExitStack() as stack:
-            story = Story(directory, stack)
+            story = Story(directory, stack, report)
             try:
                 story.tell()
             except TaskRunError as error:
                 click.secho(f"\n✗ {error.message}", fg="red", err=True)
                 story.say_what_was_logged()
+                report({"error": error.message})
                 return FAILED
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    click.secho(f"\nAll of this really happened, in {time.monotonic() - began:.0f} seconds.", fg="green", bold=True)
-    click.echo("To play with it: taskrun dev")
+    took = time.monotonic() - began
+    click.secho(f"\nAll of this really happened, in {took:.0f} seconds.", fg="green", bold=True)
+    click.echo(f"To play with it: {own_name()} dev")
+    report({"seconds": round(took, 1)})
     return OK
 
 
 class Story:
     """The steps, each of which checks what it shows. The processes end with `stack`, however the story ends."""
 
-    def __init__(self, directory: Path, stack: ExitStack) -> None:
+    def __init__(self, directory: Path, stack: ExitStack, report: Report) -> None:
         self._certs, self._worker_certs = directory / "certs", directory / "worker"
         self._stack = stack
+        self._report = report
+        #: What has happened in the step under way.
+        self._happened: list[str] = []
         #: For the two programs, and with the way to the control plane for the command line.
         self._plain = plain_environ()
         self._environ = self._plain
@@ -85,14 +100,21 @@ class Story:
     def tell(self) -> None:
         """From the first certificate to the last process. Raises `TaskRunError` if anything does not happen."""
         self._introduce_model()
-        self._make_certificates()
-        plane = self._start_control_plane()
-        worker = self._enroll_worker()
-        self._run_task()
-        self._cancel_task()
-        self._list()
-        self._look_at_metrics()
-        self._stop(worker, plane)
+        steps: Sequence[tuple[str, Callable[[], None]]] = (
+            ("A certificate authority, and certificates for everybody", self._make_certificates),
+            ("A control plane: gRPC with mutual TLS, and HTTP", self._start_control_plane),
+            ("A worker, let in by a one-time token", self._enroll_worker),
+            ("A task for Claude Code, with live output", self._run_task),
+            ("A task cancelled in the middle of a tool call", self._cancel_task),
+            ("What there is", self._list),
+            ("A look at /metrics", self._look_at_metrics),
+            ("A clean stop", self._stop),
+        )
+        for number, (text, play) in enumerate(steps, 1):
+            title(number, text)
+            self._happened = []
+            play()
+            self._report({"step": number, "title": text, "happened": self._happened})
 
     def say_what_was_logged(self) -> None:
         """For whoever wants to know why the story broke off."""
@@ -110,7 +132,7 @@ class Story:
         if provider_is_set():
             click.echo("ANTHROPIC_API_KEY is set: Claude Code talks to the real provider.")
             return
-        model = self._start("model", SCRIPTED_MODEL)
+        model = self._start("model", (*SCRIPTED_MODEL, "--delay=0.08"))
         self._plain |= model_environ(str(model.wait_for("")["message"]))
         click.secho(
             "No ANTHROPIC_API_KEY is set: a scripted model on this machine answers in the real one's place.",
@@ -119,15 +141,13 @@ class Story:
         click.echo("Everything else is real, Claude Code included.")
 
     def _make_certificates(self) -> None:
-        title(1, "A certificate authority, and certificates for everybody")
         prompt("taskrun init --dir certs --host demo.example.org")
         made = self._perform("init", f"--dir={self._certs}", "--host=demo.example.org", quiet=True)
-        check(made.exit_code == OK and len(made.output.splitlines()) == 8, "four keys and four certificates")
+        self._check(made.exit_code == OK and len(made.output.splitlines()) == 8, "four keys and four certificates")
         modes = {stat.S_IMODE(path.stat().st_mode) for path in self._certs.glob("*.key")}
-        check(modes == {0o600}, "the keys are for their owner alone")
+        self._check(modes == {0o600}, "the keys are for their owner alone")
 
-    def _start_control_plane(self) -> Child:
-        title(2, "A control plane: gRPC with mutual TLS, and HTTP")
+    def _start_control_plane(self) -> None:
         prompt("taskrun-control-plane &")
         argv = [*CONTROL_PLANE, f"--certs-dir={self._certs}", "--grpc-addr=[::1]:0", "--http-addr=[::1]:0"]
         plane = self._start("control plane", argv)
@@ -140,11 +160,9 @@ class Story:
             "TASKRUN_CERT": str(self._certs / "client.crt"),
             "TASKRUN_KEY": str(self._certs / "client.key"),
         }
-        check(json.loads(self._get("/health")) == {"status": "ok"}, f"{self._http}/health says ok")
-        return plane
+        self._check(json.loads(self._get("/health")) == {"status": "ok"}, f"{self._http}/health says ok")
 
-    def _enroll_worker(self) -> Child:
-        title(3, "A worker, let in by a one-time token")
+    def _enroll_worker(self) -> None:
         prompt(f"taskrun create-token --worker-id {WORKER_ID}")
         token = self._perform("create-token", f"--worker-id={WORKER_ID}", quiet=True).output.strip()
         quote(f"{token[:32]}...")
@@ -152,20 +170,18 @@ class Story:
         argv = [*WORKER, f"--addr={self._addr}", f"--enroll={self._http}", f"--certs-dir={self._worker_certs}"]
         worker = self._start("worker", argv, TASKRUN_TOKEN=token)
         worker.wait_for("connected")
-        check((self._worker_certs / "worker.key").exists(), "it made its key itself and got a certificate for 7 days")
+        key = self._worker_certs / "worker.key"
+        self._check(key.exists(), "it made its key itself and got a certificate for 7 days")
         listed = json.loads(self._perform("list-workers", "--json", quiet=True).output)["workers"]
-        check([each["worker_id"] for each in listed] == [WORKER_ID], f"the control plane knows it as {WORKER_ID}")
-        return worker
+        self._check([each["worker_id"] for each in listed] == [WORKER_ID], f"the control plane knows it as {WORKER_ID}")
 
     def _run_task(self) -> None:
-        title(4, "A task for Claude Code, with live output")
         prompt(f'taskrun create-task --agent support_triage --input "{TICKET}" --watch')
         task = self._perform("create-task", "--agent=support_triage", f"--input={TICKET}", "--watch")
-        check(task.exit_code == OK, "the task is COMPLETED")
-        check(all(_object(task.output).get(key) for key in TRIAGED), f"the answer is JSON: {', '.join(TRIAGED)}")
+        self._check(task.exit_code == OK, "the task is COMPLETED")
+        self._check(all(_object(task.output).get(key) for key in TRIAGED), f"the answer is JSON: {', '.join(TRIAGED)}")
 
     def _cancel_task(self) -> None:
-        title(5, "A task cancelled in the middle of a tool call")
         prompt('taskrun create-task --agent general --input "Run: sleep 300"')
         wish = NAP_PROMPTS[provider_is_set()]
         task_id = self._perform("create-task", "--agent=general", f"--input={wish}", quiet=True).output.strip()
@@ -174,39 +190,41 @@ class Story:
 
         def cancel(said: str) -> None:
             if "tool Bash" in said and not cancelled:
-                check(_falls_asleep(NAP), "its shell command is running")
+                self._check(_falls_asleep(NAP), "its shell command is running")
                 prompt(f"taskrun cancel-task {task_id}")
                 cancelled.append(self._perform("cancel-task", task_id))
 
         prompt(f"taskrun watch-task {task_id}")
         watched = self._perform("watch-task", task_id, watch=cancel)
-        check(cancelled and watched.exit_code == FAILED, "the task was told to stop, and has ended")
+        self._check(cancelled and watched.exit_code == FAILED, "the task was told to stop, and has ended")
         task = json.loads(self._perform("get-task", task_id, "--json", quiet=True).output)
-        check(task["status"] == "CANCELLED", "it is CANCELLED")
-        check(not _sleepers(NAP), "no process of it is left")
+        self._check(task["status"] == "CANCELLED", "it is CANCELLED")
+        self._check(not _sleepers(NAP), "no process of it is left")
 
     def _list(self) -> None:
-        title(6, "What there is")
         prompt("taskrun list-tasks")
         tasks = self._perform("list-tasks").output
-        check("COMPLETED" in tasks and "CANCELLED" in tasks, "both tasks are listed")
+        self._check("COMPLETED" in tasks and "CANCELLED" in tasks, "both tasks are listed")
         prompt("taskrun list-workers")
-        check(WORKER_ID in self._perform("list-workers").output, "so is the worker")
+        self._check(WORKER_ID in self._perform("list-workers").output, "so is the worker")
 
     def _look_at_metrics(self) -> None:
-        title(7, "A look at /metrics")
         prompt(f"curl -s {self._http}/metrics | grep -E '^taskrun_(tasks_total|workers_connected)'")
         lines = [line for line in self._get("/metrics").splitlines() if line.startswith(METRICS)]
         quote("\n".join(lines))
-        check('taskrun_tasks_total{status="completed"} 1.0' in lines, "one task is completed")
-        check('taskrun_tasks_total{status="cancelled"} 1.0' in lines, "one task is cancelled")
-        check('taskrun_workers_connected{status="idle"} 1.0' in lines, "one worker is idle")
+        self._check('taskrun_tasks_total{status="completed"} 1.0' in lines, "one task is completed")
+        self._check('taskrun_tasks_total{status="cancelled"} 1.0' in lines, "one task is cancelled")
+        self._check('taskrun_workers_connected{status="idle"} 1.0' in lines, "one worker is idle")
 
-    def _stop(self, *children: Child) -> None:
-        title(8, "A clean stop")
-        for child in children:
+    def _stop(self) -> None:
+        """The worker, then the control plane; the model is no part of what is shown."""
+        for child in reversed([child for child in self._children if child.name != MODEL]):
             prompt(f"kill {child.pid}  # the {child.name}")
-            check(child.stop() == OK, f"the {child.name} ended with exit code 0")
+            self._check(child.stop() == OK, f"the {child.name} ended with exit code 0")
+
+    def _check(self, happened: object, sentence: str) -> None:
+        check(happened, sentence)
+        self._happened.append(sentence)
 
     def _perform(self, *words: str, watch: Callable[[str], None] | None = None, quiet: bool = False) -> Performed:
         return perform(*words, environ=self._environ, watch=watch, quiet=quiet)

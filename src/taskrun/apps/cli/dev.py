@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -23,9 +21,11 @@ from taskrun.apps.cli.children import (
     Line,
     end_like_ctrl_c,
     model_environ,
+    own_name,
     plain_environ,
     provider_is_set,
 )
+from taskrun.apps.cli.connection import json_command
 from taskrun.apps.exits import FAILED, OK
 
 _COLOURS = {"control plane": "cyan", "worker": "green", "model": "magenta"}
@@ -35,12 +35,18 @@ _KNOWN = frozenset({"time", "level", "message", "logger", "exception"})
 
 @click.command("dev")
 @click.option(
-    "--dir", "directory", metavar="DIR", default=".taskrun-dev", show_default=True, help="For its certificates."
+    "--dir",
+    "directory",
+    metavar="DIR",
+    default=".taskrun-dev",
+    show_default=True,
+    help="For its certificates and `env`.",
 )
 @click.option("--grpc-addr", metavar="HOST:PORT", default="[::1]:50051", show_default=True)
 @click.option("--http-addr", metavar="HOST:PORT", default="[::1]:50052", show_default=True)
 @click.option("--config", metavar="FILE.toml", help="The worker's file: its agents and other settings.")
-def dev(directory: str, grpc_addr: str, http_addr: str, config: str | None) -> int:
+@json_command
+def dev(as_json: bool, directory: str, grpc_addr: str, http_addr: str, config: str | None) -> int:
     """Starts a control plane and one worker, and says what to type next. Ctrl-C ends them.
 
     Certificates are made in the directory, and used again the next time. Without ANTHROPIC_API_KEY, a scripted model on
@@ -59,7 +65,8 @@ def dev(directory: str, grpc_addr: str, http_addr: str, config: str | None) -> i
             argv = _worker(certs, f"https://{ready['grpc_addr']}", config)
             worker = stack.enter_context(Child("worker", argv, environ, _tell))
             worker.wait_for("connected")
-            _say_what_to_type(certs, ready)
+            env = _write_env(Path(directory), certs, ready)
+            (_say_in_json if as_json else _say_what_to_type)(env, ready)
             return _watch_over(plane, worker)
         except ChildFailed as error:
             showing.note(error.message, "red")
@@ -113,23 +120,33 @@ def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _say_what_to_type(certs: Path, ready: Mapping[str, Any]) -> None:
-    program = "taskrun" if shutil.which("taskrun") else shlex.quote(str(Path(sys.argv[0]).absolute()))
-    exports = {
+def _write_env(directory: Path, certs: Path, ready: Mapping[str, Any]) -> Path:
+    """A file for a shell to source: what the command line has to know to reach this control plane."""
+    variables = {
         "TASKRUN_ADDR": f"https://{ready['grpc_addr']}",
-        "TASKRUN_CA_CERT": certs / "ca.crt",
-        "TASKRUN_CERT": certs / "client.crt",
-        "TASKRUN_KEY": certs / "client.key",
+        "TASKRUN_CA_CERT": str(certs / "ca.crt"),
+        "TASKRUN_CERT": str(certs / "client.crt"),
+        "TASKRUN_KEY": str(certs / "client.key"),
     }
+    path = directory / "env"
+    path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
+    return path
+
+
+def _say_in_json(env: Path, ready: Mapping[str, Any]) -> None:
+    addresses = {"addr": f"https://{ready['grpc_addr']}", "http_addr": f"http://{ready['http_addr']}"}
+    showing.as_json_line({**addresses, "env": str(env.absolute()), "scripted_model": not provider_is_set()})
+
+
+def _say_what_to_type(env: Path, ready: Mapping[str, Any]) -> None:
+    program = own_name()
     if not provider_is_set():
         click.secho(
             "\nNo ANTHROPIC_API_KEY is set: a scripted model on this machine answers in a real one's place.",
             fg="yellow",
         )
     click.echo("\nTaskRun is up. In another terminal:\n")
-    for name, value in exports.items():
-        click.secho(f"  export {name}={shlex.quote(str(value))}", bold=True)
-    click.echo()
+    click.secho(f"  source {shlex.quote(str(env))}", bold=True)
     for command in (
         'create-task --agent support_triage --input "My invoice is wrong: I was charged twice" --watch',
         'create-task --agent general --input "Say hello" --watch',

@@ -71,10 +71,12 @@ def _whole(ms: int) -> str:
 
 def moment(at_ms: int) -> str:
     """The moment in local time, ISO 8601, and how long ago it was; "-" if it never was."""
-    if not at_ms:
-        return "-"
-    when = datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(sep=" ", timespec="seconds")
-    return f"{when} ({age(at_ms)} ago)"
+    return f"{local_time(at_ms)} ({age(at_ms)} ago)" if at_ms else "-"
+
+
+def local_time(at_ms: int) -> str:
+    """The moment in local time, ISO 8601."""
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def pairs(labels: Any) -> str:
@@ -85,6 +87,12 @@ def pairs(labels: Any) -> str:
 def as_json(value: Any) -> None:
     """One JSON document, on one line when it is for a program."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def as_json_line(value: Any) -> None:
+    """One JSON document of several: each is a line of its own, and is out at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

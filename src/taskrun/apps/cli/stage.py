@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import subprocess
 import sys
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from typing import Any
 
 import rich_click as click
 
@@ -17,6 +20,26 @@ from taskrun.domain.errors import TaskRunError
 
 #: Seconds that a command may be silent for.
 PATIENCE = 45.0
+
+
+#: Takes each JSON line of the story.
+Report = Callable[[dict[str, Any]], None]
+
+
+@contextmanager
+def audience(program: bool) -> Iterator[Report]:
+    """Who looks on. People have standard output; a program gets its JSON lines there, and people standard error."""
+    if not program:
+        yield lambda line: None
+        return
+    output = sys.stdout
+
+    def report(line: dict[str, Any]) -> None:
+        output.write(json.dumps(line, ensure_ascii=False) + "\n")
+        output.flush()
+
+    with redirect_stdout(sys.stderr):
+        yield report
 
 
 class DemoFailed(TaskRunError):

@@ -10,10 +10,13 @@ from taskrun.adapters.grpc.client import Client
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import task_form
+from taskrun.apps.cli.values import Words, alternatives
 from taskrun.apps.kinds import labels_from
 from taskrun.domain.limits import MAX_PAGE
-from taskrun.domain.records import Run, Task, TaskQuery
+from taskrun.domain.records import Run, Task, TaskQuery, Usage
 from taskrun.domain.status import TaskStatus
+
+_STATUSES = [status.value for status in TaskStatus]
 
 
 @click.command("get-task")
@@ -30,13 +33,13 @@ def get_task(connection: Connection, task_id: str) -> None:
         click.echo(f"{name:<12}{showing.line(value)}")
     if task.runs:
         click.echo()
-        showing.table(
-            ("RUN", "STATUS", "WORKER", "STARTED", "TOOK", "MODEL", "ERROR"), [_run_row(run) for run in task.runs]
-        )
+        showing.table(_RUN_HEADERS, [_run_row(run) for run in task.runs])
 
 
 @click.command("list-tasks")
-@click.option("--status", type=click.Choice([status.value for status in TaskStatus], case_sensitive=False))
+@click.option(
+    "--status", type=Words(*_STATUSES), metavar="STATUS", help=f"Only tasks that are {alternatives(_STATUSES)}."
+)
 @click.option("--agent", metavar="NAME", default="", help="Only tasks for this agent.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Only tasks with this label; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show so many at most.")
@@ -81,6 +84,9 @@ def _found(client: Client, query: TaskQuery) -> Iterator[Task]:
             return
 
 
+_RUN_HEADERS = ("RUN", "STATUS", "WORKER", "STARTED", "TOOK", "MODEL", "TOKENS", "COST", "SESSION", "ERROR")
+
+
 def _task_row(task: Task) -> Sequence[str]:
     last = task.runs[-1].worker_id if task.runs else "-"
     status = task.status.value
@@ -100,7 +106,15 @@ def _run_row(run: Run) -> Sequence[str]:
     took = showing.span(run.finished_at_ms - started) if started and run.finished_at_ms else "-"
     error = f"{run.failure.value}: {run.error}" if run.failure else "-"
     model = run.backend.model_name if run.backend else "-"
-    return f"{run.attempt}", run.status.value, run.worker_id, showing.age(started), took, model, error
+    begun = (f"{run.attempt}", run.status.value, run.worker_id, showing.age(started), took)
+    return *begun, model, *_usage_cells(run.usage), run.session_id or "-", error
+
+
+def _usage_cells(usage: Usage | None) -> tuple[str, str]:
+    if usage is None:
+        return "-", "-"
+    cost = f"${usage.cost_usd:.4f}" if usage.cost_usd else "-"
+    return f"{usage.input_tokens} in, {usage.output_tokens} out", cost
 
 
 def _facts(task: Task) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -89,8 +88,7 @@ def _say_how_to_come_back(connection: Connection, task_id: str, seq: int) -> Non
 
 def _tell_json(entries: Sequence[StoryEntry]) -> None:
     for entry in entries:
-        sys.stdout.write(json.dumps(entry_form(entry), ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+        showing.as_json_line(entry_form(entry))
 
 
 class Teller:

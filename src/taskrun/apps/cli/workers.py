@@ -9,7 +9,7 @@ import rich_click as click
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import worker_form
-from taskrun.apps.kinds import seconds
+from taskrun.apps.cli.values import Duration, Words, alternatives
 from taskrun.domain.records import WorkerView
 from taskrun.domain.status import WorkerStatus
 
@@ -19,16 +19,11 @@ _STATUSES = [
 ]
 
 
-def _ttl(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    try:
-        return round(seconds(value) * 1000)
-    except ValueError:
-        raise click.BadParameter(f"{value!a} is no duration such as 10m, 1h or 7d.") from None
-
-
 @click.command("list-workers")
 @click.option("--agent", metavar="NAME", default="", help="Only workers that offer this agent.")
-@click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False))
+@click.option(
+    "--status", type=Words(*_STATUSES), metavar="STATUS", help=f"Only workers that are {alternatives(_STATUSES)}."
+)
 @client_command
 def list_workers(connection: Connection, agent: str, status: str | None) -> None:
     """Lists the connected workers."""
@@ -43,7 +38,7 @@ def list_workers(connection: Connection, agent: str, status: str | None) -> None
 
 @click.command("create-token")
 @click.option("--worker-id", metavar="ID", default="", help="Who the worker shall be. Without, an id is made up.")
-@click.option("--ttl", "ttl_ms", metavar="DURATION", default="1h", show_default=True, callback=_ttl, help="At most 7d.")
+@click.option("--ttl", "ttl_ms", type=Duration(), default="1h", show_default=True, help="At most 7d.")
 @client_command
 def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
     """Makes a bootstrap token, which lets one worker in, once, and prints it. It cannot be shown again."""
@@ -53,7 +48,9 @@ def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
         showing.as_json({"token": made.token, "worker_id": made.worker_id, "expires_at_ms": made.expires_at_ms})
         return
     click.echo(made.token)
-    showing.note(f"It lets {made.worker_id} in, once, within {showing.span(ttl_ms)}. On the worker's machine:")
+    showing.note(
+        f"It lets {made.worker_id} in, once, until {showing.local_time(made.expires_at_ms)}. On the worker's machine:"
+    )
     showing.note("TASKRUN_TOKEN=... taskrun-worker --enroll http://[::1]:50052   (the control plane's HTTP address)")
 
 

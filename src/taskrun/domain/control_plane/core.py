@@ -36,12 +36,13 @@ from taskrun.domain.timers import ControlPlaneTimers
 class ControlPlaneCore:
     """Decides everything; one at a time."""
 
-    def __init__(self, timers: ControlPlaneTimers, new_id: Callable[[], str]) -> None:
+    def __init__(self, timers: ControlPlaneTimers, new_id: Callable[[], str], seen: set[str] | None = None) -> None:
+        """`seen` are the ids of workers that an earlier core has let in; this one adds its own."""
         self._timers = timers
         self._draining = False
         scheduler: Scheduler[int] = Scheduler()
         self._scheduler = scheduler
-        self._fleet = Fleet(scheduler)
+        self._fleet = Fleet(scheduler, set() if seen is None else seen)
         self._run_deadlines: Deadlines[str] = Deadlines()
         #: When a stream that stays silent is cut, by session.
         self._silences: Deadlines[int] = Deadlines()

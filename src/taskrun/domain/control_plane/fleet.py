@@ -45,6 +45,8 @@ class Worker:
     runs: set[str] = field(default_factory=set)
     #: Runs that have ended for us while the worker may still execute them: each holds its slot until it reports.
     overdue: set[str] = field(default_factory=set)
+    #: Runs of these that it never started: until it says anything about them it is offered none.
+    unstarted: set[str] = field(default_factory=set)
     #: It refused a run: it is offered none before its next heartbeat.
     held: bool = False
 
@@ -67,11 +69,12 @@ class Worker:
 class Fleet:
     """Every connected worker by its session and by its id; the scheduler knows each by its session."""
 
-    def __init__(self, scheduler: Scheduler[int]) -> None:
+    def __init__(self, scheduler: Scheduler[int], seen: set[str]) -> None:
+        """`seen` are the ids of the workers that were ever let in, kept from one core to the next."""
         self._scheduler = scheduler
         self._by_session: dict[int, Worker] = {}
         self._by_id: dict[str, Worker] = {}
-        self._seen: set[str] = set()
+        self._seen = seen
         self._slots = (0, 0)
 
     def of_session(self, session: int) -> Worker | None:
@@ -124,10 +127,19 @@ class Fleet:
         worker.runs.add(run_id)
         self._move(turn, worker, WorkerEvent.TOOK_RUN)
 
-    def overdue(self, worker: Worker, run_id: str) -> None:
+    def overdue(self, worker: Worker, run_id: str, *, started: bool) -> None:
         """The run has ended without its worker's word: its slot stays taken."""
         worker.runs.discard(run_id)
         worker.overdue.add(run_id)
+        if not started:
+            worker.unstarted.add(run_id)
+            self._offer(worker)
+
+    def heard_of(self, worker: Worker, run_id: str) -> None:
+        """The worker said something about a run that it did not start in time: it does work."""
+        if run_id in worker.unstarted:
+            worker.unstarted.discard(run_id)
+            self._offer(worker)
 
     def freed(self, turn: Turn, worker: Worker, run_id: str) -> None:
         """The worker has this run no longer."""
@@ -157,7 +169,9 @@ class Fleet:
             turn.events.append(SlotsChanged(*slots))
 
     def _offer(self, worker: Worker) -> None:
-        self._scheduler.offer(worker.session, open=worker.status in _TAKES_RUNS and not worker.held)
+        if worker.session in self._by_session:
+            works = worker.status in _TAKES_RUNS and not worker.unstarted
+            self._scheduler.offer(worker.session, open=works and not worker.held)
 
     def _move(self, turn: Turn, worker: Worker, event: WorkerEvent) -> None:
         old, worker.status = worker.status, WORKER.after(worker.status, event)

@@ -48,6 +48,8 @@ class WorkerSpoke:
 
     session: int
     messages: Sequence[FromWorker]
+    #: Bytes on the wire.
+    size: int = 0
 
 
 @value(frozen=True, slots=True)

@@ -184,6 +184,7 @@ class Runs:
         if active is not None and active.worker is worker:
             return active
         turn.events.append(MessageRefused(worker.id, run_id, what))
+        self._fleet.heard_of(worker, run_id)
         if told_to_stop and run_id not in worker.overdue:
             turn.send(worker.session, CancelRun(run_id, _SUPERSEDED))
         return None
@@ -207,7 +208,7 @@ class Runs:
 
     def _end_unheard(self, turn: Turn, active: ActiveRun, why: FailureKind) -> None:
         """The run ends without its worker's word. The worker may go on with it: the slot stays taken."""
-        self._fleet.overdue(active.worker, active.run.id)
+        self._fleet.overdue(active.worker, active.run.id, started=active.run.status is RunStatus.RUNNING)
         status = RunStatus.CANCELLED if why is FailureKind.CANCELLED else RunStatus.FAILED
         error = f"{_WHY_STOPPED[why]}; the worker did not report the run's end"
         self._end(turn, active, RunReport(active.run.id, status, error, why), free=False)
@@ -229,18 +230,18 @@ class Runs:
     def _ended(self, turn: Turn, run: Run, report: RunReport) -> Run:
         """The run with its end, as reported."""
         return Run(
-            run.id,
-            run.worker_id,
-            RUN.after(run.status, _MOVES[report.status]),
-            run.attempt,
-            run.assigned_at_ms,
-            run.started_at_ms,
-            turn.now.utc_ms,
-            report.backend or run.backend,
-            report.error,
-            _failure(report),
-            report.usage or run.usage,
-            report.session_id or run.session_id,
+            id=run.id,
+            worker_id=run.worker_id,
+            status=RUN.after(run.status, _MOVES[report.status]),
+            attempt=run.attempt,
+            assigned_at_ms=run.assigned_at_ms,
+            started_at_ms=run.started_at_ms,
+            finished_at_ms=turn.now.utc_ms,
+            backend=report.backend or run.backend,
+            error=report.error,
+            failure=_failure(report),
+            usage=report.usage or run.usage,
+            session_id=report.session_id or run.session_id,
         )
 
     def _settle(self, turn: Turn, task: Task, run: Run) -> None:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from taskrun.domain.control_plane.inputs import WorkerSpoke
+from taskrun.engine import inbox
+from taskrun.engine.inbox import Inbox
+
+
+async def test_who_waits_for_room_goes_on_only_when_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "MAX_INBOX", 2)
+    monkeypatch.setattr(inbox, "MAX_TURN", 1)
+    box = Inbox()
+    for session in range(3):
+        box.put(WorkerSpoke(session, ()))
+    waiting = asyncio.create_task(box.room())
+    await asyncio.sleep(0)
+    assert box.take() == [WorkerSpoke(0, ())]
+    assert box.full
+    assert box.take() == [WorkerSpoke(1, ())]
+    await waiting
+    assert len(box) == 1
+
+
+def test_a_turn_takes_no_more_bytes_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "MAX_TURN_BYTES", 100)
+    box = Inbox()
+    for session in range(3):
+        box.put(WorkerSpoke(session, (), size=60))
+    assert [len(box.take()), len(box.take()), len(box.take())] == [2, 1, 0]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 
 from benchmarks.plant import Plant
-from benchmarks.raw import Limits
-from benchmarks.table import Table, percentile
+from benchmarks.table import Figure, percentile
 from taskrun.v1 import common_pb2 as common
 from taskrun.v1 import task_service_pb2 as tasks
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
 
 
-async def measure(plant: Plant, table: Table, limits: Limits, scale: float) -> None:
+async def measure(plant: Plant, scale: float) -> list[Figure]:
     starts, ends = [], []
     async with (
         plant.control_plane() as control_plane,
@@ -32,7 +31,9 @@ async def measure(plant: Plant, table: Table, limits: Limits, scale: float) -> N
             if number >= 100:
                 starts.append((float(started) - began) * 1000)
                 ends.append((ended - began) * 1000)
-    table.add("submit to start, p50", percentile(starts, 0.5), "ms", limit=limits.unary_ms, at_most=2.5)
-    table.add("submit to start, p99", percentile(starts, 0.99), "ms", limit=limits.unary_ms)
-    table.add("submit to done, p50", percentile(ends, 0.5), "ms", limit=limits.unary_ms, at_most=4)
-    table.add("submit to done, p99", percentile(ends, 0.99), "ms", limit=limits.unary_ms)
+    return [
+        Figure("submit to start, p50", percentile(starts, 0.5), "ms", limit="unary_ms", at_most=2.5),
+        Figure("submit to start, p99", percentile(starts, 0.99), "ms", limit="unary_ms"),
+        Figure("submit to done, p50", percentile(ends, 0.5), "ms", limit="unary_ms", at_most=4),
+        Figure("submit to done, p99", percentile(ends, 0.99), "ms", limit="unary_ms"),
+    ]

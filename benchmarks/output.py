@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 
 from benchmarks.plant import Plant
-from benchmarks.raw import Limits
-from benchmarks.table import Table, percentile
+from benchmarks.table import Figure, percentile
 from taskrun.v1 import task_service_pb2 as tasks
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
 
 
-async def measure(plant: Plant, table: Table, limits: Limits, scale: float) -> None:
+async def measure(plant: Plant, scale: float) -> list[Figure]:
     count = int(200_000 * scale)
     ages: list[float] = []
     async with (
@@ -30,6 +29,10 @@ async def measure(plant: Plant, table: Table, limits: Limits, scale: float) -> N
                     ages.extend(now - float(chunk[:-1]) for chunk in update.output.contents)
             took = time.perf_counter() - began
             assert len(ages) == chunks, f"{len(ages)} of {chunks} chunks arrived"
-    table.add(f"{count:,} output chunks, agent to watcher", count / took, "/s", limit=limits.messages_rate, at_least=5)
-    table.add("age of a chunk at the watcher, at that rate, p50", percentile(ages, 0.5) * 1000, "ms")
-    table.add("age of a chunk at the watcher, at that rate, p99", percentile(ages, 0.99) * 1000, "ms", at_most=50)
+    return [
+        Figure(f"{count:,} output chunks, agent to watcher", count / took, "/s", limit="messages_rate", at_least=5),
+        Figure(
+            "age of a chunk at the watcher, at that rate, p50", percentile(ages, 0.5) * 1000, "ms", limit="unary_ms"
+        ),
+        Figure("age of a chunk at the watcher, at that rate, p99", percentile(ages, 0.99) * 1000, "ms", at_most=50),
+    ]

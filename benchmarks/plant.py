@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import psutil
 
 from taskrun.adapters.ca.authority import FileAuthority
 from taskrun.adapters.ca.enroll_keys import new_key_and_csr
@@ -28,9 +27,6 @@ class ControlPlaneProcess:
 
     address: str
     pid: int
-
-    def memory_bytes(self) -> int:
-        return int(psutil.Process(self.pid).memory_info().rss)
 
 
 class Plant:

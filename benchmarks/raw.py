@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.calls import many
 from benchmarks.plant import Plant
-from benchmarks.table import Table, percentile
+from benchmarks.table import percentile
 from taskrun.v1 import task_service_pb2 as tasks
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
 
@@ -31,10 +31,10 @@ class Limits:
             (self.messages_rate + other.messages_rate) / 2,
         )
 
-    def describe(self, table: Table) -> None:
-        table.add(f"raw unary calls, {CONCURRENCY} at once", self.unary_rate, "/s")
-        table.add("raw unary call, one at a time, p50", self.unary_ms, "ms")
-        table.add("raw one-way stream messages", self.messages_rate, "/s")
+    @property
+    def unary_us(self) -> float:
+        """What one of many unary calls costs."""
+        return 1e6 / self.unary_rate
 
 
 async def measure(plant: Plant, scale: float) -> Limits:

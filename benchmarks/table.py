@@ -5,35 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
+@dataclass(frozen=True)
+class Figure:
+    """Something measured. With a limit, its ratio to that is what is held against the mark."""
+
+    what: str
+    value: float
+    unit: str
+    #: The name of the `Limits` beside it.
+    limit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+
+
 @dataclass
 class Table:
     """Rows in the order in which they were measured."""
 
-    rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+    rows: list[tuple[str, ...]] = field(default_factory=list)
     missed: bool = False
 
-    def add(
-        self,
-        what: str,
-        figure: float,
-        unit: str,
-        *,
-        limit: float | None = None,
-        at_least: float | None = None,
-        at_most: float | None = None,
-        ratio: bool = True,
-    ) -> None:
-        """A figure; with a limit, the ratio of the two is what is held against the mark."""
-        value = figure / limit if limit and ratio else figure
+    def add(self, figure: Figure, limit: float | None) -> None:
+        """A row; `limit` is what the machine's gRPC did around it."""
+        ratio = figure.value / limit if limit else figure.value
+        times = " x" if limit else ""
         mark, reached = "", True
-        if at_least is not None:
-            mark, reached = f">= {at_least:g}{' x' if limit and ratio else ''}", value >= at_least
-        if at_most is not None:
-            mark, reached = f"<= {at_most:g}{' x' if limit and ratio else ''}", value <= at_most
+        if figure.at_least is not None:
+            mark, reached = f">= {figure.at_least:g}{times}", ratio >= figure.at_least
+        if figure.at_most is not None:
+            mark, reached = f"<= {figure.at_most:g}{times}", ratio <= figure.at_most
         self.missed |= not reached
-        verdict = f"{mark}  {'ok' if reached else 'MISSED'}" if mark else ""
-        shown = f"{value:.2f} x" if limit and ratio else ""
-        self.rows.append((what, f"{figure:,.{_digits(figure)}f} {unit}", _limit(limit, unit), shown, verdict))
+        self.rows.append(
+            (
+                figure.what,
+                _shown(figure.value, figure.unit),
+                _shown(limit, figure.unit) if limit else "",
+                f"{ratio:.2f} x" if limit else "",
+                f"{mark}  {'ok' if reached else 'MISSED'}" if mark else "",
+            )
+        )
 
     def __str__(self) -> str:
         rows = [("what", "figure", "raw gRPC", "ratio", "mark"), *self.rows]
@@ -43,12 +53,8 @@ class Table:
         return "\n".join(lines)
 
 
-def _digits(figure: float) -> int:
-    return 0 if abs(figure) >= 100 else 2
-
-
-def _limit(limit: float | None, unit: str) -> str:
-    return f"{limit:,.{_digits(limit)}f} {unit}" if limit else ""
+def _shown(value: float, unit: str) -> str:
+    return f"{value:,.{0 if abs(value) >= 100 else 2}f} {unit}"
 
 
 def percentile(values: list[float], share: float) -> float:

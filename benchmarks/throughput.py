@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from benchmarks.calls import all_ended, completed, many
 from benchmarks.plant import CONNECTIONS, Plant
-from benchmarks.raw import CONCURRENCY, Limits
-from benchmarks.table import Table
+from benchmarks.raw import CONCURRENCY
+from benchmarks.table import Figure
 from taskrun.v1 import task_service_pb2 as tasks
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
 
@@ -56,9 +56,15 @@ async def rate(plant: Plant, create: Callable[[Stub, int], Awaitable[None]], cou
         return count / took
 
 
-async def measure(plant: Plant, table: Table, limits: Limits, scale: float) -> None:
-    for way, (create, mark) in WAYS.items():
-        for count in (int(2000 * max(scale, 0.5)), int(20_000 * scale)):
-            figure = await rate(plant, create, count)
-            what = f"{count:,} tasks, {CONNECTIONS} connections, {way}"
-            table.add(what, figure, "/s", limit=limits.unary_rate, at_least=mark)
+async def measure(plant: Plant, scale: float) -> list[Figure]:
+    return [
+        Figure(
+            f"{count:,} tasks, {CONNECTIONS} connections, {way}",
+            await rate(plant, create, count),
+            "/s",
+            limit="unary_rate",
+            at_least=mark,
+        )
+        for way, (create, mark) in WAYS.items()
+        for count in (int(2000 * max(scale, 0.5)), int(20_000 * scale))
+    ]

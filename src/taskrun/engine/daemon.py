@@ -174,6 +174,8 @@ class Daemon:
     async def _write(self, link: Link) -> None:
         while True:
             await self._wake.wait()
+            # An agent that ends at once is to end in the message that says it began.
+            await asyncio.sleep(0)
             self._wake.clear()
             while self._outbox:
                 messages = self._outbox.take()

@@ -17,7 +17,7 @@ from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.http.enroll_client import AnswerLost
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.adapters.system.clock import SystemClock
-from taskrun.apps.enrolling import enroll
+from taskrun.apps.enrolling import enroll, is_enrolled
 from taskrun.domain import tokens
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError, Unauthenticated, Unavailable
 from taskrun.engine.enrollment import Enroller
@@ -125,9 +125,9 @@ async def test_the_key_is_its_owner_s_alone(server: EnrollmentServer, directory:
     assert modes == [0o700, 0o600]
 
 
-async def test_exactly_three_files_are_left(server: EnrollmentServer, directory: Path) -> None:
+async def test_exactly_four_files_are_left(server: EnrollmentServer, directory: Path) -> None:
     await enroll(server.url, await token_of(server.enroller), directory)
-    assert set(contents(directory)) == {"worker.key", "worker.crt", "ca.crt"}
+    assert set(contents(directory)) == {"worker.key", "worker.crt", "ca.crt", "worker.token"}
 
 
 async def test_enrolling_again_replaces_key_and_certificate_together(server: EnrollmentServer, directory: Path) -> None:
@@ -136,6 +136,29 @@ async def test_enrolling_again_replaces_key_and_certificate_together(server: Enr
     assert await enroll(server.url, await token_of(server.enroller, "w-2"), directory) == "w-2"
     assert contents(directory)["worker.key"] != before["worker.key"]
     load_key_pair(directory / "worker.crt", directory / "worker.key")
+
+
+async def test_a_directory_knows_the_token_that_it_was_enrolled_with(
+    server: EnrollmentServer, directory: Path, tmp_path: Path
+) -> None:
+    token, another = await token_of(server.enroller), await token_of(server.enroller)
+    assert not is_enrolled(token, directory)
+    await enroll(server.url, token, directory)
+    assert is_enrolled(token, directory)
+    assert not is_enrolled(another, directory)
+    assert token not in "".join(map(str, contents(directory).values()))
+    (directory / "ca.crt").write_bytes((tmp_path / "control-plane" / "server.crt").read_bytes())
+    assert not is_enrolled(token, directory)
+
+
+@pytest.mark.parametrize("name", ["worker.key", "worker.crt", "ca.crt", "worker.token"])
+async def test_a_directory_with_a_broken_file_counts_as_not_enrolled(
+    server: EnrollmentServer, directory: Path, name: str
+) -> None:
+    token = await token_of(server.enroller)
+    await enroll(server.url, token, directory)
+    (directory / name).write_bytes(b"\xff")
+    assert not is_enrolled(token, directory)
 
 
 async def test_a_used_token_changes_nothing(server: EnrollmentServer, directory: Path) -> None:

@@ -78,6 +78,12 @@ def test_a_setting_has_a_default_a_flag_a_variable_and_a_key(tmp_path: Path, of:
     assert getattr(load(of, {}, {}, toml(tmp_path, f'{key} = "{text}"')), key) == value
 
 
+def test_no_variable_of_the_command_line_is_taken_for_the_workers() -> None:
+    own = {row.variable for row in table(WorkerSettings)}
+    assert own.isdisjoint({"TASKRUN_CA_CERT", "TASKRUN_CERT", "TASKRUN_KEY", "TASKRUN_JSON"})
+    assert {"TASKRUN_WORKER_CA_CERT", "TASKRUN_WORKER_CERT", "TASKRUN_WORKER_KEY"} <= own
+
+
 def test_a_flag_counts_more_than_a_variable_and_that_more_than_the_file(tmp_path: Path) -> None:
     config = toml(tmp_path, "silence_timeout = 1\nstart_timeout = 1\nstop_timeout = 1\n")
     environ = {"TASKRUN_START_TIMEOUT": "2", "TASKRUN_STOP_TIMEOUT": "2"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -117,16 +118,39 @@ def test_a_worker_enrols_by_token_and_goes_on_with_its_certificate_when_it_is_st
     )
 
 
-def test_a_clients_certificate_is_refused_for_good(site: Site) -> None:
-    files = [
-        f"--ca-cert={site.certs / 'ca.crt'}",
-        f"--cert={site.certs / 'client.crt'}",
-        f"--key={site.certs / 'client.key'}",
-    ]
-    result = ended([*WORKER, f"--addr={site.grpc_addr}", *files])
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("taskrun-worker: ")
-    assert "Traceback" not in result.stderr
+def test_an_enrolled_worker_starts_again_though_nobody_answers(certs: Path, tmp_path: Path) -> None:
+    plane = Site(certs)
+    try:
+        plane.start()
+        token = plane.cli("create-token", "--worker-id=build-1").stdout.strip()
+        options = [f"--certs-dir={tmp_path / 'mine'}", f"--enroll={plane.http_addr}", f"--token={token}"]
+        plane.worker(*options)
+    finally:
+        plane.close()
+    try:
+        worker = plane.child("worker", [*WORKER, f"--addr={plane.grpc_addr}", *options])
+        worker.wait_for("enrolled already, going on with the certificate that is here", PATIENCE)
+        worker.wait_for(f"working for {plane.grpc_addr}", PATIENCE)
+        assert worker.stop() == 0
+    finally:
+        plane.close()
+
+
+def test_the_command_lines_variables_are_not_the_workers(site: Site) -> None:
+    worker = site.child("worker", [*WORKER, f"--certs-dir={site.certs}"], **site.variables())
+    assert worker.wait_for("connected", PATIENCE)["worker_id"] == "local"
+
+
+def test_a_worker_has_variables_of_its_own(certs: Path, worker: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CERT", "KEY"):
+        monkeypatch.setenv(f"TASKRUN_WORKER_{name}", str(certs / f"client.{'crt' if name == 'CERT' else 'key'}"))
+    assert f"{certs / 'client.crt'} is the certificate of client:admin" in worker().err
+
+
+def test_a_clients_certificate_is_refused_before_anybody_is_asked(certs: Path, worker: Program) -> None:
+    result = worker("--addr=https://[::1]:1", f"--cert={certs / 'client.crt'}", f"--key={certs / 'client.key'}")
+    said = f"{certs / 'client.crt'} is the certificate of client:admin: a worker needs its own."
+    assert (result.code, result.err) == (2, f"taskrun-worker: {said}\n")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +160,7 @@ def test_a_clients_certificate_is_refused_for_good(site: Site) -> None:
         (["--max-concurrent-runs=0"], "--max-concurrent-runs is '0'"),
         (["--config=bad.toml"], "bad.toml: agents: Object missing required field `kind`"),
         (["--token=x"], "To enrol, give both"),
+        (["--enroll=http://[::1]:1", "--token=x", "--cert=x"], "Enrolling fills the certs-dir"),
         (["--enroll=http://[::1]:1", "--token-file=nowhere"], "The token file nowhere cannot be read"),
         (["--enroll=http://[::1]:1", "--token=x"], "This is no bootstrap token"),
         (["--work-dir=bad.toml/x"], "bad.toml/x cannot be made"),
@@ -150,6 +175,13 @@ def test_a_bad_setting_is_one_line(
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+def test_a_worker_loads_nothing_of_the_control_planes_http() -> None:
+    loaded = "import sys, taskrun.apps.worker; print(*sys.modules)"
+    modules = ended([sys.executable, "-c", loaded]).stdout.split()
+    assert "taskrun.apps.worker_parts" in modules
+    assert not {"uvicorn", "jinja2", "prometheus_client", "taskrun.apps.control_plane_parts"} & set(modules)
 
 
 def test_check_opens_nothing(tmp_path: Path, worker: Program) -> None:

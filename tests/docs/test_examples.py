@@ -11,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.site import ECHO, Site
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+#: This one calls a control plane; the others are all there is.
+REMOTE = ROOT / "examples" / "remote_client.py"
 README = (ROOT / "README.md").read_text()
 
 #: What each example says when it works.
 SAYS = {
     "embedded.py": r'Hello, "world"!\n',
     "own_telemetry.py": r"(?s).*\bTaskMoved\b.*",
+    "remote_client.py": r"Hello!\nCOMPLETED\n",
     "scheduler.py": r"gpu small\n\[\('gpu-2', 1\)\]\n",
 }
 #: Lines of code that an example may have; those of its docstring and empty ones are none.
@@ -33,11 +38,23 @@ def lines_of_code(source: str) -> set[int]:
     return {token.start[0] for token in tokens if token.type not in nothing}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_does_what_it_says(example: Path) -> None:
-    ended = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=60, check=False)
+def check_what_it_says(example: Path, *arguments: str) -> None:
+    words = [sys.executable, str(example), *arguments]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert re.fullmatch(SAYS[example.name], ended.stdout)
+
+
+@pytest.mark.parametrize("example", [path for path in EXAMPLES if path != REMOTE], ids=lambda path: path.name)
+def test_an_example_does_what_it_says(example: Path) -> None:
+    check_what_it_says(example)
+
+
+def test_the_example_of_a_remote_client_does_what_it_says(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.start_plane()
+        site.start_worker("one", agents=[ECHO])
+        check_what_it_says(REMOTE, site.grpc_addr, str(site.certs))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

@@ -288,6 +288,7 @@ async def test_while_the_store_is_down_it_is_not_ready_and_refuses_at_once(
     await creating(plane)
     await jumping.advance(5)
     assert not plane.ready
+    assert not plane.draining
     [refusal] = await creating(plane)
     assert isinstance(refusal, Unavailable)
     store.mend()

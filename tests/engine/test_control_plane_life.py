@@ -216,6 +216,7 @@ async def test_a_draining_control_plane_refuses_newcomers_and_ends_what_it_has(p
     await peer.connect()
     task = await one_task(plane)
     await plane.drain()
+    assert plane.draining
     assert not plane.ready
     [refusal] = await plane.create([SPEC], "client:me")
     assert isinstance(refusal, Unavailable)

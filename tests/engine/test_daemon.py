@@ -391,7 +391,8 @@ async def test_what_gathered_during_a_write_goes_in_one(link: ScriptedLink) -> N
         link.flowing.set()
         for _ in range(3):
             await link.hear_end()
-        assert [len(batch) for batch in link.batches] == [1, 1, 5]
+        # The heartbeat; the first run, whose agent ended at once; and the two that came while that was written.
+        assert [len(batch) for batch in link.batches] == [1, 2, 4]
 
 
 async def test_an_agent_that_fills_the_outbox_over_and_over_does_not_keep_others_out(link: ScriptedLink) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from loguru import logger
 
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.grpc.async_client import AsyncClient
+from taskrun.adapters.grpc.options import SERVER_OPTIONS, Options
 from taskrun.adapters.grpc.run_service import StreamTimers
 from taskrun.adapters.grpc.server import GrpcServer
 from taskrun.adapters.grpc.tls import ClientTls
@@ -30,7 +32,7 @@ class Plane:
     def address(self) -> str:
         return f"https://[::1]:{self.port}"
 
-    def server(self, address: str = "[::1]:0") -> GrpcServer:
+    def server(self, address: str = "[::1]:0", options: Options = SERVER_OPTIONS) -> GrpcServer:
         return GrpcServer(
             address,
             self.ca.server(),
@@ -40,6 +42,7 @@ class Plane:
             self.gateway,
             self.enrollment,
             self.timers,
+            options,
         )
 
     def client(self, tls: ClientTls | None = None) -> AsyncClient:
@@ -48,7 +51,16 @@ class Plane:
     async def serves_on(self) -> None:
         """A good call, after whatever was bad."""
         async with self.client() as client:
-            assert [worker.id for worker in await client.workers()] == ["w-1"]
+            assert (await client.worker("w-1")).id == "w-1"
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What is logged while the test runs."""
+    written: list[str] = []
+    sink = logger.add(written.append, format="{level} {extra} {message}")
+    yield written
+    logger.remove(sink)
 
 
 @pytest.fixture(scope="session")

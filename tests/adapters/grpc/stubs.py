@@ -135,17 +135,19 @@ class StubTasks(Bell):
 
 class StubWorkers:
     def __init__(self) -> None:
+        self.others: list[WorkerView] = []
         self.view = WorkerView("w-1", WorkerInfo("host", "1.0"), WorkerStatus.BUSY, 1, 10, 5, 4)
         self.filters: list[tuple[str, WorkerStatus | None]] = []
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         self.filters.append((agent, status))
-        return [self.view]
+        return [view for view in (self.view, *self.others) if status in {None, view.status}]
 
     def worker(self, worker_id: str) -> WorkerView:
-        if worker_id != self.view.id:
-            raise NotFound(f"There is no worker {worker_id}.")
-        return self.view
+        for view in (self.view, *self.others):
+            if view.id == worker_id:
+                return view
+        raise NotFound(f"There is no worker {worker_id}.")
 
 
 class StubEnrollment:

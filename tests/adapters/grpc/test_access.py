@@ -65,6 +65,13 @@ async def test_a_workers_certificate_calls_none_of_the_clients_methods(plane: Pl
     assert not plane.tasks.created
 
 
+async def test_who_was_refused_is_logged(plane: Plane, lines: list[str]) -> None:
+    method = "/taskrun.v1.TaskService/GetTask"
+    await call(plane, plane.ca.worker("w-7"), method)
+    says = f"refused a call of {method}: The certificate of a worker does not allow {method}."
+    assert lines == [f"WARNING {{'role': 'worker', 'caller': 'w-7'}} {says}\n"]
+
+
 async def test_a_clients_certificate_opens_no_run_stream(plane: Plane) -> None:
     async with stream(plane.address, plane.ca.client()) as opened:
         code, details = await status(opened)

@@ -44,7 +44,7 @@ async def test_everything_that_it_can_ask_is_answered(plane: Plane) -> None:
         assert client.find(TaskQuery()).tasks == (task,)
         assert list(client.watch("t-0")) == [tuple(entries) for entries in plane.tasks.story]
         assert list(client.create_and_watch(spec))[1:] == [tuple(entries) for entries in plane.tasks.story]
-        assert client.workers() == (client.worker("w-1"),)
+        assert client.workers() == [client.worker("w-1")]
         assert client.create_token("w-5").worker_id == "w-5"
 
     await using(plane, use)

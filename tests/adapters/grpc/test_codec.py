@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskrun.adapters.grpc import words
-from taskrun.adapters.grpc.codec_common import to_bytes
+from taskrun.adapters.grpc.codec_common import MAX_BACKEND_BYTES, MAX_NUMBER, to_bytes
 from taskrun.adapters.grpc.codec_orders import decode_to_worker, encode_to_worker
-from taskrun.adapters.grpc.codec_runs import MAX_ERROR, decode_from_worker, decode_hello, encode_hello
+from taskrun.adapters.grpc.codec_runs import (
+    MAX_ERROR_BYTES,
+    decode_from_worker,
+    decode_hello,
+    encode_hello,
+)
 from taskrun.adapters.grpc.codec_story import decode_entries, encode_entry
 from taskrun.adapters.grpc.codec_tasks import (
     decode_query,
@@ -21,9 +27,25 @@ from taskrun.adapters.grpc.codec_tasks import (
     encode_spec,
     encode_task,
 )
-from taskrun.adapters.grpc.codec_workers import decode_worker, decode_worker_filter, encode_worker, encode_worker_filter
+from taskrun.adapters.grpc.codec_workers import (
+    WorkerQuery,
+    decode_worker,
+    decode_worker_query,
+    encode_worker,
+    encode_worker_query,
+)
+from taskrun.adapters.grpc.pages import MAX_PAGE_BYTES
 from taskrun.adapters.grpc.speech import BatchSpeech
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.limits import (
+    MAX_INPUT_BYTES,
+    MAX_LABEL_KEY,
+    MAX_LABEL_VALUE,
+    MAX_LABELS,
+    MAX_NAME,
+    MAX_TIMEOUT_MS,
+    checked_spec,
+)
 from taskrun.domain.protocol import (
     AssignRun,
     CancelRun,
@@ -216,12 +238,12 @@ def test_unknown_filters_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="99 is no task status"):
         decode_query(tasks_pb.ListTasksRequest(status_filter=99))  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="99 is no worker status"):
-        decode_worker_filter(worker_service_pb2.ListWorkersRequest(status=99))  # type: ignore[arg-type]
+        decode_worker_query(worker_service_pb2.ListWorkersRequest(status=99))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wanted", [("", None), ("general", WorkerStatus.BUSY)])
-def test_a_worker_filter_comes_back_the_same(wanted: tuple[str, WorkerStatus | None]) -> None:
-    assert decode_worker_filter(encode_worker_filter(*wanted)) == wanted
+@pytest.mark.parametrize("query", [WorkerQuery(), WorkerQuery("general", WorkerStatus.BUSY, "w-1", 5)])
+def test_a_query_for_workers_comes_back_the_same(query: WorkerQuery) -> None:
+    assert decode_worker_query(encode_worker_query(query)) == query
 
 
 @pytest.mark.parametrize(
@@ -285,12 +307,60 @@ def test_an_update_that_says_nothing_is_refused() -> None:
         decode_entries(tasks_pb.WatchTaskResponse(updates=[tasks_pb.TaskUpdate(seq=7)]))
 
 
-def test_the_long_error_of_an_old_worker_is_cut_instead_of_refused() -> None:
-    update = pb.RunStatusUpdate(run_id="r", status=5, error_message="x" * 500_000)  # type: ignore[arg-type]
+def reported(**fields: Any) -> RunReport:
+    update = pb.RunStatusUpdate(status=5, **fields)  # type: ignore[arg-type]
     (report,) = decode_from_worker(pb.RunClientMessage(status_update=update).SerializeToString())
     assert isinstance(report, RunReport)
-    assert len(report.error) == MAX_ERROR
-    assert report.error.endswith(" ...")
+    return report
+
+
+@pytest.mark.parametrize(("character", "kept"), [("x", 4092), ("é", 2046), ("€", 1364), ("😀", 1023)])
+def test_the_long_error_of_an_old_worker_is_cut_between_characters_instead_of_refused(
+    character: str, kept: int
+) -> None:
+    assert reported(run_id="r", error_message=character * 250_000).error == character * kept + " ..."
+
+
+@pytest.mark.parametrize("error", ["x" * MAX_ERROR_BYTES, "é" * (MAX_ERROR_BYTES // 2), "😀" * (MAX_ERROR_BYTES // 4)])
+def test_an_error_of_the_greatest_length_is_kept_whole(error: str) -> None:
+    assert reported(run_id="r", error_message=error).error == error
+
+
+def test_the_largest_task_there_can_be_fits_into_one_answer() -> None:
+    pairs = {f"{n:02}" + "😀" * (MAX_LABEL_KEY - 2): "😀" * MAX_LABEL_VALUE for n in range(MAX_LABELS)}
+    report = reported(
+        run_id="r",
+        error_message="😀" * 250_000,
+        failure_kind=1,
+        session_id="😀" * MAX_NAME,
+        backend_used=common_pb2.ModelBackend(provider="x" * (MAX_BACKEND_BYTES - 4)),
+        usage=common_pb2.Usage(
+            input_tokens=MAX_NUMBER, output_tokens=MAX_NUMBER, cache_read_tokens=MAX_NUMBER, cost_usd=1.0
+        ),
+    )
+    run = Run("r" * 36, "w" * 57, RunStatus.FAILED, 100, MAX_NUMBER, MAX_NUMBER, MAX_NUMBER, report.backend)
+    run = replace(run, error=report.error, failure=report.failure, usage=report.usage, session_id=report.session_id)
+    spec = checked_spec(
+        TaskSpec(
+            "a" * 63,
+            '"' + "x" * (MAX_INPUT_BYTES - 2) + '"',
+            pairs,
+            MAX_TIMEOUT_MS,
+            -1000,
+            100,
+            frozenset(FailureKind),
+            tuple(pairs.items()),
+        )
+    )
+    task = Task("t" * 36, spec, TaskStatus.FAILED, "c" * 64, MAX_NUMBER, (run,) * 100, True, MAX_NUMBER, MAX_NUMBER)
+    assert MAX_PAGE_BYTES // 2 < encode_task(task).ByteSize() < MAX_PAGE_BYTES
+
+
+def test_a_hello_beyond_its_limit_is_refused_before_it_is_read() -> None:
+    agents = tuple(AgentSpec(f"a{n}", "x" * 4000) for n in range(20))
+    hello = encode_hello(Hello(WorkerInfo(agents=agents), frozenset(), 1), "")
+    with pytest.raises(InvalidArgument, match=r"^The hello has \d+ bytes: at most 65536 are allowed\.$"):
+        decode_hello(hello.SerializeToString())
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
-from loguru import logger
 
 from taskrun.adapters.grpc.run_service import StreamTimers
 from taskrun.domain.errors import Unavailable
@@ -25,14 +23,6 @@ from tests.adapters.grpc.stubs import PATIENCE
 S = grpc.StatusCode
 
 
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    written: list[str] = []
-    sink = logger.add(written.append, format="{level} {extra} {message}")
-    yield written
-    logger.remove(sink)
-
-
 def message(**payload: Any) -> pb.RunClientMessage:
     return pb.RunClientMessage(**payload)
 
@@ -44,6 +34,7 @@ BAD_FIRST: dict[str, tuple[pb.RunClientMessage | bytes, S]] = {
     "random bytes": (os.urandom(512) + b"\xff", S.INVALID_ARGUMENT),
     "bad agent name": (hello("Not A Name"), S.INVALID_ARGUMENT),
     "agent of another alphabet": (hello("général"), S.INVALID_ARGUMENT),
+    "a long hello": (hello("a" * 63, "b" * 70_000), S.INVALID_ARGUMENT),
     "5 MiB": (hello("a" * 5 * 1024 * 1024), S.RESOURCE_EXHAUSTED),
 }
 BAD_LATER: dict[str, tuple[pb.RunClientMessage | bytes, S, str]] = {
@@ -68,6 +59,7 @@ BAD_LATER: dict[str, tuple[pb.RunClientMessage | bytes, S, str]] = {
     "too many slots": (message(heartbeat={"status": 1, "max_concurrent_runs": 2**32 - 1}), S.INVALID_ARGUMENT, "runs"),
     "a huge seq": (message(output_chunk={"run_id": "r", "seq": 2**64 - 1}), S.INVALID_ARGUMENT, "sequence"),
     "no chunks": (message(output={"run_id": "r"}), S.INVALID_ARGUMENT, "without a chunk"),
+    "too many chunks": (message(output={"run_id": "r", "contents": [""] * 10_001}), S.INVALID_ARGUMENT, "most 10000"),
     "a long chunk": (message(output={"run_id": "r", "contents": ["é" * 40_000]}), S.INVALID_ARGUMENT, "too long"),
     "a very long old chunk": (
         message(output_chunk={"run_id": "r", "content": "x" * 2_000_000}),
@@ -153,10 +145,12 @@ async def test_many_messages_in_one_arrive_together_and_in_order(plane: Plane) -
         message(output_chunk={"run_id": "r-1", "seq": 2, "is_final": True}),
         message(heartbeat={"status": 2, "active_runs": 1, "max_concurrent_runs": 4, "timestamp_ms": 9}),
     ]
-    async with stream(plane.address, plane.ca.worker(), hello(features=("batch",)), message(batch={"messages": batch})):
+    frame = message(batch={"messages": batch})
+    async with stream(plane.address, plane.ca.worker(), hello(features=("batch",)), frame):
         session = await plane.gateway.session()
         await plane.gateway.until(lambda: session.received)
     assert session.batches == [4]
+    assert session.sizes == [frame.ByteSize()]
     assert session.received == [
         RunReport("r-1", RunStatus.RUNNING),
         OutputSegment("r-1", 0, ("a", "b")),
@@ -210,6 +204,20 @@ async def test_a_control_plane_that_lets_nobody_in_says_so(plane: Plane) -> None
     plane.gateway.refusal = Unavailable("Not now.")
     async with stream(plane.address, plane.ca.worker(), hello()) as call:
         assert await status(call) == (S.UNAVAILABLE, "Not now.")
+
+
+async def test_why_a_stream_was_ended_is_logged(plane: Plane, lines: list[str]) -> None:
+    async with stream(plane.address, plane.ca.worker("w-7"), hello(), hello()) as call:
+        await status(call)
+    assert "WARNING {'worker_id': 'w-7'} ended the stream: A stream has one hello, as its first message.\n" in lines
+
+
+async def test_a_stream_that_its_worker_ends_is_not_worth_a_warning(plane: Plane, lines: list[str]) -> None:
+    async with stream(plane.address, plane.ca.worker(), hello()) as call:
+        await heard(call)
+        await call.done_writing()
+        await status(call)
+    assert lines == []
 
 
 async def test_a_worker_that_hangs_up_is_noticed_at_once(plane: Plane) -> None:

@@ -24,7 +24,7 @@ class Gate:
         self.inside.add(1)
         return 1
 
-    async def receive(self, session: int, messages: Sequence[FromWorker]) -> None:
+    async def receive(self, session: int, messages: Sequence[FromWorker], size: int = 0) -> None:
         await asyncio.sleep(0)
 
     async def disconnect(self, session: int) -> None:

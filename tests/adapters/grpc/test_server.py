@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2
 
 from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.channel import open_channel
+from taskrun.adapters.grpc.options import SERVER_OPTIONS
 from taskrun.adapters.grpc.server import GrpcServer
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from taskrun.domain.records import TaskSpec
@@ -81,6 +82,18 @@ async def test_random_bytes_on_the_port_change_nothing(plane: Plane) -> None:
                 pass
         writer.close()
     await plane.serves_on()
+
+
+async def test_who_connects_and_says_nothing_is_cut(ca: MiniCa) -> None:
+    name = "grpc.server_handshake_timeout_ms"
+    assert dict(SERVER_OPTIONS)[name] == 10_000
+    server = Plane(ca).server(options=tuple({**dict(SERVER_OPTIONS), name: 300}.items()))
+    reader, writer = await asyncio.open_connection("::1", await server.start())
+    # Without that option it would take two minutes.
+    async with asyncio.timeout(30):
+        assert await reader.read() == b""
+    writer.close()
+    await server.stop(0)
 
 
 async def test_a_request_of_5_mib_is_refused(plane: Plane) -> None:

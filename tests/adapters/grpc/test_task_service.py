@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from taskrun.adapters.grpc import task_service
 from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.channel import open_channel
+from taskrun.adapters.grpc.codec_tasks import encode_task
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRunError
-from taskrun.domain.records import OutputSegment, StoryEntry, Task, TaskChange, TaskQuery, TaskSpec
+from taskrun.domain.records import (
+    AgentSpec,
+    OutputSegment,
+    StoryEntry,
+    Task,
+    TaskChange,
+    TaskQuery,
+    TaskSpec,
+    WorkerInfo,
+)
 from taskrun.domain.status import TaskStatus, WorkerStatus
 from taskrun.v1 import task_service_pb2 as pb
+from taskrun.v1 import worker_service_pb2 as pb_workers
 from tests.adapters.grpc.conftest import Plane
 
 SPEC = TaskSpec("general", '"hi"', {"team": "a"}, timeout_ms=5, priority=1, selector=(("gpu", "yes"),))
@@ -113,11 +127,82 @@ async def test_a_page_that_could_not_be_sent_has_fewer_tasks_and_the_next_begins
     assert seen == [f"t-{n}" for n in reversed(range(9))]
 
 
+async def test_no_more_tasks_are_encoded_than_a_page_holds(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[Task] = []
+
+    def encode(task: Task) -> pb.Task:
+        encoded.append(task)
+        return encode_task(task)
+
+    monkeypatch.setattr(task_service, "encode_task", encode)
+    task = Task("t", TaskSpec("general", '"' + "x" * 1_000_000 + '"'), TaskStatus.PENDING, "admin", 1)
+    plane.tasks.tasks = {str(n): task for n in range(1000)}
+    async with plane.client() as client:
+        page = await client.find(TaskQuery(limit=1000))
+    assert (len(page.tasks), len(encoded)) == (4, 5 + 4)
+
+
 async def test_workers_are_listed_and_read(plane: Plane) -> None:
     async with plane.client() as client:
-        assert await client.workers("general", WorkerStatus.BUSY) == (plane.workers.view,)
+        assert await client.workers("general", WorkerStatus.BUSY) == [plane.workers.view]
         assert await client.worker("w-1") == plane.workers.view
     assert plane.workers.filters == [("general", WorkerStatus.BUSY)]
+
+
+def also(plane: Plane, count: int, status: WorkerStatus = WorkerStatus.IDLE, text: str = "") -> None:
+    agent = AgentSpec("general", text)
+    plane.workers.others = [
+        replace(plane.workers.view, id=f"w-2{n:03}", status=status, info=WorkerInfo(agents=(agent,)))
+        for n in range(count)
+    ]
+
+
+async def listed(plane: Plane, **fields: Any) -> pb_workers.ListWorkersResponse:
+    """One answer as it is on the wire."""
+    async with open_channel(parse_address(plane.address), plane.ca.client()) as channel:
+        ask = channel.unary_unary(
+            "/taskrun.v1.WorkerService/ListWorkers",
+            pb_workers.ListWorkersRequest.SerializeToString,
+            pb_workers.ListWorkersResponse.FromString,
+        )
+        answer: pb_workers.ListWorkersResponse = await ask(pb_workers.ListWorkersRequest(**fields), timeout=30)
+    return answer
+
+
+async def test_more_workers_than_one_answer_holds_come_in_pages(plane: Plane) -> None:
+    also(plane, 200, text="x" * 60_000)
+    first = await listed(plane)
+    assert 60 < len(first.workers) < 80
+    assert first.next_page_token == first.workers[-1].worker_id
+    async with plane.client() as client:
+        assert await client.workers() == [plane.workers.view, *plane.workers.others]
+
+
+async def test_a_page_of_workers_has_no_more_than_asked_for(plane: Plane) -> None:
+    also(plane, 3)
+    pages = [await listed(plane, limit=2)]
+    while pages[-1].next_page_token:
+        pages.append(await listed(plane, limit=2, page_token=pages[-1].next_page_token))
+    assert [[worker.worker_id for worker in page.workers] for page in pages] == [
+        ["w-1", "w-2000"],
+        ["w-2001", "w-2002"],
+    ]
+
+
+@pytest.mark.parametrize("away", [WorkerStatus.DISCONNECTED, WorkerStatus.LOST])
+async def test_a_worker_that_is_away_is_shown_only_to_who_knows_that_status(plane: Plane, away: WorkerStatus) -> None:
+    also(plane, 1, away)
+    async with plane.client() as client:
+        assert await client.workers() == [plane.workers.view]
+        with pytest.raises(NotFound, match="The worker w-2000 is not connected"):
+            await client.worker("w-2000")
+    assert [worker.worker_id for worker in (await listed(plane)).workers] == ["w-1"]
+
+
+async def test_workers_that_are_away_are_listed_when_asked_for(plane: Plane) -> None:
+    also(plane, 1, WorkerStatus.DISCONNECTED)
+    async with plane.client() as client:
+        assert await client.workers(status=WorkerStatus.DISCONNECTED) == plane.workers.others
 
 
 async def test_a_token_is_made(plane: Plane) -> None:
@@ -158,6 +243,38 @@ async def test_long_output_comes_in_messages_that_can_be_sent(plane: Plane) -> N
     assert tuple(text for _, body in segments for text in body.contents) == chunks
     assert all(seq - body.first_seq == 4 for seq, body in segments)
     assert entries[-1] == end(107)
+
+
+async def test_a_new_task_and_the_beginning_of_its_story_come_in_one_message(plane: Plane) -> None:
+    plane.tasks.story = [[StoryEntry(0, 5, TaskChange(TaskStatus.PENDING))], [end(1)]]
+    request = pb.CreateTaskRequest(agent_name="general", input_json="1")
+    async with open_channel(parse_address(plane.address), plane.ca.client()) as channel:
+        create = channel.unary_stream(
+            "/taskrun.v1.TaskService/CreateAndWatchTask",
+            pb.CreateTaskRequest.SerializeToString,
+            pb.WatchTaskResponse.FromString,
+        )
+        first, last = [message async for message in create(request, timeout=30)]
+    assert (first.task.id, [update.seq for update in first.updates]) == ("t-0", [0])
+    assert (last.HasField("task"), [update.seq for update in last.updates]) == (False, [1])
+
+
+async def test_who_creates_and_watches_gets_the_task_and_then_its_story(plane: Plane) -> None:
+    plane.tasks.story = [[StoryEntry(0, 5, TaskChange(TaskStatus.PENDING))], [end(1)]]
+    async with plane.client() as client:
+        steps = [step async for step in client.create_and_watch(SPEC)]
+    assert steps == [plane.tasks.tasks["t-0"], *map(tuple, plane.tasks.story)]
+
+
+async def test_who_leaves_in_the_middle_of_create_and_watch_is_forgotten(plane: Plane) -> None:
+    plane.tasks.story = [[StoryEntry(0, 5, TaskChange(TaskStatus.PENDING))]]
+    plane.tasks.goes_on = True
+    async with plane.client() as client:
+        steps = client.create_and_watch(SPEC)
+        await anext(steps)
+        assert plane.tasks.watchers == 1
+        await steps.aclose()
+        await plane.tasks.until(lambda: plane.tasks.watchers == 0)
 
 
 async def test_an_unknown_task_is_not_found_before_anything_is_sent(plane: Plane) -> None:

@@ -77,7 +77,6 @@ async def test_a_store_that_fails_is_our_unavailability(surface: Surface) -> Non
     ],
 )
 async def test_json_that_is_malformed_doubled_unknown_or_deep_costs_no_token(surface: Surface, body: bytes) -> None:
-    """a typo burns the token."""
     assert refused(await surface.enroll_raw(body)) == (400, "INVALID_ARGUMENT")
     assert surface.desk.asked == []
 

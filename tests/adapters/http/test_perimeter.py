@@ -1,4 +1,4 @@
-"""a web page that the operator visits can start agents, enrol workers, or read what is here."""
+"""No web page that the operator visits starts agents, enrols workers, or reads what is here."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ def hostile() -> WorkerInfo:
 
 @pytest.mark.parametrize("path", ["/ui/workers", "/ui/workers/live"])
 async def test_markup_in_every_text_of_a_worker_is_escaped(surface: Surface, path: str) -> None:
-    """host name, agent and version of a worker go unescaped into HTML."""
     surface.workers.views = [worker_view(f"w{MARKUP}", info=hostile())]
     page = (await surface.get(path)).text
     assert "alert(1)" in page

@@ -34,7 +34,7 @@ class Gateway:
         outbox.send([HelloAck(worker_id)])
         return 7
 
-    async def receive(self, session: int, messages: Sequence[FromWorker]) -> None:
+    async def receive(self, session: int, messages: Sequence[FromWorker], size: int = 0) -> None:
         self.told.append((session, messages))
 
     async def disconnect(self, session: int) -> None:

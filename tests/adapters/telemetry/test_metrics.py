@@ -107,7 +107,6 @@ async def test_tasks_is_a_gauge_in_spite_of_its_name(bench: Bench) -> None:
 
 @pytest.mark.parametrize("seed_first", [True, False])
 async def test_the_tasks_of_an_earlier_life_count_too(bench: Bench, seed_first: bool) -> None:
-    """a restart forgets all."""
     counts = {TaskStatus.RUNNING: 2, TaskStatus.COMPLETED: 40}
     if seed_first:
         bench.telemetry.seed(counts)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from taskrun.apps.cli.root import HOMES
+from taskrun.apps.cli.showing import local_time
+from taskrun.apps.cli.values import Duration
 from taskrun.domain.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -19,8 +22,9 @@ from taskrun.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from taskrun.domain.records import TaskQuery, TaskSpec
+from taskrun.domain.records import StoryEntry, TaskChange, TaskQuery, TaskSpec
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
+from taskrun.engine.enrollment import MAX_TTL_MS
 from tests.apps.cli.conftest import Taskrun
 from tests.apps.cli.stub import RUN, TASK, StubClient
 
@@ -51,6 +55,7 @@ def test_every_option_of_a_task_is_sent(client: StubClient, taskrun: Taskrun) ->
         ("12", "12"),
         ("My invoice is wrong", '"My invoice is wrong"'),
         ("", '""'),
+        ("9" * 5000, "9" * 5000),
         ("NaN", '"NaN"'),
         ('say "hä"\n', '"say \\"hä\\"\\n"'),
     ],
@@ -88,14 +93,19 @@ def test_the_input_comes_from_a_file_or_from_standard_input(
         ("create-task --agent Not_An_Agent --input x", "is no agent name"),
         ("create-task --agent a --input x --label team", "is no KEY=VALUE"),
         ("create-task --agent a --input x --timeout soon", "'soon' is no duration"),
+        ("create-task --agent a --input x --timeout 0s", "'0s' is no time at all"),
+        ("create-task --agent a --input x --timeout 99999999999999999999d", "timeout_ms is "),
         ("create-task --agent a --input x --priority 5000", "priority is 5000"),
         ("create-task --agent a --input x --max-attempts 0", "max_attempts is 0"),
         ("create-task --agent a --input x --retry-on bad_luck", "bad_luck"),
-        ("list-tasks --status SLEEPING", "SLEEPING"),
+        ("list-tasks --status sleeping", "'sleeping' is not one of 'PENDING', 'RUNNING'"),
+        ("list-workers --status asleep", "'asleep' is not one of 'IDLE', 'BUSY'"),
         ("list-tasks --limit 0", "--limit"),
         ("list-tasks --label x", "is no KEY=VALUE"),
         ("watch-task t-1 --from-seq -1", "--from-seq"),
         ("create-token --ttl soon", "'soon' is no duration"),
+        ("create-token --ttl 0", "'0' is no time at all"),
+        ("create-token --ttl 0.1ms", "'0.1ms' is no time at all"),
         ("get-task", "Missing argument 'ID'"),
         ("no-such-command", "No such command 'no-such-command'"),
         ("--no-such-option", "No such option '--no-such-option'"),
@@ -202,22 +212,25 @@ def test_certificates_are_options_and_variables(
     assert taskrun("list-workers", "--key", "tls/client.key").code == 0
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "create-task --agent a --input x",
-        "get-task t-1",
-        "list-tasks",
-        "cancel-task t-1",
-        "list-workers",
-        "create-token",
-        "init --dir new",
-    ],
-)
+#: What a command needs besides its name; tests of their own hear what the two of `PROGRAMS` answer.
+NEEDED = {
+    "create-task": "--agent a --input x",
+    "watch-task": "t-1",
+    "get-task": "t-1",
+    "cancel-task": "t-1",
+    "init": "--dir new",
+    "completion": "bash",
+}
+PROGRAMS = {"dev", "demo"}
+
+
+@pytest.mark.parametrize("command", [command for command in HOMES if command not in PROGRAMS])
 def test_every_command_answers_in_json(
-    client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch, words: str
+    client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     client.tasks = [replace(TASK, runs=(RUN,))]
+    client.story = [StoryEntry(0, 1_000, TaskChange(TaskStatus.COMPLETED))]
+    words = f"{command} {NEEDED.get(command, '')}"
     first = taskrun(*words.replace("new", "a").split(), "--json")
     second = taskrun("--json", *words.replace("new", "b").split())
     monkeypatch.setenv("TASKRUN_JSON", "1")
@@ -225,6 +238,11 @@ def test_every_command_answers_in_json(
     for ended in (first, second, third):
         assert isinstance(json.loads(ended.out), dict)
         assert (ended.code, ended.err) == (0, "")
+
+
+@pytest.mark.parametrize("command", HOMES)
+def test_every_command_has_the_option_json(taskrun: Taskrun, command: str) -> None:
+    assert "--json" in taskrun(command, "--help").out
 
 
 def test_the_version_is_told(taskrun: Taskrun) -> None:
@@ -251,7 +269,9 @@ def test_a_task_in_json_has_the_wires_names(client: StubClient, taskrun: Taskrun
 
 
 def test_a_task_is_shown_with_its_runs(client: StubClient, taskrun: Taskrun) -> None:
-    failed = replace(RUN, status=RunStatus.FAILED, failure=FailureKind.AGENT_ERROR, error="exit code 1")
+    failed = replace(
+        RUN, status=RunStatus.FAILED, failure=FailureKind.AGENT_ERROR, error="exit code 1", session_id="s-1"
+    )
     spec = TaskSpec("general", "x" * 300, {"team": "docs"}, 600_000, 5, selector=(("gpu", "yes"),))
     client.tasks = [replace(TASK, status=TaskStatus.RUNNING, cancel_requested=True, runs=(failed,), spec=spec)]
     shown = taskrun("get-task", "t-1").out
@@ -264,6 +284,9 @@ def test_a_task_is_shown_with_its_runs(client: StubClient, taskrun: Taskrun) -> 
         "10m",
         "agent_error: exit code 1",
         "2.5s",
+        "7 in, 3 out",
+        "$0.5000",
+        "s-1",
     )
     for text in expected:
         assert text in shown
@@ -314,11 +337,28 @@ def test_workers_are_listed(client: StubClient, taskrun: Taskrun) -> None:
     assert shown.splitlines()[1].split()[:5] == ["w-1", "IDLE", "0/10", "general", "host"]
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("list-tasks", "PENDING, RUNNING, COMPLETED, FAILED or CANCELLED"), ("list-workers", "BUSY, DRAINING or ERROR")],
+)
+def test_the_help_of_a_list_names_the_statuses(taskrun: Taskrun, command: str, words: str) -> None:
+    shown = " ".join(taskrun(command, "--help").out.replace("│", " ").split())
+    assert "--status STATUS Only" in shown
+    assert words in shown
+
+
 def test_a_command_makes_a_token(client: StubClient, taskrun: Taskrun) -> None:
     ended = taskrun("create-token", "--worker-id=build-1", "--ttl=10m")
     assert client.asked[1] == ("build-1", 600_000)
     assert ended.out == "taskrun1_secret\n"
     assert "taskrun-worker --enroll" in ended.err
+    assert f"once, until {local_time(5_000)}" in ended.err
+
+
+def test_a_ttl_too_long_for_a_number_is_for_the_control_plane_to_refuse(client: StubClient, taskrun: Taskrun) -> None:
+    assert taskrun("create-token", "--ttl=99999999999999999999d").code == 0
+    assert client.asked[1] == ("", Duration.LONGEST)
+    assert MAX_TTL_MS < Duration.LONGEST < 2**63
 
 
 # The rest

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import signal
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,11 @@ import pytest
 from taskrun.apps.cli.stage import DemoFailed, check
 from tests.apps.places import CLI, PATIENCE, Site, all_gone, descendants, ended, environ, send
 
+ROOT = Path(__file__).parents[3]
+README_PART = (ROOT / "README.md").read_text().split("## Play with it")[1].split("\n## ")[0]
+#: What the README's "Play with it" types in the other terminal.
+README_LINES = re.findall(r"^taskrun (?!dev).*", README_PART, re.MULTILINE)
+DEMO_SECONDS = 60
 DEV = [*CLI, "dev", "--grpc-addr=[::1]:0", "--http-addr=[::1]:0"]
 
 
@@ -25,15 +34,33 @@ def test_dev_starts_everything_says_what_to_type_and_ends_it_all(site: Site, tmp
     family = descendants(dev.pid)
     said = dev.said()
     assert "a scripted model on this machine answers in a real one's place" in said
-    variables = dict(re.findall(r"export (TASKRUN_\w+)=(\S+)", said))
-    variables["TASKRUN_ADDR"] = variables["TASKRUN_ADDR"].strip("'")
-    result = ended([*CLI, "create-task", "--agent=general", "--input=hello", "--watch"], variables=variables)
-    assert (result.returncode, result.stdout.strip()) == (0, "You said: hello")
+    assert f"source {tmp_path / 'dev' / 'env'}" in said
+    for line in README_LINES:
+        result = ended(["bash", "-ec", f'source dev/env; taskrun() {{ {shlex.join(CLI)} "$@"; }}; {line}'], tmp_path)
+        assert result.returncode == 0, f"{line}: {result.stderr}"
     send(dev, signal.SIGINT)
     dev.wait_for_end(PATIENCE)
     assert dev.exit_code == 0
     assert len(family) >= 3
     assert all_gone(family)
+
+
+def test_the_readme_has_lines_to_play_with() -> None:
+    assert [line.split()[1] for line in README_LINES] == ["create-task", "list-tasks", "list-workers"]
+    assert README_PART.index("source .venv/bin/activate") < README_PART.index("source .taskrun-dev/env")
+
+
+@pytest.mark.usefixtures("no_provider")
+def test_dev_tells_a_program_in_one_line_what_is_ready(tmp_path: Path) -> None:
+    argv = [*DEV, "--json", f"--dir={tmp_path}"]
+    with subprocess.Popen(argv, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as dev:
+        assert dev.stdout is not None
+        ready = json.loads(dev.stdout.readline())
+        dev.send_signal(signal.SIGINT)
+        assert (dev.stdout.read(), dev.wait(PATIENCE)) == (b"", 0)
+    assert ready["addr"].startswith("https://[::1]:")
+    assert ready["http_addr"].startswith("http://[::1]:")
+    assert (ready["env"], ready["scripted_model"]) == (str(tmp_path / "env"), True)
 
 
 @pytest.mark.usefixtures("no_provider")
@@ -49,9 +76,15 @@ def test_dev_says_why_it_cannot_start_and_leaves_nothing_behind(tmp_path: Path) 
 
 @pytest.mark.usefixtures("no_provider")
 def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
-    result = ended([*CLI, "demo"], variables={"TMPDIR": str(tmp_path)})
+    began = time.monotonic()
+    result = ended([*CLI, "demo", "--json"], variables={"TMPDIR": str(tmp_path)})
+    assert time.monotonic() - began < DEMO_SECONDS
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "a scripted model on this machine answers" in result.stdout
+    *steps, end = map(json.loads, result.stdout.splitlines())
+    assert [step["step"] for step in steps] == list(range(1, 9))
+    assert all(step["happened"] for step in steps)
+    assert 0 < end["seconds"] < DEMO_SECONDS
+    assert "a scripted model on this machine answers" in result.stderr
     for happened in (
         "it made its key itself",
         "the task is COMPLETED",
@@ -60,7 +93,7 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
         "the control plane ended with exit code 0",
         "All of this really happened",
     ):
-        assert happened in result.stdout
+        assert happened in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 

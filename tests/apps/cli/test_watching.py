@@ -77,6 +77,13 @@ def test_a_task_that_is_created_can_be_watched_at_once(client: StubClient, taskr
     assert ended.err.startswith("task t-1\n")
 
 
+def test_who_creates_and_watches_in_json_hears_of_the_task_first(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = TOLD
+    ended = taskrun("create-task", "--agent=general", "--input=x", "--watch", "--json")
+    first, *rest = map(json.loads, ended.out.splitlines())
+    assert (first["task"]["id"], len(rest), ended.err) == ("t-1", len(TOLD), "")
+
+
 @pytest.mark.parametrize(
     ("status", "run", "last"),
     [

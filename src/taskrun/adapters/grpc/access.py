@@ -127,11 +127,11 @@ class Guard(grpc.aio.ServerInterceptor):
         if pem is None:
             raise Unauthenticated("The call came without a client certificate.")
         identity = self._identify(pem)
+        _CALLER.set(identity)
         if identity.not_after_ms <= self._now_ms():
             raise _expired()
         if identity.role not in ACCESS.get(method, _NOBODY):
             raise PermissionDenied(f"The certificate of a {identity.role.value} does not allow {method}.")
-        _CALLER.set(identity)
         return identity
 
     async def _while_valid(self, identity: Identity, call: Awaitable[Any]) -> Any:
@@ -150,12 +150,18 @@ async def _end(method: str, context: Context, error: TaskRunError) -> None:
     if status is grpc.StatusCode.INTERNAL:
         logger.opt(exception=error).error("a call of {} failed", method)
     elif isinstance(error, (PermissionDenied, Unauthenticated)):
-        logger.warning("refused a call of {}: {}", method, error.message)
+        logger.warning("refused a call of {}: {}", method, error.message, **_who())
     try:
         async with asyncio.timeout(_FAREWELL):
             await context.abort(status, details_of(error))
     except TimeoutError:
         raise asyncio.CancelledError from None
+
+
+def _who() -> dict[str, str]:
+    """Whose call it is, for the log: nobody's before its certificate was read."""
+    identity = _CALLER.get(None)
+    return {"role": identity.role.value, "caller": identity.name} if identity else {}
 
 
 def _expired() -> Unauthenticated:

@@ -14,6 +14,7 @@ from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.calls import RemoteCall
 from taskrun.adapters.grpc.channel import open_channel
 from taskrun.adapters.grpc.coalescing import Coalescer
+from taskrun.adapters.grpc.codec_workers import WorkerQuery
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.grpc.unreachable import failure
 from taskrun.domain.errors import TaskRunError
@@ -83,7 +84,13 @@ class AsyncClient:
 
     async def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         """See `Client.workers`."""
-        return await self._ask(calls.WORKERS, (agent, status))
+        found: list[WorkerView] = []
+        query: WorkerQuery | None = WorkerQuery(agent, status)
+        while query is not None:
+            page = await self._ask(calls.WORKERS, query)
+            found += page.workers
+            query = query.after(page)
+        return found
 
     async def worker(self, worker_id: str) -> WorkerView:
         """See `Client.worker`."""

@@ -12,7 +12,14 @@ from google.protobuf.message import Message
 from taskrun.adapters.grpc.codec_common import parsed, to_bytes
 from taskrun.adapters.grpc.codec_story import decode_entries
 from taskrun.adapters.grpc.codec_tasks import decode_page, decode_task, encode_query, encode_spec
-from taskrun.adapters.grpc.codec_workers import decode_token, decode_worker, decode_workers, encode_worker_filter
+from taskrun.adapters.grpc.codec_workers import (
+    WorkerPage,
+    WorkerQuery,
+    decode_token,
+    decode_worker,
+    decode_worker_page,
+    encode_worker_query,
+)
 from taskrun.adapters.grpc.errors import error_of
 from taskrun.adapters.grpc.frames import grouped, repeated
 from taskrun.domain.errors import InvalidArgument, ProtocolViolation, TaskRunError
@@ -93,11 +100,8 @@ CREATE_AND_WATCH: RemoteCall[TaskSpec, list[Task | Sequence[StoryEntry]]] = _rem
     tasks_pb.WatchTaskResponse,
     _created_and_watched,
 )
-WORKERS: RemoteCall[tuple[str, WorkerStatus | None], Sequence[WorkerView]] = _remote(
-    "WorkerService/ListWorkers",
-    lambda wanted: encode_worker_filter(*wanted),
-    workers_pb.ListWorkersResponse,
-    decode_workers,
+WORKERS: RemoteCall[WorkerQuery, WorkerPage] = _remote(
+    "WorkerService/ListWorkers", encode_worker_query, workers_pb.ListWorkersResponse, decode_worker_page
 )
 WORKER: RemoteCall[str, WorkerView] = _remote(
     "WorkerService/GetWorker",
@@ -111,6 +115,11 @@ CREATE_TOKEN: RemoteCall[tuple[str, int], BootstrapToken] = _remote(
     workers_pb.CreateBootstrapTokenResponse,
     decode_token,
 )
+
+
+def worker_query(agent: str, status: WorkerStatus | None) -> WorkerQuery:
+    """The first question to `WORKERS`."""
+    return WorkerQuery(agent, status)
 
 
 def spec_bytes(spec: TaskSpec) -> bytes:

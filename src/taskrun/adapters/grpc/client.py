@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import grpc
 
     from taskrun.adapters.grpc.calls import RemoteCall
+    from taskrun.adapters.grpc.codec_workers import WorkerQuery
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -107,8 +108,14 @@ class Client:
     # Workers.
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
-        """The connected workers that match, by id."""
-        return self._ask(self._calls.WORKERS, (agent, status))
+        """The connected workers that match, by id; those that are away are listed only by their status."""
+        found: list[WorkerView] = []
+        query: WorkerQuery | None = self._calls.worker_query(agent, status)
+        while query is not None:
+            page = self._ask(self._calls.WORKERS, query)
+            found += page.workers
+            query = query.after(page)
+        return found
 
     def worker(self, worker_id: str) -> WorkerView:
         """One of them. Raises `NotFound`."""

@@ -152,11 +152,6 @@ def decode_query(message: pb.ListTasksRequest) -> TaskQuery:
     )
 
 
-def encode_page(page: TaskPage) -> pb.ListTasksResponse:
-    """One page of tasks."""
-    return pb.ListTasksResponse(tasks=[encode_task(task) for task in page.tasks], next_page_token=page.next_page_token)
-
-
 def decode_page(message: pb.ListTasksResponse) -> TaskPage:
     """One page of tasks."""
     return TaskPage(tuple(decode_task(task) for task in message.tasks), message.next_page_token)

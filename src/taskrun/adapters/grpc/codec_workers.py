@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from taskrun.adapters.grpc import words
 from taskrun.adapters.grpc.codec_common import decode_agent, decode_map, encode_agent
@@ -11,6 +11,29 @@ from taskrun.domain.status import WorkerStatus
 from taskrun.ports.enrollment import BootstrapToken
 from taskrun.v1 import common_pb2
 from taskrun.v1 import worker_service_pb2 as pb
+
+
+class WorkerQuery(NamedTuple):
+    """Which workers to list, by id. Every filter that is given must match."""
+
+    agent: str = ""
+    #: None is every status that a connected worker has.
+    status: WorkerStatus | None = None
+    #: Of the previous page; "" starts at the first.
+    page_token: str = ""
+    #: 0 is as many as fit into an answer.
+    limit: int = 0
+
+    def after(self, page: WorkerPage) -> WorkerQuery | None:
+        """What asks for the page after this one, if there is one."""
+        return self._replace(page_token=page.next_page_token) if page.next_page_token else None
+
+
+class WorkerPage(NamedTuple):
+    """One page of workers. `next_page_token` is "" on the last."""
+
+    workers: tuple[WorkerView, ...]
+    next_page_token: str = ""
 
 
 def encode_info(info: WorkerInfo, worker_id: str) -> common_pb2.WorkerInfo:
@@ -64,26 +87,29 @@ def decode_worker(message: pb.Worker) -> WorkerView:
     )
 
 
-def encode_worker_filter(agent: str, status: WorkerStatus | None) -> pb.ListWorkersRequest:
+def encode_worker_query(query: WorkerQuery) -> pb.ListWorkersRequest:
     """Which workers to list."""
     return pb.ListWorkersRequest(
-        agent_name=agent or None, status=words.WORKER_STATUS_NUMBERS[status] if status else None
+        agent_name=query.agent or None,
+        status=words.WORKER_STATUS_NUMBERS[query.status] if query.status else None,
+        page_token=query.page_token,
+        limit=query.limit,
     )
 
 
-def decode_worker_filter(message: pb.ListWorkersRequest) -> tuple[str, WorkerStatus | None]:
+def decode_worker_query(message: pb.ListWorkersRequest) -> WorkerQuery:
     """Which workers to list. A status that is given must be one: raises `InvalidArgument`."""
-    return message.agent_name, words.WORKER_STATUSES[message.status] if message.HasField("status") else None
+    return WorkerQuery(
+        message.agent_name,
+        words.WORKER_STATUSES[message.status] if message.HasField("status") else None,
+        message.page_token,
+        message.limit,
+    )
 
 
-def encode_workers(views: Sequence[WorkerView]) -> pb.ListWorkersResponse:
-    """The workers, in this order."""
-    return pb.ListWorkersResponse(workers=[encode_worker(view) for view in views])
-
-
-def decode_workers(message: pb.ListWorkersResponse) -> Sequence[WorkerView]:
-    """The workers, in their order."""
-    return tuple(decode_worker(worker) for worker in message.workers)
+def decode_worker_page(message: pb.ListWorkersResponse) -> WorkerPage:
+    """One page of workers."""
+    return WorkerPage(tuple(decode_worker(worker) for worker in message.workers), message.next_page_token)
 
 
 def encode_token(token: BootstrapToken) -> pb.CreateBootstrapTokenResponse:

@@ -12,7 +12,7 @@ from loguru import logger
 from taskrun.adapters.grpc.access import Context, Handler, caller
 from taskrun.adapters.grpc.codec_runs import decode_from_worker, decode_hello
 from taskrun.adapters.grpc.stream_outbox import StreamOutbox
-from taskrun.domain.errors import ProtocolViolation
+from taskrun.domain.errors import ProtocolViolation, TaskRunError
 from taskrun.domain.protocol import BATCH, Hello
 from taskrun.ports.control_plane import WorkerGateway
 
@@ -38,7 +38,12 @@ class RunService:
         return {"StreamConnect": grpc.stream_stream_rpc_method_handler(self._connect)}
 
     async def _connect(self, requests: Any, context: Context) -> None:
-        await _WorkerStream(self._gateway, context, caller().name, self._timers).run()
+        worker_id = caller().name
+        try:
+            await _WorkerStream(self._gateway, context, worker_id, self._timers).run()
+        except TaskRunError as error:
+            logger.warning("ended the stream: {}", error.message, worker_id=worker_id)
+            raise
 
 
 class _WorkerStream:

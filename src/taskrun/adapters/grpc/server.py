@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from taskrun.adapters.grpc.access import Guard, Handler
 from taskrun.adapters.grpc.address import Address, parse_address
-from taskrun.adapters.grpc.options import SERVER_OPTIONS
+from taskrun.adapters.grpc.options import SERVER_OPTIONS, Options
 from taskrun.adapters.grpc.run_service import RunService, StreamTimers
 from taskrun.adapters.grpc.task_service import TaskService
 from taskrun.adapters.grpc.tls import ServerTls
@@ -38,8 +38,10 @@ class GrpcServer:
         gateway: WorkerGateway,
         enrollment: EnrollmentApi,
         timers: StreamTimers = _DEFAULT_TIMERS,
+        options: Options = SERVER_OPTIONS,
     ) -> None:
         """`identify` reads who a peer is from its certificate in PEM form, or raises a `TaskRunError`."""
+        self._options = options
         self._address = parse_address(address)
         self._tls, self._guard = tls, Guard(identify)
         self._services: dict[str, dict[str, Handler]] = {
@@ -56,7 +58,7 @@ class GrpcServer:
         Raises `Unavailable` if nothing can listen there, and `FailedPrecondition` if the certificate is of no use.
         """
         await _check_free(self._address)
-        server = grpc.aio.server(interceptors=[self._guard], options=SERVER_OPTIONS)
+        server = grpc.aio.server(interceptors=[self._guard], options=self._options)
         for name, handlers in self._services.items():
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
             await self._health.set(name, HealthCheckResponse.SERVING)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from taskrun.adapters.grpc.access import Context, Handler
-from taskrun.adapters.grpc.codec_workers import decode_worker_filter, encode_token, encode_worker, encode_workers
+from taskrun.adapters.grpc.codec_workers import decode_worker_query, encode_token, encode_worker
 from taskrun.adapters.grpc.handlers import unary
+from taskrun.adapters.grpc.pages import fitting
+from taskrun.domain.errors import NotFound
+from taskrun.domain.status import WorkerStatus
 from taskrun.ports.control_plane import WorkerApi
 from taskrun.ports.enrollment import EnrollmentApi
 from taskrun.v1 import worker_service_pb2 as pb
+
+#: Their status has a number that old clients do not know: one sees them only if it asks by that number.
+_AWAY = frozenset({WorkerStatus.DISCONNECTED, WorkerStatus.LOST})
 
 
 class WorkerService:
@@ -25,10 +31,22 @@ class WorkerService:
         }
 
     async def _list(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
-        return encode_workers(self._workers.workers(*decode_worker_filter(request)))
+        query = decode_worker_query(request)
+        views = [
+            view
+            for view in self._workers.workers(query.agent, query.status)
+            if view.id > query.page_token and (query.status or view.status not in _AWAY)
+        ]
+        page = fitting(map(encode_worker, views[: query.limit or None]))
+        return pb.ListWorkersResponse(
+            workers=page, next_page_token=page[-1].worker_id if len(page) < len(views) else ""
+        )
 
     async def _get(self, request: pb.GetWorkerRequest, context: Context) -> pb.Worker:
-        return encode_worker(self._workers.worker(request.worker_id))
+        view = self._workers.worker(request.worker_id)
+        if view.status in _AWAY:
+            raise NotFound(f"The worker {view.id} is not connected.")
+        return encode_worker(view)
 
     async def _create_token(
         self, request: pb.CreateBootstrapTokenRequest, context: Context

@@ -132,7 +132,7 @@ class Story:
         if provider_is_set():
             click.echo("ANTHROPIC_API_KEY is set: Claude Code talks to the real provider.")
             return
-        model = self._start("model", (*SCRIPTED_MODEL, "--delay=0.08"))
+        model = self._start(MODEL, (*SCRIPTED_MODEL, "--delay=0.08"))
         self._plain |= model_environ(str(model.wait_for("")["message"]))
         click.secho(
             "No ANTHROPIC_API_KEY is set: a scripted model on this machine answers in the real one's place.",

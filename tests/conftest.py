@@ -4,5 +4,5 @@ from __future__ import annotations
 
 import signal
 
-# A shell that starts the tests in the background lets them ignore Ctrl-C, and the programs they start would inherit that.
+# A shell that starts the tests in the background lets them, and the programs that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -104,11 +104,36 @@ def test_a_missing_file_is_one_line(certs: Path, tmp_path: Path, control_plane: 
     assert result.err.count("\n") == 1
 
 
-def test_plain_http_beyond_this_machine_is_refused(certs: Path, control_plane: Program) -> None:
-    result = control_plane(f"--certs-dir={certs}", "--http-addr=[::]:0")
-    assert result.code == 2
-    assert "Plain HTTP on [::]:0 would be open to other machines" in result.err
+@pytest.mark.parametrize("check", [["--check"], []], ids=["check", "start"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--http-addr=[::]:0"], "Plain HTTP on [::]:0 would be open to other machines: "),
+        (["--http-addr=192.0.2.1:80"], "Plain HTTP on 192.0.2.1:80 would be open to other machines: "),
+        (["--grpc-addr=[::1]:50052"], "gRPC and HTTP cannot both listen on [::1]:50052: "),
+    ],
+)
+def test_addresses_that_cannot_be_listened_on_are_one_line(
+    certs: Path, control_plane: Program, check: list[str], options: list[str], message: str
+) -> None:
+    result = control_plane(f"--certs-dir={certs}", *options, *check)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"taskrun-control-plane: {message}")
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--http-addr=[::]:0", "--http-tls"],
+        ["--http-addr=0.0.0.0:0", "--http-allow-remote"],
+        ["--http-addr=plane.example.org:80"],
+        ["--http-addr=[::1%lo]:0", "--grpc-addr=[::1%lo]:0"],
+    ],
+    ids=["TLS", "insisted on", "a name", "any port"],
+)
+def test_addresses_that_may_be_listened_on_pass_the_check(control_plane: Program, options: list[str]) -> None:
+    assert control_plane("--check", *options).code == 0
 
 
 @pytest.mark.parametrize(

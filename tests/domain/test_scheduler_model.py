@@ -79,15 +79,23 @@ class SchedulerModel(RuleBasedStateMachine):
 
     # Tasks.
 
-    @rule(requirement=REQUIREMENTS, before_all=st.booleans())
-    def place(self, requirement: Requirement, before_all: bool) -> None:
-        unserved = self.waiting.get(requirement, 0) - self.promised(requirement)
-        if before_all:
-            self.took(self.scheduler.replace(requirement), requirement)
-        elif unserved > 0:
-            assert self.scheduler.place(requirement) is None
+    @rule(requirement=REQUIREMENTS)
+    def replace(self, requirement: Requirement) -> None:
+        """Who has waited already goes before those that wait."""
+        key = self.scheduler.replace(requirement)
+        assert (key is None) is (not self.candidates(requirement))
+        self.took(key, requirement)
+
+    @rule(requirement=REQUIREMENTS)
+    def place(self, requirement: Requirement) -> None:
+        """A newcomer goes behind all that wait for a slot of the worker it would get."""
+        key = self.scheduler.place(requirement)
+        if key is None:
+            best = self.least_loaded(requirement)
+            assert not best or any(self.somebody_waits_for(worker) for worker in best.values())
         else:
-            self.took(self.scheduler.place(requirement), requirement)
+            assert not self.somebody_waits_for(self.workers[key])
+        self.took(key, requirement)
 
     @rule(key=KEYS, requirement=REQUIREMENTS)
     def take(self, key: int, requirement: Requirement) -> None:
@@ -117,6 +125,7 @@ class SchedulerModel(RuleBasedStateMachine):
             for requirement, promise in zip(claim.requirements, claim.promises, strict=True):
                 assert worker.can_take(requirement)
                 assert promise <= self.waiting[requirement] - self.promised(requirement)
+            assert any(claim.key in self.least_loaded(requirement) for requirement in claim.requirements)
             worker.aside += claim.limit
             self.claims.append(claim)
         for requirement, count in self.waiting.items():
@@ -154,13 +163,20 @@ class SchedulerModel(RuleBasedStateMachine):
     def candidates(self, requirement: Requirement) -> dict[int, ModelWorker]:
         return {key: worker for key, worker in self.workers.items() if worker.can_take(requirement)}
 
-    def took(self, key: int | None, requirement: Requirement) -> None:
+    def least_loaded(self, requirement: Requirement) -> dict[int, ModelWorker]:
         candidates = self.candidates(requirement)
-        if key is None:
-            assert not candidates
-        else:
-            assert candidates[key].load == min(worker.load for worker in candidates.values())
-            candidates[key].taken += 1
+        least = min((worker.load for worker in candidates.values()), default=0)
+        return {key: worker for key, worker in candidates.items() if worker.load == least}
+
+    def somebody_waits_for(self, worker: ModelWorker) -> bool:
+        return any(
+            count > self.promised(requirement) and worker.can_take(requirement)
+            for requirement, count in self.waiting.items()
+        )
+
+    def took(self, key: int | None, requirement: Requirement) -> None:
+        if key is not None:
+            self.least_loaded(requirement)[key].taken += 1
 
     @invariant()
     def counts_agree(self) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.grpc.address import parse_address
+from taskrun.adapters.http.exposure import refuse_exposed
 from taskrun.adapters.telemetry.logs import FORMATS, LEVELS
 from taskrun.apps.configuration import setting
 from taskrun.apps.kinds import (
@@ -76,6 +77,12 @@ class ControlPlaneSettings:
     stop_timeout: float = setting(_PLANE.stop, "A cancelled run without a report by then is ended.", DURATION)
     log_format: str = setting("auto", "auto is text on a terminal, JSON elsewhere.", one_of(*FORMATS))
     log_level: str = setting("INFO", "The least level that is logged.", one_of(*LEVELS, metavar="LEVEL"))
+
+    def __post_init__(self) -> None:
+        if self.grpc_addr == self.http_addr and self.grpc_addr.port:
+            raise InvalidArgument(f"gRPC and HTTP cannot both listen on {self.grpc_addr}: give one another port.")
+        if not (self.http_tls or self.http_allow_remote):
+            refuse_exposed(self.http_addr.host, str(self.http_addr))
 
     @property
     def timers(self) -> ControlPlaneTimers:

@@ -259,7 +259,7 @@ class TaskQuery:
 
 @value(frozen=True, slots=True)
 class TaskPage:
-    """One page of tasks. `next_page_token` is "" on the last."""
+    """One page of tasks. `next_page_token` is "" on the last, and on no other, however few tasks a page holds."""
 
     tasks: tuple[Task, ...]
     next_page_token: str = ""

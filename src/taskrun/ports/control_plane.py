@@ -30,7 +30,7 @@ class TaskApi(Protocol):
         ...
 
     async def find(self, query: TaskQuery) -> TaskPage:
-        """Tasks, newest first. Raises `InvalidArgument` for a bad page token."""
+        """Tasks, newest first, in pages as `Store.find` has them. Raises `InvalidArgument` for a bad page token."""
         ...
 
     async def cancel(self, task_id: str) -> Task:

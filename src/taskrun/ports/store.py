@@ -65,6 +65,7 @@ class Store(Protocol):
     async def find(self, query: TaskQuery) -> TaskPage:
         """The matching tasks, newest id first, at most `query.limit`.
 
+        A page may hold fewer, or none, and yet not be the last: a search that finds little may stop to let others run.
         Following `next_page_token` visits every task once that matches throughout, whatever is created meanwhile.
         Raises `InvalidArgument` for a token that is not from this store.
         """

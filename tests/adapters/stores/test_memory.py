@@ -7,8 +7,9 @@ import time
 import pytest
 
 from taskrun.adapters.stores.memory import MemoryStore
+from taskrun.adapters.stores.page_tokens import id_of_token
 from taskrun.domain.errors import StoreFailed
-from taskrun.domain.records import TaskQuery
+from taskrun.domain.records import TaskPage, TaskQuery
 from taskrun.ports.store import Batch, ClaimNext
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
@@ -49,6 +50,13 @@ async def test_a_search_by_label_lets_others_run(store: MemoryStore) -> None:
     await save(store, make_task(3000))
     assert not search.done()
     assert (await search).tasks == ()
+
+
+async def test_a_search_for_what_nobody_has_stops_on_its_way_and_can_be_gone_on_with(store: MemoryStore) -> None:
+    await save(store, *(make_task(n) for n in range(10_001)))
+    first = await store.find(TaskQuery(labels={"no": "such"}))
+    assert (first.tasks, id_of_token(first.next_page_token)) == ((), task_id(1))
+    assert await store.find(TaskQuery(labels={"no": "such"}, page_token=first.next_page_token)) == TaskPage(())
 
 
 async def test_a_search_that_outlives_its_store_says_so(store: MemoryStore) -> None:

@@ -100,9 +100,6 @@ class Guard(grpc.aio.ServerInterceptor):
                 # gRPC itself would answer an unreadable request with the text of an exception.
                 request = parse(request) if parse else request
                 if streams:
-                    # Else it goes out with the first write, and again with the end if that write was cut short,
-                    # which gRPC refuses: the caller would never hear of the end.
-                    await context.send_initial_metadata(())
                     return await self._while_valid(identity, behaviour(request, context))
                 return await behaviour(request, context)
             except grpc.aio.AbortError:
@@ -143,6 +140,15 @@ class Guard(grpc.aio.ServerInterceptor):
             if limit.expired():
                 raise _expired() from None
             raise
+
+
+async def begin(context: Context) -> None:
+    """Begins the answer of a stream: each does so before its first write.
+
+    Else the beginning goes out with that write, and again with the end if the write was cut short, which gRPC refuses:
+    the caller would never hear of the end.
+    """
+    await context.send_initial_metadata(())
 
 
 async def _end(method: str, context: Context, error: TaskRunError) -> None:

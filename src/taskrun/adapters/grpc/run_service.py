@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from loguru import logger
 
-from taskrun.adapters.grpc.access import Context, Handler, caller
+from taskrun.adapters.grpc.access import Context, Handler, begin, caller
 from taskrun.adapters.grpc.codec_runs import decode_from_worker, decode_hello
 from taskrun.adapters.grpc.stream_outbox import StreamOutbox
 from taskrun.domain.errors import ProtocolViolation, TaskRunError
@@ -39,6 +39,7 @@ class RunService:
 
     async def _connect(self, requests: Any, context: Context) -> None:
         worker_id = caller().name
+        await begin(context)
         try:
             await _WorkerStream(self._gateway, context, worker_id, self._timers).run()
         except TaskRunError as error:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from taskrun.adapters.grpc.access import Context, Handler, caller
+from taskrun.adapters.grpc.access import Context, Handler, begin, caller
 from taskrun.adapters.grpc.codec_story import encode_entry
 from taskrun.adapters.grpc.codec_tasks import decode_query, decode_spec, encode_task
 from taskrun.adapters.grpc.errors import details_of, status_of
@@ -93,6 +93,7 @@ class TaskService:
 
         Bytes of one protobuf message that follow those of another add their fields to it.
         """
+        await begin(context)
         async with _closing(self._tasks.watch(task_id, from_seq)) as story:
             async for entries in story:
                 for frame in _frames(entries):

@@ -8,13 +8,13 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from taskrun.domain.errors import FailedPrecondition, Unavailable
+from taskrun.adapters.http.exposure import refuse_exposed
+from taskrun.domain.errors import Unavailable
 
 #: Seconds for requests under way to end in, when the server stops.
 STOP_GRACE = 4.0
@@ -104,11 +104,8 @@ class HttpServer:
 
     async def _listen(self) -> socket.socket:
         family, address = await self._resolve()
-        if not (self._tls or self._allow_remote or ip_address(address[0].partition("%")[0]).is_loopback):
-            raise FailedPrecondition(
-                f"Plain HTTP on {self._where()} would be open to other machines: "
-                "listen on [::1] or 127.0.0.1, or use TLS."
-            )
+        if not (self._tls or self._allow_remote):
+            refuse_exposed(address[0], self._where())
         # The protocol is named so that asyncio sends small answers at once (TCP_NODELAY): without it each takes 40 ms.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:

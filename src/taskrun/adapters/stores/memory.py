@@ -30,6 +30,8 @@ from taskrun.ports.store import (
 
 #: Tasks looked at for a label before others get their say.
 _SCAN = 500
+#: Tasks looked at for a label in one call: a label that nobody has must not cost the whole store.
+_MOST_SCANNED = 10_000
 
 _SEQ = attrgetter("seq")
 
@@ -84,6 +86,7 @@ class MemoryStore:
         labels, limit = query.labels.items(), query.limit
         step = _SCAN if labels else limit + 1
         found: list[Task] = []
+        scanned = 0
         while True:
             self._must_be_open()
             ids = self._index.newest(query.agent, query.status, before, step)
@@ -94,6 +97,9 @@ class MemoryStore:
             if len(ids) < step:
                 return TaskPage(tuple(found))
             before = ids[-1]
+            scanned += step
+            if scanned >= _MOST_SCANNED:
+                return TaskPage(tuple(found), page_token(before))
             await asyncio.sleep(0)
 
     async def story(self, task_id: str, from_seq: int, limit: int = 1000) -> Sequence[StoryEntry]:

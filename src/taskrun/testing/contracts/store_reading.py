@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from taskrun.domain.errors import InvalidArgument
@@ -125,6 +127,16 @@ class FindContract:
         page = await store.find(TaskQuery(labels={"rare": "yes"}, limit=2))
         assert [task.id for task in page.tasks] == ids(1401, 701)
         assert await _found(store, TaskQuery(labels={"rare": "yes"}, page_token=page.next_page_token)) == ids(1)
+
+    async def test_following_the_pages_finds_what_few_have(self, store: Store) -> None:
+        await save(store, *(make_task(n, labels={"rare": "yes"} if n == 1 else {}) for n in range(12_000)))
+        query, seen, pages = TaskQuery(labels={"rare": "yes"}), list[str](), 0
+        while pages == 0 or query.page_token:
+            page = await store.find(query)
+            seen += [task.id for task in page.tasks]
+            query, pages = replace(query, page_token=page.next_page_token), pages + 1
+        assert seen == ids(1)
+        assert pages < 100
 
 
 class StoryContract:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,17 @@ from grpc_health.v1 import health_pb2
 from taskrun.adapters.grpc.access import ACCESS, Guard
 from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.channel import open_channel
+from taskrun.adapters.grpc.run_service import RunService, StreamTimers
+from taskrun.adapters.grpc.server import HealthService
+from taskrun.adapters.grpc.task_service import TaskService
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.domain.identity import Identity, Role
+from taskrun.domain.records import StoryEntry, TaskChange, TaskSpec
+from taskrun.domain.status import TaskStatus
 from taskrun.v1 import run_service_pb2, task_service_pb2, worker_service_pb2
 from tests.adapters.grpc.conftest import Plane
-from tests.adapters.grpc.raw import STREAM, status, stream
+from tests.adapters.grpc.raw import status, stream
+from tests.adapters.grpc.stubs import StubGateway, StubTasks
 
 SERVICES: dict[str, frozenset[Role]] = {
     "taskrun.v1.TaskService": frozenset({Role.CLIENT}),
@@ -198,17 +205,48 @@ async def test_a_certificate_is_parsed_once() -> None:
     assert parsed == [b"one", b"two"]
 
 
-async def test_a_stream_begins_before_its_first_message_so_that_it_can_end_in_the_middle_of_it() -> None:
-    async def serve(request: object, context: Any) -> None:
-        await context.write(b"first")
+class HangsUp(FakeContext):
+    """Says nothing, and ends the call with the first message it gets."""
+
+    async def read(self) -> Any:
+        return grpc.aio.EOF
+
+    async def write(self, message: bytes) -> None:
+        await super().write(message)
+        raise grpc.aio.AbortError
+
+
+NEW_TASK = task_service_pb2.CreateTaskRequest(agent_name="general", input_json="1")
+STREAMS: dict[str, tuple[Role, bytes, int]] = {
+    "RunService/StreamConnect": (Role.WORKER, b"", 0),
+    "TaskService/WatchTask": (Role.CLIENT, task_service_pb2.WatchTaskRequest(id="t-0").SerializeToString(), 1),
+    "TaskService/CreateAndWatchTask": (Role.CLIENT, NEW_TASK.SerializeToString(), 1),
+}
+
+
+@pytest.mark.parametrize("method", STREAMS)
+async def test_a_stream_begins_before_its_first_message_so_that_it_can_end_in_the_middle_of_it(method: str) -> None:
+    role, request, messages = STREAMS[method]
+    tasks = StubTasks()
+    await tasks.create([TaskSpec("general", "1")], "admin")
+    tasks.story = [[StoryEntry(0, 5, TaskChange(TaskStatus.PENDING))]]
+    handlers = {**TaskService(tasks).handlers(), **RunService(StubGateway(), StreamTimers()).handlers()}
 
     async def find(details: object) -> Any:
-        return grpc.stream_stream_rpc_method_handler(serve)
+        return handlers[method.partition("/")[2]]
 
-    details: Any = SimpleNamespace(method=STREAM)
-    handler: Any = await Guard(lambda pem: Identity(Role.WORKER, "me", 10_000, "1"), lambda: 0).intercept_service(
-        find, details
-    )
-    context = FakeContext([b"pem"])
-    await handler.stream_stream(None, context)
-    assert context.sent == [None, b"first"]
+    guard = Guard(lambda pem: Identity(role, "me", 10_000, "1"), now_ms=lambda: 0)
+    details: Any = SimpleNamespace(method=f"/taskrun.v1.{method}")
+    handler: Any = await guard.intercept_service(find, details)
+    context = HangsUp([b"pem"])
+    with suppress(grpc.aio.AbortError):
+        await (handler.unary_stream or handler.stream_stream)(request, context)
+    assert context.sent[:1] == [None]
+    assert len(context.sent) == 1 + messages
+
+
+async def test_a_health_watch_begins_before_its_first_message_too() -> None:
+    context: Any = HangsUp([b"pem"])
+    with pytest.raises(grpc.aio.AbortError):
+        await HealthService().Watch(health_pb2.HealthCheckRequest(), context)
+    assert context.sent == [None, health_pb2.HealthCheckResponse(status="SERVING")]

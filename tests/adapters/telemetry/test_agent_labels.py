@@ -13,6 +13,14 @@ def test_an_agent_keeps_its_label() -> None:
     assert [labels.label(agent) for agent in ("a", "b", "a")] == ["a", "other", "a"]
 
 
+def test_a_name_that_was_lent_is_free_again() -> None:
+    labels = AgentLabels(most=2)
+    labels.label("a")
+    lent = labels.lent()
+    assert [lent.label(agent) for agent in ("a", "misspelt", "b")] == ["a", "misspelt", "other"]
+    assert [labels.label(agent) for agent in ("b", "misspelt")] == ["b", "other"]
+
+
 def test_only_agents_with_a_label_of_their_own_are_kept() -> None:
     labels = AgentLabels(most=1)
     labels.label("a")

@@ -192,6 +192,7 @@ async def test_the_queue_is_shown_by_agent_with_its_oldest(bench: Bench) -> None
 
 
 async def test_a_queue_that_was_emptied_shows_zero(bench: Bench) -> None:
+    bench.record(RunAssigned("t", "r", "w", Requirement("general"), 0))
     bench.waiting = {Requirement("general"): Backlog(3, NOW_MS - 2_000)}
     await bench.telemetry.render()
     bench.waiting = {}
@@ -219,6 +220,22 @@ async def test_the_number_of_series_is_bounded_whatever_agents_there_are(bench: 
     depth = await bench.values("taskrun_queue_depth")
     assert len(runs) == len(depth) == MAX_AGENTS + 1
     assert runs[("other", "completed")] == depth[("other",)] == 100
+
+
+async def test_waiting_tasks_of_agents_that_nobody_offers_take_no_name_from_those_that_run(bench: Bench) -> None:
+    bench.waiting = {Requirement(f"misspelt-{index}"): Backlog(1, NOW_MS) for index in range(MAX_AGENTS)}
+    assert len(await bench.values("taskrun_queue_depth")) == MAX_AGENTS
+    bench.record(*story())
+    assert ("general", "completed") in await bench.values("taskrun_run_duration_seconds_count")
+    depth = await bench.values("taskrun_queue_depth")
+    assert (depth[("general",)], depth[("other",)], len(depth)) == (0, 1, MAX_AGENTS + 1)
+
+
+async def test_the_name_of_an_agent_that_never_ran_goes_with_its_tasks(bench: Bench) -> None:
+    bench.waiting = {Requirement("misspelt"): Backlog(1, NOW_MS)}
+    assert await bench.values("taskrun_queue_depth") == {("misspelt",): 1}
+    bench.waiting = {}
+    assert await bench.values("taskrun_queue_depth") == {}
 
 
 async def test_build_info_names_the_version(bench: Bench) -> None:

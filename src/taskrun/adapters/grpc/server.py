@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from taskrun.adapters.grpc.access import Guard, Handler
+from taskrun.adapters.grpc.access import Context, Guard, Handler, begin
 from taskrun.adapters.grpc.address import Address, parse_address
 from taskrun.adapters.grpc.options import SERVER_OPTIONS, Options
 from taskrun.adapters.grpc.run_service import RunService, StreamTimers
@@ -49,7 +49,7 @@ class GrpcServer:
             "taskrun.v1.WorkerService": WorkerService(workers, enrollment).handlers(),
             "taskrun.v1.RunService": RunService(gateway, timers).handlers(),
         }
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService()
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
@@ -97,6 +97,15 @@ class GrpcServer:
             root_certificates=self._tls.ca_pem,
             require_client_auth=True,
         )
+
+
+class HealthService(health.aio.HealthServicer):  # type: ignore[misc]  # it has no types
+    """Says whether the server takes calls: `grpc.health.v1.Health`."""
+
+    async def Watch(self, request: HealthCheckRequest, context: Context) -> None:
+        """See its class; its stream begins like all the others."""
+        await begin(context)
+        await super().Watch(request, context)
 
 
 async def _check_free(address: Address) -> None:

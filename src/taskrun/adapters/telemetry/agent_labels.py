@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 #: Agents with series of their own; the rest share one.
 MAX_AGENTS = 200
@@ -12,9 +13,13 @@ OTHER = "other"
 class AgentLabels:
     """The first agents that are seen keep their names, those after them are `other`."""
 
-    def __init__(self, most: int = MAX_AGENTS) -> None:
+    def __init__(self, most: int = MAX_AGENTS, labels: Mapping[str, str] = MappingProxyType({})) -> None:
         self._most = most
-        self._labels: dict[str, str] = {}
+        self._labels = dict(labels)
+
+    def lent(self) -> AgentLabels:
+        """These and what is left, for one moment: who is named by it alone takes no name from those to come."""
+        return AgentLabels(self._most, self._labels)
 
     def label(self, agent: str) -> str:
         """The label value for this agent; the same at every call."""

@@ -144,7 +144,8 @@ class PrometheusTelemetry:
             # The rest is what somebody needs just then.
             logger.warning("metrics go without the queue: {}", error)
             return ()
-        return queue_metrics(backlog, self._agents, self._now().utc_ms)
+        # Only a run gives an agent its name for good: a task can wait for any name, also one that nobody offers.
+        return queue_metrics(backlog, self._agents.lent(), self._now().utc_ms)
 
     # One for each event.
 
@@ -157,6 +158,7 @@ class PrometheusTelemetry:
         self._requeues.inc()
 
     def _run_assigned(self, event: RunAssigned) -> None:
+        self._agents.label(event.requirement.agent)
         self._latency.observe(event.waited_ms * _MS)
 
     def _run_ended(self, event: RunEnded) -> None:

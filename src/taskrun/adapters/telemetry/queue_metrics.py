@@ -13,7 +13,7 @@ from taskrun.domain.records import Requirement
 
 
 def queue_metrics(backlog: Mapping[Requirement, Backlog], agents: AgentLabels, now_ms: int) -> Sequence[Metric]:
-    """Depth and oldest age by agent. An agent that was seen once stays, with zeros: an alert then ends by itself."""
+    """Depth and oldest age by agent. Where nothing waits, an agent of `agents` has zeros: an alert ends by itself."""
     waiting: dict[str, int] = {}
     oldest: dict[str, int] = {}
     for requirement, lane in backlog.items():

@@ -7,7 +7,7 @@ order flag, variable, file, default; a value is checked wherever it stands, even
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -80,7 +80,7 @@ def load(of: type[T], flags: Mapping[str, Any], environ: Mapping[str, str], conf
     values: dict[str, Any] = {}
     for key, raw in (_document(config) if config else {}).items():
         if key not in known:
-            raise InvalidArgument(f"{config}: there is no setting {key!r}.{_meant(key, known)}")
+            raise InvalidArgument(f"{config}: there is no setting {key!r}.{meant(key, known)}")
         values[key] = known[key].read(raw, f"{config}: {key}")
     for key, row in known.items():
         # An empty variable is how a shell unsets one for a single command.
@@ -102,8 +102,14 @@ def _document(path: Path) -> dict[str, Any]:
         raise InvalidArgument(f"{path} is no TOML: {error}.") from error
 
 
-def _meant(key: str, known: Mapping[str, SettingRow]) -> str:
-    close = get_close_matches(key, known, n=1)
+def config_variable_of(program: str) -> str:
+    """The variable that names the file of this program: each has its own, for each has keys of its own."""
+    return f"{PREFIX}{program.removeprefix('taskrun-').replace('-', '_').upper()}_CONFIG"
+
+
+def meant(key: str, known: Iterable[str]) -> str:
+    """A question, with a space before it, about the nearest name that is known; "" if none is near."""
+    close = get_close_matches(key, list(known), n=1)
     return f" Is {close[0]!r} meant?" if close else ""
 
 

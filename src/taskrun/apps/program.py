@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from taskrun.apps.configuration import PREFIX, SettingRow, load, table
+from taskrun.apps.configuration import SettingRow, config_variable_of, load, table
 from taskrun.apps.exits import FAILED, OK, USAGE, ExitCodes
+from taskrun.apps.variables import warn_of_unknown
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError
 from taskrun.version import __version__
 
@@ -19,12 +20,15 @@ T = TypeVar("T")
 #: What is wrong with the configuration, or with the files it names, is 2; what goes wrong later is 1.
 CODES: ExitCodes = {TaskRunError: FAILED, InvalidArgument: USAGE, FailedPrecondition: USAGE}
 
+_EMPTY: tuple[Any, ...] = (None, "", (), {})
+
 
 def program(of: type[T], do: Callable[[T], int | None], name: str, help: str) -> click.Command:
     """A command that loads the settings of `of` from everywhere and does `do`, unless it is only to `--check`."""
     config_variable = config_variable_of(name)
 
     def invoke(config: str | None, check: bool, **flags: Any) -> int | None:
+        warn_of_unknown(name, os.environ)
         config = config or os.environ.get(config_variable)
         settings = load(of, flags, os.environ, Path(config) if config else None)
         if check:
@@ -41,11 +45,6 @@ def program(of: type[T], do: Callable[[T], int | None], name: str, help: str) ->
     return click.version_option(__version__, message="%(prog)s %(version)s")(command)
 
 
-def config_variable_of(name: str) -> str:
-    """The variable that names the file of this program: each has its own, for each has keys of its own."""
-    return f"{PREFIX}{name.removeprefix('taskrun-').replace('-', '_').upper()}_CONFIG"
-
-
 def _option(row: SettingRow) -> click.Option:
     help = f"{row.help} [{row.variable}{shown(row.default, '; ')}]"
     if row.kind.metavar:
@@ -54,7 +53,9 @@ def _option(row: SettingRow) -> click.Option:
 
 
 def shown(default: Any, before: str = "") -> str:
-    """A default as a person would write it; "" for a setting that is off or empty unless it is given."""
-    if not default:
+    """A default as a person would write it; "" for a setting that is empty unless it is given."""
+    if default in _EMPTY:
         return ""
+    if isinstance(default, bool):
+        return before + ("on" if default else "off")
     return before + (f"{default:g}s" if isinstance(default, float) else str(default))

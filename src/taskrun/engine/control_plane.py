@@ -26,7 +26,7 @@ from taskrun.domain.control_plane.inputs import (
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import NotFound, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
 from taskrun.domain.events import DomainEvent, SlotsChanged, WorkerMoved
-from taskrun.domain.protocol import FromWorker, Hello
+from taskrun.domain.protocol import FromWorker, Hello, ToWorker
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -238,9 +238,7 @@ class ControlPlane:
     def _speak(self, turn: Turn) -> None:
         """What the turn has to say, now that it is stored."""
         for session, messages in turn.sends.items():
-            outbox = self._outboxes.get(session)
-            if outbox is not None:
-                outbox.send(messages)
+            self._send(session, messages)
         for session, error in turn.closes:
             outbox = self._outboxes.pop(session, None)
             if outbox is not None:
@@ -250,7 +248,14 @@ class ControlPlane:
             self._waiting.discard(slot)
             slot.put(value)
         self._watchers.ring(turn.batch.story)
+        for session, ack in turn.acknowledgements():
+            self._send(session, [ack])
         self._tell(turn.events)
+
+    def _send(self, session: int, messages: Sequence[ToWorker]) -> None:
+        outbox = self._outboxes.get(session)
+        if outbox is not None:
+            outbox.send(messages)
 
     def _tell(self, events: Sequence[DomainEvent]) -> None:
         for event in events:

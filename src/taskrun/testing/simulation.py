@@ -189,6 +189,8 @@ class Simulation:
     def _speak(self, turn: Turn) -> None:
         for session, messages in turn.sends.items():
             self.sent.setdefault(session, []).extend(messages)
+        for session, ack in turn.acknowledgements():
+            self.sent.setdefault(session, []).append(ack)
         self.closed.update(turn.closes)
         self.replies.update(turn.replies)
         self.events += turn.events

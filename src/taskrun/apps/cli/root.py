@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import rich_click as click
 
 from taskrun.apps.cli.connection import global_options
 from taskrun.apps.exits import UNREACHABLE, USAGE, ExitCodes
+from taskrun.apps.variables import warn_of_unknown
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TaskRunError
 from taskrun.version import __version__
 
@@ -61,3 +63,4 @@ def cli() -> None:
     Exit codes: 0 done, 1 the task failed or was cancelled, 2 wrong usage, 3 the control plane cannot be reached or does
     not allow it.
     """
+    warn_of_unknown("taskrun", os.environ)

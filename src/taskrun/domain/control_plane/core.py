@@ -87,7 +87,6 @@ class ControlPlaneCore:
         self._expire(turn)
         self._queue.ask(turn)
         self._fleet.report_slots(turn)
-        turn.finish()
         return turn
 
     def next_deadline(self) -> float | None:

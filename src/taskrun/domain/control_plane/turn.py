@@ -6,6 +6,7 @@ fields.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from taskrun.domain.batch import Batch
@@ -52,7 +53,7 @@ class Turn:
         else:
             messages.append(message)
 
-    def finish(self) -> None:
-        """Turns the gathered acknowledgements into one message a run."""
+    def acknowledgements(self) -> Iterator[tuple[int, OutputAck]]:
+        """One message a run, with the session it is for. Nobody waits for it: it is sent when all else is said."""
         for run_id, (session, next_seq) in self.acks.items():
-            self.send(session, OutputAck(run_id, next_seq))
+            yield session, OutputAck(run_id, next_seq)

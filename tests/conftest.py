@@ -4,5 +4,14 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+from loguru import logger
+
 # A shell that starts the tests in the background lets them, and the programs that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def audible() -> None:
+    """The embedding silences the library for the whole process, whenever a test imports it first."""
+    logger.enable("taskrun")

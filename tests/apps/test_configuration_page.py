@@ -22,6 +22,15 @@ def section(of: type) -> str:
     return "\n".join(rows)
 
 
+@pytest.mark.parametrize(
+    ("default", "text"),
+    [(0.0, "0s"), (1.5, "1.5s"), (False, "off"), (True, "on"), (0, "0"), (None, ""), ("", ""), ((), ""), ({}, "")],
+)
+def test_a_default_is_shown_unless_it_is_empty(default: object, text: str) -> None:
+    assert shown(default) == text
+    assert shown(default, "; ") == (f"; {text}" if text else "")
+
+
 @pytest.mark.parametrize("of", [ControlPlaneSettings, WorkerSettings])
 def test_the_page_shows_every_setting_as_it_is(of: type) -> None:
     expected = f"<!-- {of.__name__} -->\n{section(of)}\n"

@@ -109,7 +109,7 @@ def config_variable_of(program: str) -> str:
 
 def meant(key: str, known: Iterable[str]) -> str:
     """A question, with a space before it, about the nearest name that is known; "" if none is near."""
-    close = get_close_matches(key, list(known), n=1)
+    close = get_close_matches(key, sorted(known), n=1)
     return f" Is {close[0]!r} meant?" if close else ""
 
 

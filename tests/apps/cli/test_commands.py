@@ -308,6 +308,11 @@ def test_a_list_goes_over_as_many_pages_as_its_limit_needs(client: StubClient, t
     assert "--limit shows more" in taskrun("list-tasks", "--limit=7").err
 
 
+def test_a_misspelt_variable_is_a_remark(client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKRUN_ADRR", "https://[::1]:1")
+    assert "'TASKRUN_ADRR'. Is 'TASKRUN_ADDR' meant?" in taskrun("list-tasks").err
+
+
 def test_an_empty_list_is_its_header(client: StubClient, taskrun: Taskrun) -> None:
     assert len(taskrun("list-tasks").out.splitlines()) == 1
 

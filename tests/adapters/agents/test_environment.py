@@ -20,10 +20,10 @@ def test_no_list_lets_the_workers_own_settings_pass() -> None:
 
 
 def test_a_run_has_a_home_of_its_own() -> None:
-    directory = RunDirectory(Path("/work/run-1"))
+    directory = RunDirectory(Path("/runs/run-1"))
     assert of_run("r1", "t1", directory) == {
-        "HOME": "/work/run-1/home",
-        "TMPDIR": "/work/run-1/tmp",
+        "HOME": "/runs/run-1/home",
+        "TMPDIR": "/runs/run-1/tmp",
         "TASKRUN_RUN_ID": "r1",
         "TASKRUN_TASK_ID": "t1",
     }

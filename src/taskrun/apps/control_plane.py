@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import resource
 import sys
 from contextlib import AsyncExitStack
@@ -76,7 +77,8 @@ command = program(
 
 
 def main() -> None:
-    """The program."""
+    """The program. SIGABRT ends it with its stacks on standard error, for the case that it hangs."""
+    faulthandler.enable()
     sys.exit(run(command, NAME, CODES))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,7 +121,8 @@ command = program(
 
 
 def main() -> None:
-    """The program."""
+    """The program. SIGABRT ends it with its stacks on standard error, for the case that it hangs."""
+    faulthandler.enable()
     sys.exit(run(command, NAME, CODES))
 
 

@@ -33,6 +33,7 @@ from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.alarm import Alarm
 from taskrun.engine.inbox import Inbox
 from taskrun.engine.log import log_events
+from taskrun.engine.patience import Patience
 from taskrun.engine.replies import Replies, Slot, accepted
 from taskrun.engine.watching import Watchers
 from taskrun.ports.clock import Clock
@@ -57,6 +58,7 @@ class ControlPlane:
         self._told: dict[str, WorkerStatus] = {}
         self._core = ControlPlaneCore(timers, new_id, self._seen)
         self._inbox = Inbox()
+        self._patience = Patience()
         self._alarm = Alarm(clock, self._inbox.wake)
         self._watchers = Watchers(store)
         self._outboxes: dict[int, WorkerOutbox] = {}
@@ -213,6 +215,7 @@ class ControlPlane:
     async def _run(self) -> None:
         while True:
             await self._inbox.something()
+            await self._patience.gather(self._inbox)
             try:
                 await self._work()
             except StoreFailed as error:

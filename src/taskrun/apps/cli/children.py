@@ -15,14 +15,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import rich_click as click
+
 from taskrun.domain.errors import TaskRunError
 
 CONTROL_PLANE = (sys.executable, "-m", "taskrun.apps.control_plane", "--log-format", "json")
 WORKER = (sys.executable, "-m", "taskrun.apps.worker", "--log-format", "json")
 SCRIPTED_MODEL = (sys.executable, "-m", "taskrun.testing.scripted_model")
 
-#: Seconds from SIGTERM to SIGKILL.
+#: Seconds from SIGTERM to SIGABRT, which a program of ours answers with its stacks, and from that to SIGKILL.
 PATIENCE = 15.0
+LAST_WORDS = 5.0
 #: Seconds in which a program must be up.
 START = 30.0
 
@@ -105,16 +108,29 @@ class Child:
             return "\n".join(str(line.get("message")) for line in self._lines)
 
     def stop(self) -> int:
-        """SIGTERM, with time to end in good order, then SIGKILL; returns the exit code. Doing it twice is harmless."""
+        """SIGTERM, with time to end in good order, then SIGKILL; returns the exit code. Doing it twice is harmless.
+
+        One that has to be killed shows where it hangs.
+        """
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        hangs = not self._ends(PATIENCE)
+        if hangs:
+            self._process.send_signal(signal.SIGABRT)
+            if not self._ends(LAST_WORDS):
+                self._process.kill()
         code = self._process.wait()
         self._reader.join(PATIENCE)
+        if hangs:
+            click.echo(f"The {self.name} did not end:\n{self.said()}", err=True)
         return code
+
+    def _ends(self, within: float) -> bool:
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _last(self) -> str:
         return str(self._lines[-1].get("message")) if self._lines else ""

@@ -1,0 +1,121 @@
+"""The queue's lines: one for each requirement, a claim takes the first of several.
+
+Who waits is a row of `queue`, nothing in memory. Rows are put in and taken out within the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from heapq import merge
+from itertools import islice
+
+import msgspec
+
+from taskrun.adapters.stores.sqlite.bulk import insert, json_list
+from taskrun.adapters.stores.sqlite.rows import selector_json
+from taskrun.domain.records import Requirement, Task
+
+#: Numbers of requirements that are remembered.
+_KNOWN = 10_000
+
+_HEAD = """
+    SELECT json_group_array(json_array(rank, task_id))
+    FROM (SELECT rank, task_id FROM queue WHERE requirement = ? ORDER BY rank, task_id LIMIT ?)
+"""
+_TAKE = """
+    DELETE FROM queue
+    WHERE requirement = ?1 AND (rank, task_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))
+"""
+
+_Rank = tuple[int, str]
+_decode_ranks = msgspec.json.Decoder(list[_Rank]).decode
+
+
+class Lines:
+    """Puts tasks into the queue and takes them out. Every step is O(log n), whatever waits."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._numbers: dict[Requirement, int] = {}
+        #: By requirement, how many more wait than the table of requirements says.
+        self._changes: Counter[int] = Counter()
+
+    def forget(self) -> None:
+        """The transaction was given up: what was learnt in it is not true."""
+        self._numbers.clear()
+        self._changes.clear()
+
+    def put(self, tasks: Iterable[Task]) -> None:
+        """These wait from now on; they must not be waiting already."""
+        rows = []
+        for task in tasks:
+            number = self._number(task.spec.requirement)
+            self._changes[number] += 1
+            rows.append((number, -task.spec.priority, task.id, task.waits_since_ms))
+        insert(self._connection, "INSERT INTO queue (requirement, rank, task_id, since)", rows)
+
+    def remove(self, tasks: Iterable[Task]) -> int:
+        """These wait no longer, those that did. Returns how many did."""
+        by_number: defaultdict[int, list[_Rank]] = defaultdict(list)
+        for task in tasks:
+            by_number[self._number(task.spec.requirement)].append((-task.spec.priority, task.id))
+        return sum(self._take(number, ranks) for number, ranks in by_number.items())
+
+    def take(self, requirements: Iterable[Requirement], limit: int) -> list[str]:
+        """Takes out the next of any of these requirements, at most `limit`: by priority, then age."""
+        numbers = [number for each in dict.fromkeys(requirements) if (number := self._known(each)) is not None]
+        heads = [[(rank, task_id, number) for rank, task_id in self._head(number, limit)] for number in numbers]
+        taken = list(islice(merge(*heads), limit))
+        by_number: defaultdict[int, list[_Rank]] = defaultdict(list)
+        for rank, task_id, number in taken:
+            by_number[number].append((rank, task_id))
+        for number, ranks in by_number.items():
+            self._take(number, ranks)
+        return [task_id for _, task_id, _ in taken]
+
+    def write_counts(self) -> None:
+        """Adds to the table of requirements what has changed: once, at the end of a transaction."""
+        rows = [(number, change) for number, change in self._changes.items() if change]
+        self._changes.clear()
+        if rows:
+            self._connection.execute(
+                "UPDATE requirements SET waiting = waiting + (value ->> 1) FROM json_each(?) WHERE number = value ->> 0",
+                (json_list(rows),),
+            )
+
+    def _head(self, number: int, limit: int) -> list[_Rank]:
+        (json,) = self._connection.execute(_HEAD, (number, limit)).fetchone()
+        return _decode_ranks(json)
+
+    def _take(self, number: int, ranks: list[_Rank]) -> int:
+        taken = self._connection.execute(_TAKE, (number, json_list(ranks))).rowcount
+        self._changes[number] -= taken
+        return taken
+
+    def _number(self, requirement: Requirement) -> int:
+        """The requirement's number, a new one if it has none."""
+        number = self._known(requirement)
+        if number is None:
+            row = (requirement.agent, selector_json(requirement.selector))
+            number = self._connection.execute("INSERT INTO requirements (agent, selector) VALUES (?, ?)", row).lastrowid
+            assert number is not None
+            self._remember(requirement, number)
+        return number
+
+    def _known(self, requirement: Requirement) -> int | None:
+        number = self._numbers.get(requirement)
+        if number is None:
+            row = (requirement.agent, selector_json(requirement.selector))
+            sql = "SELECT number FROM requirements WHERE agent = ? AND selector = ?"
+            found = self._connection.execute(sql, row).fetchone()
+            if found is not None:
+                number = found[0]
+                self._remember(requirement, number)
+        return number
+
+    def _remember(self, requirement: Requirement, number: int) -> None:
+        if len(self._numbers) >= _KNOWN:
+            self._numbers.clear()
+        self._numbers[requirement] = number

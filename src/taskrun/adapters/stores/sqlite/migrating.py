@@ -1,0 +1,89 @@
+"""Bringing a database's schema up to date: the numbered files of `migrations/`, each applied once and never changed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+
+from taskrun.adapters.stores.sqlite.connection import transaction
+from taskrun.domain.errors import FailedPrecondition
+
+_TABLE = """
+    CREATE TABLE IF NOT EXISTS migrations (
+        number   INTEGER PRIMARY KEY,
+        name     TEXT NOT NULL,
+        checksum TEXT NOT NULL  -- SHA-256 of the file that was applied
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the SQL, in hex."""
+        return sha256(self.sql.encode()).hexdigest()
+
+
+def known_migrations() -> list[Migration]:
+    """The migrations of this version of TaskRun, in their order."""
+    folder = files("taskrun.adapters.stores.sqlite") / "migrations"
+    steps = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return [Migration(int(name[:4]), name.removesuffix(".sql"), (folder / name).read_text("utf-8")) for name in steps]
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Applies what is missing, each step as a whole.
+
+    Raises `FailedPrecondition`, having changed nothing, for a database of a newer TaskRun, one whose schema came from
+    other files than ours, or one of another program. Raises `sqlite3.Error`.
+    """
+    known = known_migrations()
+    done = applied(connection)
+    refuse_strange(known, done)
+    for step in known[len(done) :]:
+        with transaction(connection):
+            connection.execute(_TABLE)
+            for statement in _statements(step.sql):
+                connection.execute(statement)
+            connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (step.number, step.name, step.checksum))
+
+
+def applied(connection: sqlite3.Connection) -> Mapping[int, tuple[str, str]]:
+    """Name and checksum of what was applied, by number. Raises `FailedPrecondition` for another program's database."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if "migrations" not in tables:
+        if tables:
+            raise FailedPrecondition("This SQLite database belongs to another program.")
+        return {}
+    rows = connection.execute("SELECT number, name, checksum FROM migrations ORDER BY number")
+    return {number: (name, checksum) for number, name, checksum in rows}
+
+
+def refuse_strange(known: list[Migration], done: Mapping[int, tuple[str, str]]) -> None:
+    """Raises `FailedPrecondition` if something was applied that is not known, or is known otherwise."""
+    ours = {step.number: step for step in known}
+    for number, (name, checksum) in done.items():
+        if number not in ours:
+            raise FailedPrecondition(f"The database was made by a newer TaskRun (it has step {name}): use that.")
+        if ours[number].checksum != checksum:
+            raise FailedPrecondition(f"The database's step {name} was made from another file than this TaskRun has.")
+
+
+def _statements(sql: str) -> Iterator[str]:
+    """The statements of a file. One that goes over several lines ends with a line that ends with a semicolon."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -20,7 +20,6 @@ _SETTINGS = {
     "foreign_keys": "ON",
     "trusted_schema": "OFF",
     "journal_size_limit": 64 * 1024 * 1024,
-    "temp_store": "MEMORY",
 }
 #: KiB of pages that a connection keeps in memory.
 _WRITER_CACHE, _READER_CACHE = 32 * 1024, 4 * 1024

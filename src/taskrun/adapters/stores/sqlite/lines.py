@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import merge
 from itertools import islice
 
@@ -24,13 +24,14 @@ _HEAD = """
     SELECT json_group_array(json_array(rank, task_id))
     FROM (SELECT rank, task_id FROM queue WHERE requirement = ? ORDER BY rank, task_id LIMIT ?)
 """
-_TAKE = """
-    DELETE FROM queue
-    WHERE requirement = ?1 AND (rank, task_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))
-"""
+# A rank at a time: with ranks and ids as pairs SQLite would look at every task of a rank.
+_TAKE = "DELETE FROM queue WHERE requirement = ? AND rank = ? AND task_id IN (SELECT value FROM json_each(?))"
+_COUNT = "UPDATE requirements SET waiting = waiting + (value ->> 1) FROM json_each(?) WHERE number = value ->> 0"
 
-_Rank = tuple[int, str]
-_decode_ranks = msgspec.json.Decoder(list[_Rank]).decode
+#: A place in a line: the requirement's number and the rank.
+_Place = tuple[int, int]
+
+_decode_head = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
 class Lines:
@@ -58,21 +59,19 @@ class Lines:
 
     def remove(self, tasks: Iterable[Task]) -> int:
         """These wait no longer, those that did. Returns how many did."""
-        by_number: defaultdict[int, list[_Rank]] = defaultdict(list)
+        leaving: defaultdict[_Place, list[str]] = defaultdict(list)
         for task in tasks:
-            by_number[self._number(task.spec.requirement)].append((-task.spec.priority, task.id))
-        return sum(self._take(number, ranks) for number, ranks in by_number.items())
+            leaving[self._number(task.spec.requirement), -task.spec.priority].append(task.id)
+        return self._take(leaving)
 
     def take(self, requirements: Iterable[Requirement], limit: int) -> list[str]:
         """Takes out the next of any of these requirements, at most `limit`: by priority, then age."""
         numbers = [number for each in dict.fromkeys(requirements) if (number := self._known(each)) is not None]
-        heads = [[(rank, task_id, number) for rank, task_id in self._head(number, limit)] for number in numbers]
-        taken = list(islice(merge(*heads), limit))
-        by_number: defaultdict[int, list[_Rank]] = defaultdict(list)
+        taken = list(islice(merge(*(self._head(number, limit) for number in numbers)), limit))
+        leaving: defaultdict[_Place, list[str]] = defaultdict(list)
         for rank, task_id, number in taken:
-            by_number[number].append((rank, task_id))
-        for number, ranks in by_number.items():
-            self._take(number, ranks)
+            leaving[number, rank].append(task_id)
+        self._take(leaving)
         return [task_id for _, task_id, _ in taken]
 
     def write_counts(self) -> None:
@@ -80,19 +79,19 @@ class Lines:
         rows = [(number, change) for number, change in self._changes.items() if change]
         self._changes.clear()
         if rows:
-            self._connection.execute(
-                "UPDATE requirements SET waiting = waiting + (value ->> 1) FROM json_each(?) WHERE number = value ->> 0",
-                (json_list(rows),),
-            )
+            self._connection.execute(_COUNT, (json_list(rows),))
 
-    def _head(self, number: int, limit: int) -> list[_Rank]:
+    def _head(self, number: int, limit: int) -> list[tuple[int, str, int]]:
         (json,) = self._connection.execute(_HEAD, (number, limit)).fetchone()
-        return _decode_ranks(json)
+        return [(rank, task_id, number) for rank, task_id in _decode_head(json)]
 
-    def _take(self, number: int, ranks: list[_Rank]) -> int:
-        taken = self._connection.execute(_TAKE, (number, json_list(ranks))).rowcount
-        self._changes[number] -= taken
-        return taken
+    def _take(self, leaving: Mapping[_Place, list[str]]) -> int:
+        all_taken = 0
+        for (number, rank), ids in leaving.items():
+            taken = self._connection.execute(_TAKE, (number, rank, json_list(ids))).rowcount
+            self._changes[number] -= taken
+            all_taken += taken
+        return all_taken
 
     def _number(self, requirement: Requirement) -> int:
         """The requirement's number, a new one if it has none."""

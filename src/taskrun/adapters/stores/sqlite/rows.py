@@ -54,7 +54,7 @@ _MARKS: dict[type, str] = {TaskChange: "change", OutputSegment: "output", RunEve
 _encode = msgspec.json.Encoder().encode
 _decode_tasks = msgspec.json.Decoder(list[tuple[str, Birth, _State]]).decode
 _decode_entries = msgspec.json.Decoder(list[tuple[int, int, str, msgspec.Raw]]).decode
-_body_decoders = {mark: msgspec.json.Decoder(body).decode for body, mark in _MARKS.items()}
+_body_decoders: dict[str, Any] = {mark: msgspec.json.Decoder(body).decode for body, mark in _MARKS.items()}
 _decode_selector = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 
 

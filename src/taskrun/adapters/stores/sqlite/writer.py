@@ -67,7 +67,7 @@ _Before = dict[str, tuple[TaskStatus | None, int | None]]
 
 
 class Writer:
-    """Applies batches. Raises `sqlite3.Error`, or `StoreFailed` for a batch that must not be stored; then nothing was."""
+    """Applies batches. Raises `sqlite3.Error`, or `StoreFailed` for a batch that it refuses; then nothing is stored."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

@@ -1,10 +1,13 @@
-"""The memory store against a model that is too simple to be wrong."""
+"""The stores against each other, and against a model that is too simple to be wrong."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from hypothesis import settings
@@ -12,9 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from taskrun.adapters.stores.memory import MemoryStore
-from taskrun.domain.records import Requirement, StoryEntry, Task, TaskQuery
+from taskrun.adapters.stores.sqlite.database import Database
+from taskrun.adapters.stores.sqlite.store import SqliteStore
+from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
 from taskrun.domain.status import TaskStatus
-from taskrun.ports.store import Backlog
+from taskrun.ports.store import Backlog, Store
 from taskrun.testing.contracts.store_cases import (
     GENERAL,
     ON_GPU,
@@ -39,22 +44,37 @@ REQUIREMENTS = st.sampled_from([GENERAL, TRIAGE, ON_GPU])
 STATUSES = st.sampled_from(TaskStatus)
 
 
+async def _page(query: TaskQuery, store: Store) -> TaskPage:
+    return await store.find(query)
+
+
 class StoreModel(RuleBasedStateMachine):
-    """Every rule does the same to the store and to a dict, and compares the answers."""
+    """Every rule does the same to each store and to a dict, and compares the answers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.Runner()
-        self.store = MemoryStore()
+        self.directory = TemporaryDirectory()
+        self.memory, self.sqlite = MemoryStore(), self.opened()
         self.tasks: dict[str, Task] = {}
         self.claimed: set[str] = set()
         self.stories: dict[str, list[StoryEntry]] = {}
 
-    def do(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return self.loop.run(work)
+    def opened(self) -> SqliteStore:
+        return SqliteStore(Database(Path(self.directory.name) / "store.db"))
+
+    def do(self, work: Callable[[Store], Awaitable[Result]]) -> Result:
+        async def both() -> tuple[Result, Result]:
+            return await work(self.memory), await work(self.sqlite)
+
+        ours, theirs = self.loop.run(both())
+        assert ours == theirs
+        return ours
 
     def teardown(self) -> None:
+        self.loop.run(self.sqlite.close())
         self.loop.close()
+        self.directory.cleanup()
 
     def waiting(self, *requirements: Requirement) -> list[Task]:
         """Who waits for any of these, in the order in which they go out."""
@@ -70,7 +90,7 @@ class StoreModel(RuleBasedStateMachine):
         )
 
     def put(self, task: Task) -> None:
-        self.do(save(self.store, task))
+        self.do(lambda store: save(store, task))
         self.tasks[task.id] = task
         self.claimed.discard(task.id)
 
@@ -98,14 +118,14 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule(needs=st.lists(REQUIREMENTS, min_size=1, max_size=4), limit=st.integers(0, 6))
     def claim_next(self, needs: list[Requirement], limit: int) -> None:
-        taken = self.do(claim(self.store, *needs, limit=limit))
+        taken = self.do(lambda store: claim(store, *needs, limit=limit))
         assert taken == [task.id for task in self.waiting(*needs)[:limit]]
         self.claimed.update(taken)
 
     @rule(n=NUMBERS)
     def claim_one(self, n: int) -> None:
         task = self.tasks.get(task_id(n))
-        answer = self.do(claim_task(self.store, task_id(n)))
+        answer = self.do(lambda store: claim_task(store, task_id(n)))
         assert answer.task == task
         assert answer.owned is (task is not None and task in self.waiting(task.spec.requirement))
         if answer.owned:
@@ -118,15 +138,18 @@ class StoreModel(RuleBasedStateMachine):
             story = self.stories.setdefault(task.id, [])
             seq = story[-1].next_seq if story else 0
             entry = output(seq, *contents) if contents else change(seq)
-            self.do(tell(self.store, task, entry))
+            self.do(lambda store: tell(store, task, entry))
             self.claimed.discard(task.id)
             story.append(entry)
 
     @rule(n=NUMBERS, from_seq=st.integers(0, 12), limit=st.integers(1, 4))
     def read_story(self, n: int, from_seq: int, limit: int) -> None:
+        async def part(store: Store) -> list[StoryEntry]:
+            return list(await store.story(task_id(n), from_seq, limit))
+
         whole = self.stories.get(task_id(n), [])
         expected = [entry.since(from_seq) for entry in whole if entry.next_seq > from_seq][:limit]
-        assert list(self.do(self.store.story(task_id(n), from_seq, limit))) == expected
+        assert self.do(part) == expected
 
     @rule(
         status=st.none() | STATUSES,
@@ -141,7 +164,7 @@ class StoreModel(RuleBasedStateMachine):
 
         query, found = TaskQuery(status, agent, labels, limit), list[Task]()
         while True:
-            page = self.do(self.store.find(query))
+            page = self.do(partial(_page, query))
             found += page.tasks
             if not page.next_page_token:
                 break
@@ -153,11 +176,17 @@ class StoreModel(RuleBasedStateMachine):
     def look_up(self, n: int, since_ms: int) -> None:
         task = self.tasks.get(task_id(n))
         known = task is not None and task.created_at_ms >= since_ms
-        assert self.do(find_key(self.store, "ann", f"key-{n}", since_ms)) == (task if known else None)
+        assert self.do(lambda store: find_key(store, "ann", f"key-{n}", since_ms)) == (task if known else None)
+
+    @rule()
+    def restart(self) -> None:
+        self.loop.run(self.sqlite.close())
+        self.sqlite = self.opened()
+        self.recover()
 
     @rule()
     def recover(self) -> None:
-        recovery = self.do(self.store.recover())
+        recovery = self.do(lambda store: store.recover())
         self.claimed.clear()
         running = sorted((t for t in self.tasks.values() if t.status is TaskStatus.RUNNING), key=lambda task: task.id)
         assert list(recovery.active) == running
@@ -171,8 +200,8 @@ class StoreModel(RuleBasedStateMachine):
             if waiting := self.waiting(needs):
                 oldest = min(task.runs[-1].finished_at_ms if task.runs else task.created_at_ms for task in waiting)
                 expected[needs] = Backlog(len(waiting), oldest)
-        assert self.do(self.store.backlog()) == expected
+        assert self.do(lambda store: store.backlog()) == expected
 
 
 TestStoreModel = StoreModel.TestCase
-TestStoreModel.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestStoreModel.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

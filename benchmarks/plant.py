@@ -59,7 +59,7 @@ class Plant:
     @asynccontextmanager
     async def control_plane(self) -> AsyncIterator[ControlPlaneProcess]:
         command = [sys.executable, "-m", "taskrun.apps.control_plane", "--certs-dir", str(self.certs)]
-        command += ["--grpc-addr", "[::1]:0", "--http-addr", "[::1]:0", "--log-format", "json"]
+        command += ["--grpc-addr", "[::1]:0", "--http-addr", "[::1]:0", "--log-format", "json", "--store", "memory"]
         async with _process(command) as process:
             lines = []
             while line := await _line(process):

@@ -15,7 +15,7 @@ import psutil
 from taskrun.apps.cli.children import CONTROL_PLANE, WORKER, Child, plain_environ
 
 PATIENCE = 60.0
-PLANE = [*CONTROL_PLANE, "--grpc-addr=[::1]:0", "--http-addr=[::1]:0"]
+PLANE = [*CONTROL_PLANE, "--grpc-addr=[::1]:0", "--http-addr=[::1]:0", "--store=memory"]
 CLI = [sys.executable, "-m", "taskrun.apps.cli"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskrun.apps.configuration import SettingRow, load, table
-from taskrun.apps.kinds import HostPort
+from taskrun.apps.kinds import HostPort, StorePlace
 from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
@@ -21,6 +21,8 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "http_allow_remote": ("true", True),
         "http_host": ("plane.example.org", ("plane.example.org",)),
         "certs_dir": ("/tls", Path("/tls")),
+        "data_dir": ("/var/lib/taskrun", Path("/var/lib/taskrun")),
+        "store": ("sqlite:/fast/tasks.db", StorePlace("sqlite", Path("/fast/tasks.db"))),
         "silence_timeout": ("1m", 60.0),
         "worker_grace": ("2m", 120.0),
         "start_timeout": ("3s", 3.0),
@@ -49,7 +51,7 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
     },
 }
 #: Said together, or with one possible value only: tests of their own follow.
-APART = {"enroll", "token", "token_file", "agents", "store"}
+APART = {"enroll", "token", "token_file", "agents"}
 EACH = [(of, key) for of, values in VALUES.items() for key in values]
 
 
@@ -113,7 +115,7 @@ def test_an_unknown_key_of_the_file_is_refused_with_a_guess(tmp_path: Path) -> N
         ({}, {"TASKRUN_HTTP_ADDR": "x"}, "", "TASKRUN_HTTP_ADDR is 'x': it must be"),
         ({}, {}, "stop_timeout = 'x'", "stop_timeout is 'x': it must be a duration"),
         ({"stop_timeout": "1"}, {}, "stop_timeout = 'x'", "config.toml: stop_timeout is 'x'"),
-        ({"store": "oracle"}, {}, "", "--store is 'oracle': it must be memory."),
+        ({"store": "oracle"}, {}, "", "--store is 'oracle': it must be memory, sqlite or sqlite:PATH."),
         ({}, {}, "grpc_addr = ", "config.toml is no TOML: "),
     ],
 )
@@ -136,7 +138,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_says_nothing() -> None:
-    assert load(ControlPlaneSettings, {}, {"TASKRUN_STORE": ""}, None).store == "memory"
+    assert load(ControlPlaneSettings, {}, {"TASKRUN_STORE": ""}, None).store == StorePlace("sqlite")
 
 
 def test_a_long_value_is_shown_short_and_harmless() -> None:

@@ -95,6 +95,7 @@ class Site:
     def start_plane(self, *arguments: str) -> RunningProgram:
         """Starts the control plane and connects the client."""
         defaults = ["--certs-dir", str(self.certs), "--grpc-addr", "[::1]:0", "--http-addr", "[::1]:0"]
+        defaults += ["--store", "memory"]
         self.plane = plane = self._start("taskrun-control-plane", [*defaults, *arguments])
         ready = plane.wait_for("ready")
         self.grpc_addr, self.http_addr = str(ready["grpc_addr"]), str(ready["http_addr"])

@@ -28,15 +28,17 @@ STOP_GRACE = 2.0
 async def serve(settings: ControlPlaneSettings) -> None:
     """Runs a control plane until SIGTERM or SIGINT. Raises `TaskRunError` if it cannot start.
 
-    The ports come first, so that one that is taken is known before anything is touched; until the engine is up the
-    control plane answers that it is not ready. It stops in the opposite order, health last.
+    The certificates are read before the store is touched, and the store is locked before a port is taken: a second
+    control plane on one database ends with a word about that. Until the engine is up the control plane answers that it
+    is not ready. It stops in the opposite order, health last.
     """
     parts = ControlPlaneContainer(settings=settings)
     stopped = asyncio.Event()
     on_stop(stopped.set)
-    engine, grpc_server, http_server = parts.engine(), parts.grpc_server(), parts.http_server()
+    parts.tls(), parts.authority()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store().close)
+        engine, grpc_server, http_server = parts.engine(), parts.grpc_server(), parts.http_server()
         stack.push_async_callback(http_server.stop)
         http_addr = replace(settings.http_addr, port=await http_server.start())
         stack.push_async_callback(grpc_server.stop, STOP_GRACE)
@@ -45,7 +47,7 @@ async def serve(settings: ControlPlaneSettings) -> None:
         recovery = await engine.start()
         parts.telemetry().seed(recovery.counts)
         collect_rarely()
-        logger.info("ready", grpc_addr=str(grpc_addr), http_addr=str(http_addr), store=settings.store)
+        logger.info("ready", grpc_addr=str(grpc_addr), http_addr=str(http_addr), store=str(settings.store))
         await first_of(stopped.wait(), http_server.ended(), grpc_server.ended())
         logger.info("stopping")
         await engine.drain()

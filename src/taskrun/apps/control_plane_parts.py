@@ -17,6 +17,9 @@ from taskrun.adapters.http.app import create_app
 from taskrun.adapters.http.server import HttpServer
 from taskrun.adapters.stores.memory import MemoryStore
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
+from taskrun.adapters.stores.sqlite.database import Database
+from taskrun.adapters.stores.sqlite.store import SqliteStore
+from taskrun.adapters.stores.sqlite.tokens import SqliteTokenStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
@@ -58,8 +61,17 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
 
     clock = providers.Singleton(SystemClock)
     new_id = providers.Singleton(UuidV7Source)
-    store = providers.Selector(settings.provided.store, memory=providers.Singleton(MemoryStore))
-    tokens = providers.Selector(settings.provided.store, memory=providers.Singleton(MemoryTokenStore))
+    database = providers.Singleton(Database, settings.provided.database_path)
+    store = providers.Selector(
+        settings.provided.store.kind,
+        memory=providers.Singleton(MemoryStore),
+        sqlite=providers.Singleton(SqliteStore, database),
+    )
+    tokens = providers.Selector(
+        settings.provided.store.kind,
+        memory=providers.Singleton(MemoryTokenStore),
+        sqlite=providers.Singleton(SqliteTokenStore, database),
+    )
     telemetry = providers.Singleton(PrometheusTelemetry, store.provided.backlog, clock.provided.now)
 
     engine = providers.Singleton(ControlPlane, store, clock, new_id, telemetry, settings.provided.timers)

@@ -24,6 +24,17 @@ class HostPort:
 
 
 @dataclass(frozen=True, slots=True)
+class StorePlace:
+    """Where tasks are kept: `memory`, or `sqlite`, with a path or in the data directory."""
+
+    kind: str
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.path}" if self.path else self.kind
+
+
+@dataclass(frozen=True, slots=True)
 class ValueKind:
     """What a setting can be.
 
@@ -153,6 +164,13 @@ def whole_number(least: int, most: int) -> ValueKind:
     return ValueKind("NUMBER", f"a whole number from {least} to {most}", read)
 
 
+def _store(raw: Any) -> StorePlace:
+    word, colon, path = _text(raw).partition(":")
+    if word not in ("memory", "sqlite") or (colon and (word != "sqlite" or not path)):
+        raise ValueError
+    return StorePlace(word, _path(path) if path else None)
+
+
 TEXT = ValueKind("TEXT", "some text", _text)
 URL = ValueKind("URL", "a URL", _text)
 PATH = ValueKind("PATH", "a path", _path)
@@ -162,5 +180,6 @@ ADDRESS = ValueKind("HOST:PORT", "HOST:PORT, with an IPv6 host in brackets", _ad
 DURATION = ValueKind("DURATION", "a duration such as 10s, 5m or 1h, and not 0", _positive)
 #: Possibly nothing.
 DELAY = ValueKind("DURATION", "a duration such as 10s, 5m or 1h", seconds)
+STORE = ValueKind("memory|sqlite[:PATH]", "memory, sqlite or sqlite:PATH", _store)
 LABELS = ValueKind("KEY=VALUE", "labels, each KEY=VALUE and each key once", _labels, many=True)
 NAMES = ValueKind("NAME", "a list of names", _names, many=True)

@@ -21,10 +21,12 @@ from taskrun.apps.kinds import (
     LABELS,
     NAMES,
     PATH,
+    STORE,
     SWITCH,
     TEXT,
     URL,
     HostPort,
+    StorePlace,
     ValueKind,
     one_of,
     whole_number,
@@ -35,7 +37,8 @@ from taskrun.domain.protocol import DEFAULT_MAX_CONCURRENT_RUNS
 from taskrun.domain.records import NO_LABELS, Labels
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 
-STORES = ("memory",)
+#: The database's name in the data directory.
+DATABASE = "taskrun.db"
 
 _PLANE, _DAEMON = ControlPlaneTimers(), DaemonTimers()
 
@@ -70,7 +73,10 @@ class ControlPlaneSettings:
     http_allow_remote: bool = setting(False, "Let HTTP without TLS listen beyond this machine.", SWITCH)
     http_host: tuple[str, ...] = setting((), "A name, beside loopback's, under which HTTP may be asked.", NAMES)
     certs_dir: Path = setting(Path("certs"), "Where ca.crt, ca.key, server.crt and server.key are.", PATH)
-    store: str = setting("memory", "Where tasks are kept.", one_of(*STORES))
+    data_dir: Path = setting(Path("data"), "Where the database is, unless --store says more.", PATH)
+    store: StorePlace = setting(
+        StorePlace("sqlite"), "Where tasks are kept; memory forgets them with the process.", STORE
+    )
     silence_timeout: float = setting(_PLANE.silence, "A worker that says nothing for this long is cut off.", DURATION)
     worker_grace: float = setting(_PLANE.grace, "A worker whose stream broke is lost after this.", DELAY)
     start_timeout: float = setting(_PLANE.start, "A run that its worker has not begun by then is taken back.", DURATION)
@@ -83,6 +89,11 @@ class ControlPlaneSettings:
             raise InvalidArgument(f"gRPC and HTTP cannot both listen on {self.grpc_addr}: give one another port.")
         if not (self.http_tls or self.http_allow_remote):
             refuse_exposed(self.http_addr.host, str(self.http_addr))
+
+    @property
+    def database_path(self) -> Path:
+        """Where the SQLite database is, or would be."""
+        return self.store.path or self.data_dir / DATABASE
 
     @property
     def timers(self) -> ControlPlaneTimers:

@@ -31,6 +31,7 @@ class ControlPlaneProcess:
             "taskrun-control-plane",
             [
                 *("--grpc-addr", "[::1]:0", "--http-addr", "[::1]:0", "--certs-dir", str(certs)),
+                *("--data-dir", str(self.directory / "data")),
                 *("--silence-timeout", str(SILENCE)),
             ],
         )

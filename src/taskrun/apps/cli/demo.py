@@ -87,6 +87,7 @@ class Story:
 
     def __init__(self, directory: Path, stack: ExitStack, report: Report) -> None:
         self._certs, self._worker_certs = directory / "certs", directory / "worker"
+        self._data = directory / "data"
         self._stack = stack
         self._report = report
         #: What has happened in the step under way.
@@ -149,7 +150,8 @@ class Story:
 
     def _start_control_plane(self) -> None:
         prompt("taskrun-control-plane &")
-        argv = [*CONTROL_PLANE, f"--certs-dir={self._certs}", "--grpc-addr=[::1]:0", "--http-addr=[::1]:0"]
+        places = (f"--certs-dir={self._certs}", f"--data-dir={self._data}", "--store=sqlite")
+        argv = [*CONTROL_PLANE, *places, "--grpc-addr=[::1]:0", "--http-addr=[::1]:0"]
         plane = self._start("control plane", argv)
         ready = plane.wait_for("ready")
         self._http = f"http://{ready['http_addr']}"

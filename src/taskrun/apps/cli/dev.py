@@ -40,7 +40,7 @@ _KNOWN = frozenset({"time", "level", "message", "logger", "exception"})
     metavar="DIR",
     default=".taskrun-dev",
     show_default=True,
-    help="For its certificates and `env`.",
+    help="For its certificates, its tasks and `env`.",
 )
 @click.option("--grpc-addr", metavar="HOST:PORT", default="[::1]:50051", show_default=True)
 @click.option("--http-addr", metavar="HOST:PORT", default="[::1]:50052", show_default=True)
@@ -49,8 +49,8 @@ _KNOWN = frozenset({"time", "level", "message", "logger", "exception"})
 def dev(as_json: bool, directory: str, grpc_addr: str, http_addr: str, config: str | None) -> int:
     """Starts a control plane and one worker, and says what to type next. Ctrl-C ends them.
 
-    Certificates are made in the directory, and used again the next time. Without ANTHROPIC_API_KEY, a scripted model on
-    this machine answers the agents.
+    Certificates and tasks are kept in the directory, and used again the next time. Without ANTHROPIC_API_KEY, a
+    scripted model on this machine answers the agents.
     """
     certs = _certificates(Path(directory))
     environ = plain_environ()
@@ -87,7 +87,8 @@ def _certificates(directory: Path) -> Path:
 
 
 def _plane(certs: Path, grpc_addr: str, http_addr: str) -> list[str]:
-    return [*CONTROL_PLANE, f"--certs-dir={certs}", f"--grpc-addr={grpc_addr}", f"--http-addr={http_addr}"]
+    places = [f"--certs-dir={certs}", f"--data-dir={certs.parent / 'data'}", "--store=sqlite"]
+    return [*CONTROL_PLANE, *places, f"--grpc-addr={grpc_addr}", f"--http-addr={http_addr}"]
 
 
 def _worker(certs: Path, addr: str, config: str | None) -> list[str]:

@@ -94,6 +94,21 @@ class Backlog:
 
 
 @value(frozen=True, slots=True)
+class Retention:
+    """Which finished tasks need not be kept: those that ended early enough, and any while there is too much of it all.
+
+    One that was created with an idempotency key, at or after `keys_since_ms`, is kept: its key may be asked for.
+    """
+
+    #: Unix ms. 0 asks for none by time.
+    ended_before_ms: int
+    #: Bytes that the store may use. 0 is no limit.
+    max_bytes: int
+    #: Unix ms.
+    keys_since_ms: int
+
+
+@value(frozen=True, slots=True)
 class Recovery:
     """What a control plane needs to know at its start."""
 

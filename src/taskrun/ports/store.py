@@ -20,10 +20,12 @@ from taskrun.domain.batch import (
     FindKey,
     KeyFound,
     Recovery,
+    Retention,
     TaskClaimed,
     TasksClaimed,
 )
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
+from taskrun.domain.status import TaskStatus
 
 __all__ = [
     "Answer",
@@ -35,6 +37,7 @@ __all__ = [
     "FindKey",
     "KeyFound",
     "Recovery",
+    "Retention",
     "Store",
     "TaskClaimed",
     "TasksClaimed",
@@ -42,7 +45,7 @@ __all__ = [
 
 
 class Store(Protocol):
-    """Keeps tasks and their stories. One control plane calls `commit`, one call at a time; reads may come at any time.
+    """Keeps tasks and their stories. One control plane calls `commit`, one call at a time; the rest may come any time.
 
     Every method raises `StoreFailed` when the store cannot do its work.
     """
@@ -80,6 +83,15 @@ class Store(Protocol):
 
     async def backlog(self) -> Mapping[Requirement, Backlog]:
         """What waits in the queue now, for each requirement with at least one waiting task."""
+        ...
+
+    async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
+        """Removes finished tasks that need not be kept, with their stories, and says how many of each status.
+
+        Those go first that ended first, at most `limit` a call, and fewer when their stories are long: a commit never
+        waits for more than a moment. So a caller goes on until an answer is empty. The bytes that the store uses are
+        its own estimate; tasks that have not ended are never touched, however large they are.
+        """
         ...
 
     async def close(self) -> None:

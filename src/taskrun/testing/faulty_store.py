@@ -8,7 +8,8 @@ from typing import ParamSpec, TypeVar
 
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
-from taskrun.ports.store import Answer, Backlog, Batch, Recovery, Store
+from taskrun.domain.status import TaskStatus
+from taskrun.ports.store import Answer, Backlog, Batch, Recovery, Retention, Store
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -91,6 +92,10 @@ class FaultyStore:
     async def backlog(self) -> Mapping[Requirement, Backlog]:
         """See `Store.backlog`."""
         return await self._passed(self._inner.backlog)
+
+    async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
+        """See `Store.prune`."""
+        return await self._passed(self._inner.prune, retention, limit)
 
     async def close(self) -> None:
         """See `Store.close`. It works also while broken or clogged."""

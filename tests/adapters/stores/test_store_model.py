@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
 from taskrun.domain.status import TaskStatus
-from taskrun.ports.store import Backlog, Store
+from taskrun.ports.store import Backlog, Retention, Store
 from taskrun.testing.contracts.store_cases import (
     GENERAL,
     ON_GPU,
@@ -179,6 +180,15 @@ class StoreModel(RuleBasedStateMachine):
         assert self.do(lambda store: find_key(store, "ann", f"key-{n}", since_ms)) == (task if known else None)
 
     @rule()
+    def prune(self) -> None:
+        removed = self.do(lambda store: store.prune(Retention(1, 0, 10), 100))
+        gone = [task for task in self.tasks.values() if task.status.is_terminal]
+        assert removed == Counter(task.status for task in gone)
+        for task in gone:
+            del self.tasks[task.id]
+            self.stories.pop(task.id, None)
+
+    @rule()
     def restart(self) -> None:
         self.loop.run(self.sqlite.close())
         self.sqlite = self.opened()
@@ -204,4 +214,4 @@ class StoreModel(RuleBasedStateMachine):
 
 
 TestStoreModel = StoreModel.TestCase
-TestStoreModel.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestStoreModel.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

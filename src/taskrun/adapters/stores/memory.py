@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
+from taskrun.adapters.stores.memory_ended import MemoryEnded, size_of_story, size_of_task
 from taskrun.adapters.stores.memory_index import MemoryIndex
 from taskrun.adapters.stores.memory_keys import MemoryKeys
 from taskrun.adapters.stores.memory_queue import MemoryQueue
@@ -24,6 +26,7 @@ from taskrun.ports.store import (
     FindKey,
     KeyFound,
     Recovery,
+    Retention,
     TaskClaimed,
     TasksClaimed,
 )
@@ -47,6 +50,7 @@ class MemoryStore:
         self._claimed: set[str] = set()
         self._index = MemoryIndex()
         self._keys = MemoryKeys()
+        self._ended = MemoryEnded()
         self._counts = dict.fromkeys(TaskStatus, 0)
         self._closed = False
 
@@ -69,6 +73,7 @@ class MemoryStore:
         stories = self._stories
         for task_id, entries in batch.story.items():
             story = stories.get(task_id)
+            self._ended.bytes += size_of_story(entries)
             if story is None:
                 stories[task_id] = list(entries)
             else:
@@ -119,6 +124,15 @@ class MemoryStore:
         self._must_be_open()
         return self._queue.backlog()
 
+    async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
+        """See `Store.prune`."""
+        self._must_be_open()
+        removed = Counter[TaskStatus]()
+        for task in self._ended.removable(self._tasks, retention, limit):
+            self._remove(task)
+            removed[task.status] += 1
+        return removed
+
     async def close(self) -> None:
         """See `Store.close`. The tasks are gone with it."""
         self._closed = True
@@ -126,6 +140,7 @@ class MemoryStore:
         self._stories.clear()
         self._claimed.clear()
         self._queue, self._index, self._keys = MemoryQueue(), MemoryIndex(), MemoryKeys()
+        self._ended = MemoryEnded()
 
     def _must_be_open(self) -> None:
         if self._closed:
@@ -154,6 +169,7 @@ class MemoryStore:
             self._counts[status] += 1
             self._index.add(task)
             self._keys.add(task)
+            self._ended.bytes += size_of_task(task)
             waited = False
         else:
             waited = old.status is TaskStatus.PENDING and task_id not in self._claimed
@@ -162,11 +178,21 @@ class MemoryStore:
                 self._counts[old.status] -= 1
                 self._counts[status] += 1
                 self._index.move(task, old.status)
+        self._ended.note(task)
         if waited is not (status is TaskStatus.PENDING):
             if waited:
                 self._queue.remove(task)
             else:
                 self._queue.add(task)
+
+    def _remove(self, task: Task) -> None:
+        del self._tasks[task.id]
+        story = self._stories.pop(task.id, [])
+        self._ended.bytes -= size_of_task(task) + size_of_story(story)
+        self._counts[task.status] -= 1
+        self._index.remove(task)
+        self._keys.remove(task)
+        self._ended.remove(task.id)
 
     def _answer(self, ask: Ask) -> Answer:
         match ask:

@@ -32,6 +32,12 @@ class MemoryIndex:
             lists[old].remove(task.id)
             lists[task.status].add(task.id)
 
+    def remove(self, task: Task) -> None:
+        """The task is gone."""
+        self._all.remove(task.id)
+        self._by_status[task.status].remove(task.id)
+        self._by_agent[task.spec.agent][task.status].remove(task.id)
+
     def newest(self, agent: str, status: TaskStatus | None, before: str | None, limit: int) -> list[str]:
         """The greatest ids below `before`, greatest first; "" and None match everything."""
         if agent not in self._by_agent:

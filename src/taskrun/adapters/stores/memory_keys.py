@@ -27,6 +27,12 @@ class MemoryKeys:
             self._made.pop(name, None)
             self._made[name] = (task.created_at_ms, task.id)
 
+    def remove(self, task: Task) -> None:
+        """The task is gone."""
+        name = (task.created_by, task.spec.idempotency_key)
+        if self._made.get(name, (0, ""))[1] == task.id:
+            del self._made[name]
+
     def find(self, caller: str, key: str, since_ms: int) -> str | None:
         """The id of the task that was made at or after `since_ms`."""
         self._forget(since_ms - _SPARE_MS)

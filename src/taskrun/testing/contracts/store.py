@@ -9,7 +9,7 @@ import pytest
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.records import StoryEntry, TaskQuery
 from taskrun.domain.status import TaskStatus
-from taskrun.ports.store import Ask, Backlog, Batch, ClaimNext, ClaimTask, FindKey, Recovery, Store
+from taskrun.ports.store import Ask, Backlog, Batch, ClaimNext, ClaimTask, FindKey, Recovery, Retention, Store
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
     GENERAL,
@@ -28,6 +28,7 @@ from taskrun.testing.contracts.store_cases import (
     task_id,
     tell,
 )
+from taskrun.testing.contracts.store_pruning import PruneContract
 from taskrun.testing.contracts.store_queue import BacklogContract, ClaimNextContract, ClaimTaskContract, FindKeyContract
 from taskrun.testing.contracts.store_reading import FindContract, StoryContract
 
@@ -159,6 +160,7 @@ _CALLS: list[Callable[[Store], Awaitable[object]]] = [
     lambda store: store.find(TaskQuery()),
     lambda store: store.story(task_id(1), 0),
     lambda store: store.backlog(),
+    lambda store: store.prune(Retention(1, 0, 0), 1),
 ]
 
 
@@ -169,7 +171,7 @@ class CloseContract:
         await store.close()
         await store.close()
 
-    @pytest.mark.parametrize("call", _CALLS, ids=["recover", "commit", "get", "find", "story", "backlog"])
+    @pytest.mark.parametrize("call", _CALLS, ids=["recover", "commit", "get", "find", "story", "backlog", "prune"])
     async def test_a_closed_store_says_so(self, store: Store, call: Callable[[Store], Awaitable[object]]) -> None:
         await save(store, make_task(1))
         await store.close()
@@ -185,6 +187,7 @@ class StoreContract(
     BacklogContract,
     FindContract,
     StoryContract,
+    PruneContract,
     RecoveryContract,
     CloseContract,
 ):

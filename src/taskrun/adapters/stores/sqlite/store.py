@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from taskrun.adapters.stores.sqlite import reader
+from taskrun.adapters.stores.sqlite import pruning, reader
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.writer import Writer
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
-from taskrun.ports.store import Answer, Backlog, Batch, Recovery
+from taskrun.domain.status import TaskStatus
+from taskrun.ports.store import Answer, Backlog, Batch, Recovery, Retention
 
 
 class SqliteStore:
@@ -43,6 +44,11 @@ class SqliteStore:
     async def backlog(self) -> Mapping[Requirement, Backlog]:
         """See `Store.backlog`."""
         return await self._database.read(reader.backlog)
+
+    async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
+        """See `Store.prune`."""
+        ended = await self._database.read(pruning.removable, retention, limit)
+        return await self._database.write(pruning.remove, self._database.writer, ended)
 
     async def close(self) -> None:
         """See `Store.close`. It closes the database, for all that share it."""

@@ -97,6 +97,21 @@ def seconds(raw: Any) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|[KMGT]i?B|)", re.IGNORECASE)
+_POWERS = "BKMGT"
+
+
+def _size(raw: Any) -> int:
+    """The bytes of `500MiB`, `10GiB` or `10GB`, or of a number."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        raw = str(raw)
+    match = _SIZE.fullmatch(_text(raw))
+    if match is None:
+        raise ValueError
+    unit = match[2].upper() or "B"
+    return int(float(match[1]) * (1024 if "I" in unit else 1000) ** _POWERS.index(unit[0]))
+
+
 def _positive(raw: Any) -> float:
     value = seconds(raw)
     if not value:
@@ -180,6 +195,7 @@ ADDRESS = ValueKind("HOST:PORT", "HOST:PORT, with an IPv6 host in brackets", _ad
 DURATION = ValueKind("DURATION", "a duration such as 10s, 5m or 1h, and not 0", _positive)
 #: Possibly nothing.
 DELAY = ValueKind("DURATION", "a duration such as 10s, 5m or 1h", seconds)
+SIZE = ValueKind("SIZE", "a number of bytes such as 500MiB or 10GiB", _size)
 STORE = ValueKind("memory|sqlite[:PATH]", "memory, sqlite or sqlite:PATH", _store)
 LABELS = ValueKind("KEY=VALUE", "labels, each KEY=VALUE and each key once", _labels, many=True)
 NAMES = ValueKind("NAME", "a list of names", _names, many=True)

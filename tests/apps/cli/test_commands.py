@@ -212,7 +212,7 @@ def test_certificates_are_options_and_variables(
     assert taskrun("list-workers", "--key", "tls/client.key").code == 0
 
 
-#: What a command needs besides its name; tests of their own hear what the two of `PROGRAMS` answer.
+#: What a command needs besides its name; tests of their own hear what those of `PROGRAMS` answer.
 NEEDED = {
     "create-task": "--agent a --input x",
     "watch-task": "t-1",
@@ -221,7 +221,7 @@ NEEDED = {
     "init": "--dir new",
     "completion": "bash",
 }
-PROGRAMS = {"dev", "demo"}
+PROGRAMS = {"dev", "demo", "store"}
 
 
 @pytest.mark.parametrize("command", [command for command in HOMES if command not in PROGRAMS])

@@ -31,6 +31,7 @@ HOMES = {
     "cancel-task": "tasks",
     "list-workers": "workers",
     "create-token": "workers",
+    "store": "storing",
     "init": "certificates",
     "dev": "dev",
     "demo": "demo",

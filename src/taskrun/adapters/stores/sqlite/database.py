@@ -16,6 +16,8 @@ from taskrun.adapters.stores.sqlite.lock import StoreLock
 from taskrun.adapters.stores.sqlite.migrating import migrate
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
 
+#: The first SQLite with the `->>` operator.
+_OLDEST = (3, 38, 0)
 #: Threads that read, each with a connection of its own.
 _READERS = 3
 
@@ -106,6 +108,10 @@ def _locked(path: Path) -> StoreLock:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise FailedPrecondition(
+            f"SQLite {sqlite3.sqlite_version} is too old: TaskRun needs {'.'.join(map(str, _OLDEST))}."
+        )
     try:
         connection = open_writer(path)
         try:

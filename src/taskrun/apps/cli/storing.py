@@ -1,0 +1,138 @@
+"""`taskrun store`: looking after the database, on its machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from taskrun.apps.cli import showing
+from taskrun.apps.cli.connection import json_command
+from taskrun.apps.cli.values import Duration
+from taskrun.apps.configuration import config_variable_of
+from taskrun.apps.exits import FAILED, OK
+from taskrun.domain.batch import Retention
+from taskrun.domain.control_plane.queue import KEY_LIFE_MS
+from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.status import TaskStatus
+
+#: Tasks that are removed in one step.
+_STEP = 500
+_CONFIG_VARIABLE = config_variable_of("taskrun-control-plane")
+
+Function = Callable[..., Any]
+
+
+@click.group("store")
+@json_command
+def store(as_json: bool) -> None:
+    """Looks after the database that a control plane on this machine keeps its tasks in."""
+
+
+def _database_command(function: Function) -> Function:
+    """Tells a command the database's path, by the settings of the control plane, after `as_json`."""
+
+    @wraps(function)
+    def invoke(as_json: bool, data_dir: str | None, place: str | None, config: str | None, **more: Any) -> Any:
+        return function(as_json, _path({"data_dir": data_dir, "store": place}, config), **more)
+
+    options = (
+        click.option("--data-dir", metavar="PATH", help="As the control plane has it. [TASKRUN_DATA_DIR; data]"),
+        click.option("--store", "place", metavar="sqlite[:PATH]", help="As the control plane has it. [TASKRUN_STORE]"),
+        click.option("--config", metavar="FILE.toml", help=f"The control plane's file. [{_CONFIG_VARIABLE}]"),
+    )
+    command = json_command(invoke)
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _path(flags: dict[str, Any], config: str | None) -> Path:
+    from taskrun.apps.configuration import load
+    from taskrun.apps.settings import ControlPlaneSettings
+
+    config = config or os.environ.get(_CONFIG_VARIABLE)
+    settings = load(ControlPlaneSettings, flags, os.environ, Path(config) if config else None)
+    if settings.store.kind != "sqlite":
+        raise InvalidArgument(f"The {settings.store.kind} store has no file to look after.")
+    return settings.database_path
+
+
+@store.command("check")
+@_database_command
+def check(as_json: bool, path: Path) -> int:
+    """Reads all of the database and says what is wrong with it: exit code 1 if anything is. A control plane may run."""
+    from taskrun.adapters.stores.sqlite.care import check
+
+    findings = check(path)
+    if as_json:
+        showing.as_json({"database": str(path), "findings": findings})
+    else:
+        for finding in findings:
+            click.echo(showing.line(finding))
+        showing.note(f"{path} is sound." if not findings else f"{path} is not sound.")
+    return FAILED if findings else OK
+
+
+@store.command("backup")
+@click.argument("file")
+@_database_command
+def backup(as_json: bool, path: Path, file: str) -> None:
+    """Copies the database into a new file, as it is at one moment. A control plane may run, and goes on meanwhile."""
+    from taskrun.adapters.stores.sqlite.care import backup
+
+    backup(path, Path(file))
+    if as_json:
+        showing.as_json({"database": str(path), "backup": file, "bytes": Path(file).stat().st_size})
+    else:
+        showing.note(f"{file} is a copy of {path}.")
+
+
+@store.command("prune")
+@click.option("--older-than", "age_ms", type=Duration(), help="Tasks that ended longer ago than this.")
+@click.option("--max-size", metavar="SIZE", help="The oldest, until the store takes no more than this: 500MiB, 10GiB.")
+@_database_command
+def prune(as_json: bool, path: Path, age_ms: int | None, max_size: str | None) -> None:
+    """Removes finished tasks with their output. No control plane may run; a running one does it by itself.
+
+    A task that was created with an idempotency key stays for a day. The file does not shrink: what is free in it is
+    used again, and a backup leaves it out.
+    """
+    from taskrun.apps.kinds import SIZE
+
+    if age_ms is None and max_size is None:
+        raise InvalidArgument("Say what is to go: --older-than, --max-size, or both.")
+    try:
+        max_bytes = SIZE.read(max_size) if max_size else 0
+    except ValueError as error:
+        raise InvalidArgument(f"--max-size must be {SIZE.rule}.") from error
+    now_ms = int(time.time() * 1000)
+    before_ms = 0 if age_ms is None else now_ms - age_ms
+    removed = asyncio.run(_prune(path, Retention(before_ms, max_bytes, now_ms - KEY_LIFE_MS)))
+    if as_json:
+        showing.as_json({"database": str(path), "removed": removed})
+    else:
+        showing.note(f"{removed} finished {'task is' if removed == 1 else 'tasks are'} removed.")
+
+
+async def _prune(path: Path, retention: Retention) -> int:
+    from taskrun.adapters.stores.sqlite.care import must_exist
+    from taskrun.adapters.stores.sqlite.database import Database
+    from taskrun.adapters.stores.sqlite.store import SqliteStore
+
+    must_exist(path)
+    database = SqliteStore(Database(path))
+    try:
+        removed = Counter[TaskStatus]()
+        while step := await database.prune(retention, _STEP):
+            removed.update(step)
+        return removed.total()
+    finally:
+        await database.close()

@@ -1,0 +1,143 @@
+"""Checking and copying a database that may be in use."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from taskrun.adapters.stores.sqlite.care import backup, check
+from taskrun.adapters.stores.sqlite.database import Database
+from taskrun.adapters.stores.sqlite.store import SqliteStore
+from taskrun.domain.errors import AlreadyExists, FailedPrecondition
+from taskrun.testing.contracts.store_cases import (
+    COMPLETED,
+    GENERAL,
+    RUNNING,
+    change,
+    claim,
+    ids,
+    make_task,
+    output,
+    save,
+    tell,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "taskrun.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    """One that holds a bit of everything."""
+    store = SqliteStore(Database(path))
+    await tell(store, make_task(1), change(0))
+    await tell(store, make_task(2, RUNNING), change(0), output(1, "a", "b"))
+    await tell(store, make_task(2, RUNNING), output(3, "c"))
+    done = replace(make_task(3, COMPLETED, idempotency_key="k"), finished_at_ms=9)
+    await tell(store, done, change(0), change(1, COMPLETED))
+    await save(store, make_task(4))
+    yield store
+    await store.close()
+
+
+async def test_a_database_in_use_is_sound(store: SqliteStore, path: Path) -> None:
+    await claim(store, GENERAL, limit=1)
+    assert check(path) == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "finding"),
+    [
+        ("UPDATE counts SET tasks = 7 WHERE status = 'RUNNING'", "The number of RUNNING tasks is not what was kept."),
+        ("UPDATE requirements SET waiting = 7", "The number of tasks that wait for general [] is not what was kept."),
+        ("UPDATE queue SET task_id = 'x' WHERE task_id LIKE '%1'", "Task x is in the queue, but not PENDING."),
+        ("DELETE FROM births WHERE task_id LIKE '%1'", f"Task {ids(1)[0]} has no record of its creation."),
+        (
+            "INSERT INTO births VALUES ('x', '{}')",
+            "There is a record of the creation of task x, but no task.",
+        ),
+        ("INSERT INTO story VALUES ('x', 0, 1, '[]')", "There is a story of task x, but no task."),
+        ("UPDATE story SET seq = 4 WHERE seq = 3", f"The story of task {ids(2)[0]} has a gap."),
+        (
+            "UPDATE tasks SET state = '{\"status\":\"FAILED\"}' WHERE id LIKE '%1'",
+            f"Task {ids(1)[0]} has two statuses.",
+        ),
+        ("DELETE FROM story WHERE task_id LIKE '%3'", f"Task {ids(3)[0]} has ended, and its story has not."),
+        ("DELETE FROM migrations WHERE number = 2", "Step 0002_tokens of the schema is missing:"),
+        ("UPDATE migrations SET checksum = ''", "The database's step 0001_tasks was made from another file"),
+    ],
+)
+async def test_what_is_wrong_is_said(store: SqliteStore, path: Path, harm: str, finding: str) -> None:
+    other = sqlite3.connect(path)
+    with other:
+        other.execute(harm)
+    other.close()
+    findings = check(path)
+    assert len(findings) == 1
+    assert findings[0].startswith(finding)
+
+
+async def test_a_damaged_file_is_told(store: SqliteStore, path: Path) -> None:
+    await store.close()
+    with path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"\xff" * 8192)
+    assert check(path)[0].startswith("The file is damaged")
+
+
+@pytest.mark.parametrize("look", [check, lambda path: backup(path, path.with_name("new"))], ids=["check", "backup"])
+def test_no_database_and_no_file_at_all_are_told(tmp_path: Path, look: object) -> None:
+    assert callable(look)
+    with pytest.raises(FailedPrecondition, match="There is no database"):
+        look(tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "text").write_text("text " * 1000)
+    with pytest.raises(FailedPrecondition, match="is no SQLite database"):
+        look(tmp_path / "text")
+
+
+async def test_a_backup_is_a_store_of_its_own(store: SqliteStore, path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy.db"
+    await asyncio.to_thread(backup, path, target)
+    await save(store, make_task(5))
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert check(target) == []
+    copy = SqliteStore(Database(target))
+    assert (await copy.recover()).counts[RUNNING] == 1
+    assert list(await copy.story(ids(2)[0], 0)) == list(await store.story(ids(2)[0], 0))
+    assert await copy.get(ids(5)[0]) is None
+    await copy.close()
+
+
+async def test_a_backup_while_tasks_are_stored_is_consistent(store: SqliteStore, path: Path, tmp_path: Path) -> None:
+    stop = asyncio.Event()
+
+    async def keep_on() -> None:
+        for n in range(10, 100_000):
+            await tell(store, make_task(n), change(0))
+            if stop.is_set():
+                return
+
+    writing = asyncio.create_task(keep_on())
+    for n in range(5):
+        await asyncio.to_thread(backup, path, tmp_path / f"{n}.db")
+        assert await asyncio.to_thread(check, tmp_path / f"{n}.db") == []
+    stop.set()
+    await writing
+
+
+async def test_a_backup_never_takes_the_place_of_a_file(store: SqliteStore, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("precious")
+    with pytest.raises(AlreadyExists, match="there exists already"):
+        backup(path, tmp_path / "there")
+    assert (tmp_path / "there").read_text() == "precious"
+    with pytest.raises(FailedPrecondition, match="cannot be made: No such file"):
+        backup(path, tmp_path / "nowhere" / "copy.db")

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from taskrun.adapters.stores.sqlite.database import Database
+from taskrun.adapters.stores.sqlite.store import SqliteStore
+from taskrun.testing.contracts.store_cases import COMPLETED, change, make_task, tell
+from tests.apps.cli.conftest import Taskrun
+
+PATH = Path("data") / "taskrun.db"
+
+
+async def _fill() -> None:
+    store = SqliteStore(Database(PATH))
+    await tell(store, make_task(1), change(0))
+    for n in (2, 3):
+        await tell(store, replace(make_task(n, COMPLETED), finished_at_ms=n), change(0), change(1, COMPLETED))
+    await store.close()
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of three tasks, two of which ended long ago, where a control plane without settings has it."""
+    monkeypatch.chdir(tmp_path)
+    asyncio.run(_fill())
+
+
+def test_a_sound_database_is_said_to_be(taskrun: Taskrun) -> None:
+    ended = taskrun("store", "check")
+    assert (ended.code, ended.out, ended.err) == (0, "", "data/taskrun.db is sound.\n")
+    assert json.loads(taskrun("store", "check", "--json").out) == {"database": "data/taskrun.db", "findings": []}
+
+
+def test_what_is_wrong_is_said_and_the_exit_code_is_1(taskrun: Taskrun) -> None:
+    connection = sqlite3.connect(PATH)
+    with connection:
+        connection.execute("UPDATE counts SET tasks = 9 WHERE status = 'PENDING'")
+    connection.close()
+    ended = taskrun("store", "check")
+    assert (ended.code, ended.out) == (1, "The number of PENDING tasks is not what was kept.\n")
+    assert json.loads(taskrun("--json", "store", "check").out)["findings"] == [ended.out.strip()]
+
+
+def test_a_backup_is_made_once(taskrun: Taskrun) -> None:
+    assert taskrun("store", "backup", "copy.db").code == 0
+    assert taskrun("store", "check", "--store=sqlite:copy.db").code == 0
+    again = taskrun("store", "backup", "copy.db")
+    assert (again.code, again.err) == (2, "taskrun: copy.db exists already: name a new file.\n")
+    answer = json.loads(taskrun("store", "backup", "other.db", "--json").out)
+    assert answer["bytes"] == Path("other.db").stat().st_size
+
+
+@pytest.mark.parametrize("words", [["--older-than=1h"], ["--max-size=1B"]], ids=["age", "size"])
+def test_finished_tasks_are_removed_on_request(taskrun: Taskrun, words: list[str]) -> None:
+    assert json.loads(taskrun("store", "prune", *words, "--json").out)["removed"] == 2
+    assert taskrun("store", "prune", *words).err == "0 finished tasks are removed.\n"
+    assert taskrun("store", "check").code == 0
+
+
+def test_pruning_needs_the_database_for_itself(taskrun: Taskrun) -> None:
+    database = Database(PATH)
+    ended = taskrun("store", "prune", "--older-than=1h")
+    assert ended.code == 2
+    assert f"is in use by process {os.getpid()}" in ended.err
+    assert taskrun("store", "check").code == 0
+    asyncio.run(database.close())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("check --data-dir=none", "There is no database none/taskrun.db."),
+        ("prune --data-dir=none --older-than=1d", "There is no database none/taskrun.db."),
+        ("check --store=memory", "The memory store has no file to look after."),
+        ("check --store=oracle", "--store is 'oracle': it must be memory, sqlite or sqlite:PATH."),
+        ("prune", "Say what is to go: --older-than, --max-size, or both."),
+        ("prune --max-size=much", "--max-size must be a number of bytes such as 500MiB or 10GiB."),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(taskrun: Taskrun, words: str, message: str) -> None:
+    ended = taskrun("store", *words.split())
+    assert (ended.code, ended.out, ended.err) == (2, "", f"taskrun: {message}\n")
+
+
+def test_the_place_is_taken_from_where_the_control_plane_takes_it(
+    taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PATH.rename("elsewhere.db")
+    Path("plane.toml").write_text('store = "sqlite:elsewhere.db"')
+    assert taskrun("store", "check", "--config=plane.toml").code == 0
+    monkeypatch.setenv("TASKRUN_STORE", "sqlite:elsewhere.db")
+    assert taskrun("store", "check").code == 0

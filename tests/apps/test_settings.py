@@ -23,6 +23,8 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "certs_dir": ("/tls", Path("/tls")),
         "data_dir": ("/var/lib/taskrun", Path("/var/lib/taskrun")),
         "store": ("sqlite:/fast/tasks.db", StorePlace("sqlite", Path("/fast/tasks.db"))),
+        "retention_age": ("30d", 30 * 86_400.0),
+        "retention_size": ("1GiB", 2**30),
         "silence_timeout": ("1m", 60.0),
         "worker_grace": ("2m", 120.0),
         "start_timeout": ("3s", 3.0),

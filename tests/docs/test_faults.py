@@ -40,7 +40,3 @@ def has_scenario(place: str, scenario: str) -> bool:
 def has_test(place: str, name: str) -> bool:
     texts = [path.read_text() for folder in FOLDERS if (path := folder / place).is_file()]
     return any(re.search(rf"^ *(?:async )?def {name}\(", text, re.MULTILINE) for text in texts)
-
-
-def test_the_operator_is_told_that_finished_tasks_stay() -> None:
-    assert "keeps finished tasks until it ends" in " ".join((ROOT / "docs/operations.md").read_text().split())

@@ -46,6 +46,8 @@ async def serve(settings: ControlPlaneSettings) -> None:
         stack.push_async_callback(engine.stop)
         recovery = await engine.start()
         parts.telemetry().seed(recovery.counts)
+        parts.pruner().start()
+        stack.push_async_callback(parts.pruner().stop)
         collect_rarely()
         logger.info("ready", grpc_addr=str(grpc_addr), http_addr=str(http_addr), store=str(settings.store))
         await first_of(stopped.wait(), http_server.ended(), grpc_server.ended())

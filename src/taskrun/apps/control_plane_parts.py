@@ -26,6 +26,7 @@ from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
 from taskrun.apps.settings import ControlPlaneSettings
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.enrollment import Enroller
+from taskrun.engine.retention import Pruner
 
 
 def _server_tls(settings: ControlPlaneSettings) -> ServerTls:
@@ -75,6 +76,9 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
     telemetry = providers.Singleton(PrometheusTelemetry, store.provided.backlog, clock.provided.now)
 
     engine = providers.Singleton(ControlPlane, store, clock, new_id, telemetry, settings.provided.timers)
+    pruner = providers.Singleton(
+        Pruner, store, clock, telemetry, settings.provided.retention_age, settings.provided.retention_size
+    )
     authority = providers.Singleton(_authority, settings, clock)
     enroller = providers.Singleton(Enroller, authority, tokens, clock, new_id)
 

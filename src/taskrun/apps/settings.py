@@ -21,6 +21,7 @@ from taskrun.apps.kinds import (
     LABELS,
     NAMES,
     PATH,
+    SIZE,
     STORE,
     SWITCH,
     TEXT,
@@ -76,6 +77,10 @@ class ControlPlaneSettings:
     data_dir: Path = setting(Path("data"), "Where the database is, unless --store says more.", PATH)
     store: StorePlace = setting(
         StorePlace("sqlite"), "Where tasks are kept; memory forgets them with the process.", STORE
+    )
+    retention_age: float = setting(7 * 86_400.0, "Finished tasks are removed after this; 0 keeps them.", DELAY)
+    retention_size: int = setting(
+        10 * 2**30, "The oldest are removed while the store takes more than these bytes; 0 is no limit.", SIZE
     )
     silence_timeout: float = setting(_PLANE.silence, "A worker that says nothing for this long is cut off.", DURATION)
     worker_grace: float = setting(_PLANE.grace, "A worker whose stream broke is lost after this.", DELAY)

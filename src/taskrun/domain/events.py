@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from taskrun.domain.records import Requirement, Task
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.values import value
@@ -82,6 +84,21 @@ class MessageRefused:
     what: str
 
 
+@value(frozen=True, slots=True)
+class TasksRemoved:
+    """So many finished tasks of each status were removed, because they need not be kept any longer."""
+
+    counts: Mapping[TaskStatus, int]
+
+
 DomainEvent = (
-    TaskMoved | TaskRequeued | RunAssigned | RunEnded | WorkerMoved | WorkerConnected | SlotsChanged | MessageRefused
+    TaskMoved
+    | TasksRemoved
+    | TaskRequeued
+    | RunAssigned
+    | RunEnded
+    | WorkerMoved
+    | WorkerConnected
+    | SlotsChanged
+    | MessageRefused
 )

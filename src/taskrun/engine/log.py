@@ -14,6 +14,7 @@ from taskrun.domain.events import (
     RunEnded,
     TaskMoved,
     TaskRequeued,
+    TasksRemoved,
     WorkerConnected,
     WorkerMoved,
 )
@@ -42,6 +43,10 @@ def _task_moved(event: TaskMoved) -> None:
     logger.debug("task is {}", event.new.value, task_id=event.task.id)
 
 
+def _removed(event: TasksRemoved) -> None:
+    logger.debug("{} finished tasks are removed", sum(event.counts.values()))
+
+
 def _requeued(event: TaskRequeued) -> None:
     logger.debug("task waits again after {}", event.failure.value, task_id=event.task.id)
 
@@ -62,6 +67,7 @@ _LINES: dict[type, Callable[[Any], None]] = {
     WorkerConnected: _connected,
     WorkerMoved: _worker_moved,
     TaskMoved: _task_moved,
+    TasksRemoved: _removed,
     TaskRequeued: _requeued,
     RunAssigned: _assigned,
     RunEnded: _ended,

@@ -38,6 +38,7 @@ from taskrun.domain.events import (
     SlotsChanged,
     TaskMoved,
     TaskRequeued,
+    TasksRemoved,
     WorkerConnected,
     WorkerMoved,
 )
@@ -109,6 +110,7 @@ class PrometheusTelemetry:
 
         self._handlers: dict[type, Callable[[Any], None]] = {
             TaskMoved: self._task_moved,
+            TasksRemoved: self._tasks_removed,
             TaskRequeued: self._task_requeued,
             RunAssigned: self._run_assigned,
             RunEnded: self._run_ended,
@@ -153,6 +155,10 @@ class PrometheusTelemetry:
         if event.old is not None:
             self._tasks[event.old].dec()
         self._tasks[event.new].inc()
+
+    def _tasks_removed(self, event: TasksRemoved) -> None:
+        for status, count in event.counts.items():
+            self._tasks[status].dec(count)
 
     def _task_requeued(self, event: TaskRequeued) -> None:
         self._requeues.inc()

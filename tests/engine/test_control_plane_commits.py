@@ -33,6 +33,22 @@ def creating(plane: ControlPlane, count: int = 1) -> asyncio.Task[Sequence[objec
     return asyncio.create_task(plane.create([SPEC] * count, "client:me"))
 
 
+async def test_a_store_without_room_takes_no_new_task_but_all_else(
+    plane: ControlPlane, store: FaultyStore, peer: Peer, jumping: JumpingClock
+) -> None:
+    await peer.connect()
+    task = await one_task(plane)
+    store.fill_up()
+    [refused] = await plane.create([SPEC], "client:me")
+    assert isinstance(refused, ResourceExhausted)
+    assert "no room for new tasks" in refused.message
+    await peer.end(peer.runs[0].run_id)
+    await jumping.advance(0)
+    assert (await plane.get(task.id)).status is TaskStatus.COMPLETED
+    store.mend()
+    await one_task(plane)
+
+
 # Before the commit.
 
 

@@ -206,6 +206,10 @@ class ControlPlane:
         assert isinstance(slot, Slot)
         if self._loop is None or not self._recovered:
             slot.put(Unavailable("The control plane is not ready."))
+        elif type(item) is CreateTask and not self._store.room:
+            slot.put(
+                ResourceExhausted("The store has no room for new tasks: free some of its disk, or try again later.")
+            )
         elif self._inbox.full:
             slot.put(ResourceExhausted("The control plane has more to do than it can hold: try again later."))
         else:

@@ -50,6 +50,14 @@ class Store(Protocol):
     Every method raises `StoreFailed` when the store cannot do its work.
     """
 
+    @property
+    def room(self) -> bool:
+        """Whether new tasks may be stored. False while what is left is needed to end those that are under way.
+
+        It costs nothing to ask, becomes true again by itself, and forbids nothing: `commit` still tries its best.
+        """
+        ...
+
     async def recover(self) -> Recovery:
         """Where things stand. Tasks that were claimed but never saved since wait in the queue again."""
         ...

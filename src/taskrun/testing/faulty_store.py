@@ -26,6 +26,7 @@ class FaultyStore:
         self._inner = inner
         self._commits_to_fail = 0
         self._broken = False
+        self._full = False
         self._lag: asyncio.Event | None = None
         self._open = asyncio.Event()
         self._open.set()
@@ -41,8 +42,9 @@ class FaultyStore:
         self._broken = True
 
     def mend(self) -> None:
-        """Takes back `break_down` and what is left of `fail_commits`."""
+        """Takes back `break_down`, `fill_up` and what is left of `fail_commits`."""
         self._broken = False
+        self._full = False
         self._commits_to_fail = 0
 
     def lag(self) -> asyncio.Event:
@@ -61,6 +63,15 @@ class FaultyStore:
     async def held(self) -> None:
         """Returns as soon as a call waits in here because of `lag` or `clog`."""
         await self._call_held.wait()
+
+    def fill_up(self) -> None:
+        """There is no room for new tasks, until `mend`."""
+        self._full = True
+
+    @property
+    def room(self) -> bool:
+        """See `Store.room`."""
+        return not self._full and self._inner.room
 
     async def recover(self) -> Recovery:
         """See `Store.recover`."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -261,26 +260,4 @@ async def test_a_disk_that_fills_up_fails_the_commit_and_recovers(path: Path) ->
     database.writer.execute("PRAGMA max_page_count=1000000")
     await save(store, *(make_task(n) for n in range(2, 2000)))
     assert (await store.recover()).counts[TaskStatus.PENDING] == 1999
-    await store.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small file system is not permitted here")
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
-
-
-async def test_a_small_disk_that_is_really_full(small_disk: Path) -> None:
-    store = SqliteStore(Database(small_disk / "taskrun.db"))
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * 1_500_000)
-    with pytest.raises(StoreFailed, match="is full"):
-        await save(store, *(make_task(n) for n in range(3000)))
-    ballast.unlink()
-    await save(store, make_task(1))
-    assert (await store.recover()).counts[TaskStatus.PENDING] == 1
     await store.close()

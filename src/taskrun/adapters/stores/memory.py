@@ -54,6 +54,11 @@ class MemoryStore:
         self._counts = dict.fromkeys(TaskStatus, 0)
         self._closed = False
 
+    @property
+    def room(self) -> bool:
+        """See `Store.room`. Memory knows no end."""
+        return True
+
     async def recover(self) -> Recovery:
         """See `Store.recover`."""
         self._must_be_open()

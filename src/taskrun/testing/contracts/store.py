@@ -101,6 +101,13 @@ class CommitContract:
         assert await store.get(task_id(1)) == moved(make_task(1), RUNNING)
 
 
+class RoomContract:
+    """A store says whether it has room for new tasks."""
+
+    async def test_a_new_store_has_room(self, store: Store) -> None:
+        assert store.room
+
+
 class RecoveryContract:
     """A control plane that starts learns where things stand."""
 
@@ -188,6 +195,7 @@ class StoreContract(
     FindContract,
     StoryContract,
     PruneContract,
+    RoomContract,
     RecoveryContract,
     CloseContract,
 ):

@@ -14,6 +14,7 @@ from taskrun.adapters.stores.sqlite.connection import make_private_file, open_re
 from taskrun.adapters.stores.sqlite.failures import code_of, store_failed, translated
 from taskrun.adapters.stores.sqlite.lock import StoreLock
 from taskrun.adapters.stores.sqlite.migrating import migrate
+from taskrun.adapters.stores.sqlite.space import RESERVE, Space
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
 
 #: The first SQLite with the `->>` operator.
@@ -31,8 +32,10 @@ class Database:
     A caller that is cancelled does not stop work that has begun: it is done as a whole, or not at all.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve: int = RESERVE) -> None:
         """Opens the file, making it and its directory if need be, locks it and brings its schema up to date.
+
+        `reserve` is how many bytes of its disk must be free for `space.room`.
 
         Raises `FailedPrecondition`, naming the file, if it cannot, and `StoreFailed` if its disk does not work.
         """
@@ -50,13 +53,19 @@ class Database:
         #: Held to add a reader, or to close.
         self._changing = Lock()
         self._closed = False
+        self.space = Space(path, reserve)
 
     async def write(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
         """Runs work in the writer's thread, in the order of the calls. It uses `writer`."""
         self._must_be_open()
         loop = asyncio.get_running_loop()
         with translated():
-            return await loop.run_in_executor(self._writing, lambda: work(*args, **kwargs))
+            try:
+                return await loop.run_in_executor(self._writing, lambda: work(*args, **kwargs))
+            except sqlite3.Error as error:
+                if code_of(error) == sqlite3.SQLITE_FULL:
+                    self.space.was_refused()
+                raise
 
     async def read(
         self,

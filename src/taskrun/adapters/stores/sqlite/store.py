@@ -19,6 +19,11 @@ class SqliteStore:
         self._database = database
         self._writer = Writer(database.writer)
 
+    @property
+    def room(self) -> bool:
+        """See `Store.room`."""
+        return self._database.space.room
+
     async def recover(self) -> Recovery:
         """See `Store.recover`."""
         return await self._database.write(self._writer.recover)

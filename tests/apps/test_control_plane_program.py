@@ -18,7 +18,7 @@ import taskrun.apps.control_plane
 from taskrun.apps.cli.children import PATIENCE
 from taskrun.apps.configuration import table
 from taskrun.apps.control_plane import serve
-from taskrun.apps.kinds import HostPort
+from taskrun.apps.kinds import HostPort, StorePlace
 from taskrun.apps.settings import ControlPlaneSettings
 from taskrun.engine.control_plane import ControlPlane
 from tests.apps.conftest import Program
@@ -191,7 +191,8 @@ async def test_its_health_is_503_until_it_has_ended(certs: Path, monkeypatch: py
     any_port = HostPort("::1", 0)
     sink = logger.add(lambda message: lines.append(message.record["extra"].get("http_addr", "")))
     try:
-        await serve(ControlPlaneSettings(grpc_addr=any_port, http_addr=any_port, certs_dir=certs))
+        memory = StorePlace("memory")
+        await serve(ControlPlaneSettings(grpc_addr=any_port, http_addr=any_port, certs_dir=certs, store=memory))
     finally:
         logger.remove(sink)
     assert answers == [503]

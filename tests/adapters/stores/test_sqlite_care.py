@@ -14,7 +14,7 @@ import pytest
 from taskrun.adapters.stores.sqlite.care import backup, check
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
-from taskrun.domain.errors import AlreadyExists, FailedPrecondition
+from taskrun.domain.errors import AlreadyExists, FailedPrecondition, StoreFailed
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
     GENERAL,
@@ -141,3 +141,14 @@ async def test_a_backup_never_takes_the_place_of_a_file(store: SqliteStore, path
     assert (tmp_path / "there").read_text() == "precious"
     with pytest.raises(FailedPrecondition, match="cannot be made: No such file"):
         backup(path, tmp_path / "nowhere" / "copy.db")
+
+
+async def test_a_backup_that_fails_leaves_nothing_behind(store: SqliteStore, path: Path, tmp_path: Path) -> None:
+    other = sqlite3.connect(path)
+    with other:
+        other.execute("PRAGMA writable_schema=ON")
+        other.execute("UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'story'")
+    other.close()
+    with pytest.raises(StoreFailed, match="is damaged"):
+        backup(path, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()

@@ -261,3 +261,26 @@ async def test_a_disk_that_fills_up_fails_the_commit_and_recovers(path: Path) ->
     await save(store, *(make_task(n) for n in range(2, 2000)))
     assert (await store.recover()).counts[TaskStatus.PENDING] == 1999
     await store.close()
+
+
+async def test_a_recovery_that_fails_leaves_no_trace(store: SqliteStore, path: Path) -> None:
+    await save(store, make_task(1))
+    await claim(store)
+    saboteur = sqlite3.connect(path)
+    saboteur.execute("CREATE TRIGGER no BEFORE INSERT ON queue BEGIN SELECT raise(ABORT, 'no'); END")
+    with pytest.raises(StoreFailed, match="refused its work"):
+        await store.recover()
+    saboteur.execute("DROP TRIGGER no")
+    saboteur.close()
+    assert (await store.recover()).backlog == {GENERAL: Backlog(1, 1001)}
+
+
+async def test_a_task_under_the_id_of_another_is_refused(store: SqliteStore) -> None:
+    with pytest.raises(StoreFailed, match="under the id of another"):
+        await store.commit(Batch({task_id(2): make_task(1)}))
+
+
+async def test_a_story_with_a_gap_is_refused(store: SqliteStore) -> None:
+    await tell(store, make_task(1), change(0))
+    with pytest.raises(StoreFailed, match="goes on with 1, not 2"):
+        await tell(store, make_task(1), change(2))

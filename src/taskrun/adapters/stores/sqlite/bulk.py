@@ -15,18 +15,18 @@ from typing import Any
 
 import msgspec
 
-#: Rows of a statement. Each is prepared once and kept.
-_SIZES = (64, 16, 4, 2, 1)
+#: Rows of a statement. What is left is one of its own size: each is prepared once and kept.
+_LARGE, _SMALL = 64, 32
 
 
 def insert(connection: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
     """Runs `head` VALUES rows `tail`: `head` ends before VALUES, `tail` may say what to do about a conflict."""
     begin, end = 0, len(rows)
-    for size in _SIZES:
-        while end - begin >= size:
-            part = rows[begin : begin + size]
-            connection.execute(_statement(head, len(part[0]), size, tail), list(chain.from_iterable(part)))
-            begin += size
+    while (left := end - begin) > 0:
+        size = _LARGE if left >= _LARGE else min(left, _SMALL)
+        part = rows[begin : begin + size]
+        connection.execute(_statement(head, len(part[0]), size, tail), list(chain.from_iterable(part)))
+        begin += size
 
 
 @cache

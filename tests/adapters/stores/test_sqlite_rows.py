@@ -1,0 +1,24 @@
+"""A record that an older or a newer TaskRun wrote is read, as far as it is known."""
+
+from __future__ import annotations
+
+from taskrun.adapters.stores.sqlite.rows import entries_of, tasks_of
+from taskrun.domain.records import Run, StoryEntry, Task, TaskChange, TaskSpec
+from taskrun.domain.status import RunStatus, TaskStatus
+
+RUN = '{"id":"r","worker_id":"w","status":"RUNNING","attempt":1}'
+LATER = '"of_a_later_version":{"x":[1]}'
+
+
+def test_a_task_without_later_fields_gets_their_defaults_and_unknown_ones_are_passed_over() -> None:
+    birth = f'{{"created_by":"ann","created_at_ms":7,"spec":{{"agent":"a","input_json":"1",{LATER}}},{LATER}}}'
+    state = f'{{"status":"RUNNING","runs":[{RUN[:-1]},{LATER}}}],{LATER}}}'
+    run = Run("r", "w", RunStatus.RUNNING, 1)
+    expected = Task("t", TaskSpec("a", "1"), TaskStatus.RUNNING, "ann", 7, (run,))
+    assert tasks_of(f'[["t",{birth},{state}]]') == [expected]
+
+
+def test_an_entry_of_a_story_too() -> None:
+    entry = f'[[3,9,"change",{{"status":"RUNNING","run":{RUN},{LATER}}}]]'
+    change = TaskChange(TaskStatus.RUNNING, run=Run("r", "w", RunStatus.RUNNING, 1))
+    assert entries_of(entry.encode()) == [StoryEntry(3, 9, change)]

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+import uuid
 from pathlib import Path
 
 from taskrun.adapters.agents.function import FunctionAgent
@@ -49,7 +50,16 @@ async def main(address: str, ca: str, slots: str, *folders: str) -> None:
     for folder in map(Path, folders):
         connector = GrpcConnector(address, tls_of(ca, folder))
         daemons.append(
-            Daemon(connector, agents, info, SystemClock(), DaemonTimers(reconnect=0.1), int(slots), random.random)
+            Daemon(
+                connector,
+                agents,
+                info,
+                SystemClock(),
+                DaemonTimers(reconnect=0.1),
+                int(slots),
+                random.random,
+                str(uuid.uuid4()),
+            )
         )
     collect_rarely()
     tasks = [asyncio.create_task(daemon.run()) for daemon in daemons]

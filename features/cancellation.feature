@@ -56,5 +56,5 @@ Feature: Cancellation
     And the task "wall" is cancelled
     And the worker "atlas" dies
     And the worker "bruno" starts with the agent "builder"
-    Then the task "wall" is CANCELLED
+    Then within 16 seconds the task "wall" is CANCELLED
     And it had 1 run

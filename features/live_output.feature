@@ -51,7 +51,7 @@ Feature: Live output
     Given the task "dragons" for "storyteller" is running
     And somebody watches "dragons"
     And the watcher reads "Once upon a time there were dragons."
-    When the worker "atlas" dies
+    When the worker "atlas" is lost
     And the worker "bruno" starts with the agent "storyteller"
     And the work on "dragons" is finished
     Then the task "dragons" is COMPLETED

@@ -5,7 +5,7 @@ Feature: Retries
   Scenario: A task survives the death of its worker
     Given the worker "atlas" with the agent "storyteller"
     And the task "dragons" for "storyteller" is in the middle of its work
-    When the worker "atlas" dies
+    When the worker "atlas" is lost
     And the worker "bruno" starts with the agent "storyteller"
     And the work on "dragons" is finished
     Then the task "dragons" is COMPLETED
@@ -20,7 +20,7 @@ Feature: Retries
     And the task "wall" for "builder" is running
     And the worker "bruno" with the agent "builder"
     When the worker "atlas" freezes
-    Then within 46 seconds the task "wall" is running on "bruno"
+    Then within 121 seconds the task "wall" is running on "bruno"
     When the work on "wall" is finished
     Then the task "wall" is COMPLETED
     When the worker "atlas" wakes up
@@ -36,10 +36,10 @@ Feature: Retries
       | max_attempts | 2 |
     When the worker "atlas" starts with the agent "builder"
     And the task "wall" is running on "atlas"
-    And the worker "atlas" dies
+    And the worker "atlas" is lost
     And the worker "bruno" starts with the agent "builder"
     And the task "wall" is running on "bruno"
-    And the worker "bruno" dies
+    And the worker "bruno" is lost
     Then the task "wall" is FAILED
     And its runs are
       | attempt | worker | status | failure     |

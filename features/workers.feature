@@ -1,6 +1,6 @@
 Feature: Workers come and go
   A worker announces what it offers, and is listed for as long as it is there. When it vanishes this is noticed: at once
-  if its stream breaks, by its silence if it does not.
+  if its stream breaks, by its silence if it does not. It has two minutes to come back to its runs; then it is lost.
 
   Scenario: A connected worker is listed with its agents and their models
     Given the worker "atlas" with the agents "general, storyteller" and the labels "zone=north, gpu=yes"
@@ -30,15 +30,29 @@ Feature: Workers come and go
     Then the task "wall" is COMPLETED
     And the idle workers are "atlas, bruno"
 
-  Scenario: A worker that dies is gone at once
+  Scenario: A worker that dies is missed at once, and lost when it stays away
     Given the worker "atlas" with the agent "general"
     When the worker "atlas" dies
-    Then within 1 second the worker "atlas" is gone
+    Then the worker "atlas" is listed as DISCONNECTED
+    And within 121 seconds the worker "atlas" is gone
 
   Scenario: A worker that stands still is found out by its silence
     Given the worker "atlas" with the agent "general"
     When the worker "atlas" freezes
-    Then within 46 seconds the worker "atlas" is gone
+    Then within 46 seconds the worker "atlas" is listed as DISCONNECTED
+    And within 121 seconds the worker "atlas" is gone
+
+  Scenario: A worker whose connection breaks comes back and goes on with its runs
+    Given the worker "atlas" with the agent "storyteller"
+    And the task "dragons" for "storyteller" is in the middle of its work
+    When the connection of the worker "atlas" breaks
+    Then within 10 seconds the worker "atlas" is listed as BUSY
+    When the work on "dragons" is finished
+    Then the task "dragons" is COMPLETED
+    And its output is "Once upon a time there were dragons. They lived happily ever after."
+    And its runs are
+      | attempt | worker | status    | failure |
+      |       1 | atlas  | COMPLETED |         |
 
   Scenario: A worker that comes back is itself again
     Given the worker "atlas" with the agent "general"

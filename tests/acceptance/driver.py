@@ -56,6 +56,10 @@ class Driver(Protocol):
         """Its machine loses power."""
         ...
 
+    def cut_worker(self, worker_id: str) -> None:
+        """Its connection breaks; its process goes on."""
+        ...
+
     def freeze_worker(self, worker_id: str) -> None:
         """Its process stands still, its connection stays open."""
         ...

@@ -26,7 +26,7 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "retention_age": ("30d", 30 * 86_400.0),
         "retention_size": ("1GiB", 2**30),
         "silence_timeout": ("1m", 60.0),
-        "worker_grace": ("2m", 120.0),
+        "worker_grace": ("3m", 180.0),
         "start_timeout": ("3s", 3.0),
         "stop_timeout": ("4", 4.0),
         "log_format": ("json", "json"),
@@ -48,6 +48,7 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "heartbeat": ("500ms", 0.5),
         "reconnect": ("1", 1.0),
         "reconnect_max": ("2", 2.0),
+        "resume_timeout": ("2m", 120.0),
         "log_format": ("text", "text"),
         "log_level": ("ERROR", "ERROR"),
     },
@@ -92,7 +93,7 @@ def test_a_flag_counts_more_than_a_variable_and_that_more_than_the_file(tmp_path
     config = toml(tmp_path, "silence_timeout = 1\nstart_timeout = 1\nstop_timeout = 1\n")
     environ = {"TASKRUN_START_TIMEOUT": "2", "TASKRUN_STOP_TIMEOUT": "2"}
     settings = load(ControlPlaneSettings, {"stop_timeout": "3"}, environ, config)
-    assert settings.timers == ControlPlaneTimers(silence=1.0, grace=0.0, start=2.0, stop=3.0)
+    assert settings.timers == ControlPlaneTimers(silence=1.0, start=2.0, stop=3.0)
 
 
 def test_the_defaults_are_those_of_the_domain() -> None:

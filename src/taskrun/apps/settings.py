@@ -83,7 +83,7 @@ class ControlPlaneSettings:
         10 * 2**30, "The oldest are removed while the store takes more than these bytes; 0 is no limit.", SIZE
     )
     silence_timeout: float = setting(_PLANE.silence, "A worker that says nothing for this long is cut off.", DURATION)
-    worker_grace: float = setting(_PLANE.grace, "A worker whose stream broke is lost after this.", DELAY)
+    worker_grace: float = setting(_PLANE.grace, "A worker that stays away for this long is lost, with its runs.", DELAY)
     start_timeout: float = setting(_PLANE.start, "A run that its worker has not begun by then is taken back.", DURATION)
     stop_timeout: float = setting(_PLANE.stop, "A cancelled run without a report by then is ended.", DURATION)
     log_format: str = setting("auto", "auto is text on a terminal, JSON elsewhere.", one_of(*FORMATS))
@@ -137,6 +137,7 @@ class WorkerSettings:
     heartbeat: float = setting(_DAEMON.heartbeat, "Time between heartbeats.", DURATION)
     reconnect: float = setting(_DAEMON.reconnect, "The first reconnect comes within this, at random.", DURATION)
     reconnect_max: float = setting(_DAEMON.reconnect_max, "Later reconnects come within this, at random.", DURATION)
+    resume_timeout: float = setting(_DAEMON.resume, "Away for this long, the worker stops its runs.", DURATION)
     log_format: str = setting("auto", "auto is text on a terminal, JSON elsewhere.", one_of(*FORMATS))
     log_level: str = setting("INFO", "The least level that is logged.", one_of(*LEVELS, metavar="LEVEL"))
     agents: tuple[AgentDefinition, ...] = setting(
@@ -154,7 +155,14 @@ class WorkerSettings:
     @property
     def timers(self) -> DaemonTimers:
         """The timers, as the daemon takes them."""
-        return DaemonTimers(self.heartbeat, self.reconnect, self.reconnect_max, self.drain_timeout, self.stop_grace)
+        return DaemonTimers(
+            heartbeat=self.heartbeat,
+            reconnect=self.reconnect,
+            reconnect_max=self.reconnect_max,
+            resume=self.resume_timeout,
+            drain=self.drain_timeout,
+            stop_grace=self.stop_grace,
+        )
 
     @property
     def ca_path(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class WorkerContainer(containers.DeclarativeContainer):
 
     clock = providers.Singleton(SystemClock)
     chance = providers.Object(random.SystemRandom().random)
+    process = providers.Factory(lambda: str(uuid.uuid4()))
     tls = providers.Singleton(_client_tls, settings)
     connector = providers.Singleton(GrpcConnector, settings.provided.addr, tls)
     agents = providers.Singleton(_agents, settings, work_dir)
@@ -69,4 +71,5 @@ class WorkerContainer(containers.DeclarativeContainer):
         settings.provided.timers,
         settings.provided.max_concurrent_runs,
         chance,
+        process,
     )

@@ -30,6 +30,8 @@ MAX_AGENTS = 100
 MAX_BACKENDS = 100
 MAX_BACKEND_ITEMS = 100
 MAX_CREATE = 1000
+#: Chunks of output in one message of a worker.
+MAX_CHUNKS = 8192
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 
@@ -121,6 +123,7 @@ def checked_hello(hello: Hello) -> Hello:
     info = hello.info
     _check_line(info.hostname, "hostname")
     _check_line(info.version, "version")
+    _check_line(hello.process, "process")
     _check_count(info.agents, "agents", MAX_AGENTS)
     for agent in info.agents:
         _check_agent(agent)
@@ -136,6 +139,8 @@ def checked_hello(hello: Hello) -> Hello:
         runs,
         # Never trusted and only logged, so not worth a refusal.
         hello.claimed_id[:MAX_NAME],
+        hello.process,
+        hello.live_runs,
     )
 
 

@@ -16,17 +16,35 @@ from taskrun.domain.records import (
     Usage,
     WorkerInfo,
 )
-from taskrun.domain.status import FailureKind, RunStatus, WorkerStatus
+from taskrun.domain.status import FailureKind, RunStatus, Verdict, WorkerStatus
 from taskrun.domain.values import value
 
 #: The addition that both sides announce when they understand batch envelopes and output in columns.
 BATCH = "batch"
-FEATURES: tuple[str, ...] = (BATCH,)
+#: And the one for runs that outlive the stream they began on. All that a worker says of a run is numbered then, and
+#: kept until it is stored.
+RESUME = "resume"
+FEATURES: tuple[str, ...] = (BATCH, RESUME)
+
+#: What a worker keeps until it is stored, in bytes; at this it stops reading its agents. Each message and each chunk of
+#: output counts its text and `MESSAGE_WEIGHT`.
+KEPT_AT_MOST = 4 * 1024 * 1024
+MESSAGE_WEIGHT = 256
+#: A control plane tells what it has stored at the latest after so much, so that nobody stands still.
+TOLD_AFTER = KEPT_AT_MOST // 4
 
 #: What a worker is taken to be able to do before it says so (WIRE.md).
 DEFAULT_MAX_CONCURRENT_RUNS = 10
 
 # Worker to control plane.
+
+
+@value(frozen=True, slots=True)
+class LiveRun:
+    """I still have this run of an earlier stream, and what I say next of it has this number."""
+
+    run_id: str
+    next_seq: int
 
 
 @value(frozen=True, slots=True)
@@ -38,6 +56,14 @@ class Hello:
     max_concurrent_runs: int = DEFAULT_MAX_CONCURRENT_RUNS
     #: The id the worker claims. Logged when it differs from the certificate's, never trusted.
     claimed_id: str = ""
+    #: Made up anew whenever the worker's program starts: runs belong to the process that began them.
+    process: str = ""
+    live_runs: tuple[LiveRun, ...] = ()
+
+    @property
+    def resumes(self) -> bool:
+        """Whether this worker's runs outlive its stream."""
+        return RESUME in self.features and bool(self.process)
 
 
 @value(frozen=True, slots=True)
@@ -62,6 +88,8 @@ class RunReport:
     backend: ModelBackend | None = None
     usage: Usage | None = None
     session_id: str = ""
+    #: The run's sequence number, if its worker numbers what it says.
+    seq: int | None = None
 
 
 #: Output, events and chat travel as the values that the story keeps.
@@ -71,11 +99,21 @@ FromWorker = Hello | Heartbeat | RunReport | OutputSegment | RunEvent | RunMessa
 
 
 @value(frozen=True, slots=True)
+class RunDirective:
+    """What is to become of a run that you have; `from_seq` is what to go on with, what comes before it is stored."""
+
+    run_id: str
+    verdict: Verdict
+    from_seq: int = 0
+
+
+@value(frozen=True, slots=True)
 class HelloAck:
-    """You are in, and this is what I understand."""
+    """You are in, and this is what I understand, and what is to become of each of your live runs."""
 
     worker_id: str
     features: frozenset[str] = frozenset()
+    directives: tuple[RunDirective, ...] = ()
 
 
 @value(frozen=True, slots=True)
@@ -86,11 +124,10 @@ class HeartbeatAck:
 
 
 @value(frozen=True, slots=True)
-class OutputAck:
-    """Output of this run is stored up to, not including, `next_seq`."""
+class Stored:
+    """All that came with the first `messages` transport messages after the hello of this stream is stored for good."""
 
-    run_id: str
-    next_seq: int
+    messages: int
 
 
 @value(frozen=True, slots=True)
@@ -124,4 +161,4 @@ class ContinueRun:
     message: str
 
 
-ToWorker = HelloAck | HeartbeatAck | OutputAck | AssignRun | CancelRun | ContinueRun
+ToWorker = HelloAck | HeartbeatAck | Stored | RunDirective | AssignRun | CancelRun | ContinueRun

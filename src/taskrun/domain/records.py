@@ -112,6 +112,12 @@ class Run:
     usage: Usage | None = None
     #: The agent's own conversation id, if it has one.
     session_id: str = ""
+    #: The worker's process that has it, if its runs outlive a stream.
+    process: str = ""
+    #: The sequence number of what its worker says next. What it said before is stored.
+    next_seq: int = 0
+    #: What the story holds of it: output, events and messages.
+    kept_bytes: int = 0
 
 
 @value(frozen=True, slots=True)
@@ -186,6 +192,8 @@ class RunEvent:
     type: RunEventType
     metadata: Labels = field(default_factory=dict)
     id: str = ""
+    #: The run's sequence number, if its worker numbers what it says.
+    seq: int | None = None
 
 
 @value(frozen=True, slots=True)
@@ -195,6 +203,8 @@ class RunMessage:
     run_id: str
     role: ChatRole
     content: str
+    #: As in `RunEvent`.
+    seq: int | None = None
 
 
 StoryBody = TaskChange | OutputSegment | RunEvent | RunMessage

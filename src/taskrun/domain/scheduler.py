@@ -129,12 +129,13 @@ class Scheduler(Generic[Key]):
 
     # Workers.
 
-    def join(self, key: Key, agents: Iterable[str], labels: Labels, slots: int) -> None:
-        """A new worker with `slots` free slots. `key` must not be known."""
+    def join(self, key: Key, agents: Iterable[str], labels: Labels, slots: int, taken: int = 0) -> None:
+        """A worker with `slots` slots, of which it brings `taken` along as taken. `key` must not be known."""
         assert key not in self._seats
-        seat = _Seat(key, frozenset(agents), labels, slots)
+        seat = _Seat(key, frozenset(agents), labels, slots, taken)
         self._seats[key] = seat
         self.slots += slots
+        self.taken += taken
         for name in seat.agents:
             agent = self._agent(name)
             agent.seats[seat] = None

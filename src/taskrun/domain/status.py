@@ -72,6 +72,16 @@ class FailureKind(Word):
     INTERNAL = "internal"
 
 
+class Verdict(Word):
+    """What becomes of a run that a worker brings along on a new stream."""
+
+    GO_ON = "GO_ON"
+    #: It is over, or another worker's.
+    STOP = "STOP"
+    #: Nobody has heard of it.
+    UNKNOWN = "UNKNOWN"
+
+
 class RunEventType(Word):
     """The stages of an execution that an agent reports beside its output."""
 

@@ -11,8 +11,9 @@ class ControlPlaneTimers:
 
     #: A worker that says nothing for this long is cut off (three missed heartbeats).
     silence: float = 45.0
-    #: A worker whose stream broke is lost after this. It comes back without its runs: waiting only delays them.
-    grace: float = 0.0
+    #: A worker whose runs outlive its stream is lost when it was away for this long; its runs go to others. It has to
+    #: be longer than a worker's own patience (`DaemonTimers.resume` and a heartbeat), or runs are executed twice.
+    grace: float = 120.0
     #: An assigned run that its worker does not start within this is taken back.
     start: float = 30.0
     #: A run that was told to stop and does not report its end within this is ended without it.
@@ -27,6 +28,9 @@ class DaemonTimers:
     #: The first reconnect comes after a random 0 to this, then the bound doubles up to `reconnect_max`.
     reconnect: float = 5.0
     reconnect_max: float = 30.0
+    #: A worker that found no control plane for this long, from its last heartbeat that must have been heard, stops its
+    #: runs: they are about to be given to others.
+    resume: float = 90.0
     #: A drain that lasts longer cancels the runs that are left.
     drain: float = 300.0
     #: A stopped run's processes get SIGKILL this long after SIGTERM.

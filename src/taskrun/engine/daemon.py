@@ -28,7 +28,7 @@ from taskrun.domain.daemon.news import (
     TimePassed,
 )
 from taskrun.domain.daemon.session import DaemonCore
-from taskrun.domain.errors import PermissionDenied, TaskRunError, Unauthenticated, Unavailable
+from taskrun.domain.errors import InvalidArgument, PermissionDenied, TaskRunError, Unauthenticated, Unavailable
 from taskrun.domain.limits import checked_hello
 from taskrun.domain.protocol import FEATURES, Hello
 from taskrun.domain.records import WorkerInfo
@@ -58,14 +58,16 @@ class Daemon:
         timers: DaemonTimers,
         max_concurrent_runs: int,
         chance: Callable[[], float],
+        process: str = "",
     ) -> None:
         """`info.agents` is filled in from `agents`. `chance` gives numbers from 0 to 1.
 
+        `process` is an id made up for this daemon alone: under it its runs outlive a link. With "" they end with it.
         Raises `InvalidArgument` if this is no worker that a control plane would let in.
         """
         self._connector, self._clock = connector, clock
         announced = replace(info, agents=tuple(agent.spec for agent in agents))
-        self._hello = checked_hello(Hello(announced, frozenset(FEATURES), max_concurrent_runs))
+        self._hello = checked_hello(Hello(announced, frozenset(FEATURES), max_concurrent_runs, process=process))
         self._agents = {agent.spec.name: agent for agent in agents}
         self._core = DaemonCore(self._agents.keys(), self._hello.max_concurrent_runs, timers, chance)
         self._outbox = self._core.outbox
@@ -74,6 +76,8 @@ class Daemon:
         self._crew = Crew()
         #: There is something to send.
         self._wake = asyncio.Event()
+        #: What was to be sent is on its way.
+        self._taken = asyncio.Event()
         self._over = asyncio.Event()
         self._error: BaseException | None = None
         self._link: Link | None = None
@@ -135,6 +139,7 @@ class Daemon:
         except Exception as error:
             self._end(error)
         self._alarm.set(self._core.next_deadline())
+        self._room.open()
         if self._outbox:
             self._wake.set()
 
@@ -149,11 +154,11 @@ class Daemon:
     # The link.
 
     def _dial(self, effect: Dial) -> None:
-        self._crew.spawn(self._connect(), self._check)
+        self._crew.spawn(self._connect(replace(self._hello, live_runs=effect.live_runs)), self._check)
 
-    async def _connect(self) -> None:
+    async def _connect(self, hello: Hello) -> None:
         try:
-            self._link = link = await self._connector.connect(self._hello)
+            self._link = link = await self._connector.connect(hello)
         except TaskRunError as error:
             logger.warning("cannot connect: {}", error.message)
             self._feed(_lost(error))
@@ -166,8 +171,9 @@ class Daemon:
 
     async def _read(self, link: Link) -> None:
         async for messages in link.incoming():
-            if self._outbox.flooded:
-                await self._room.wait()
+            while self._outbox.flooded:
+                self._taken.clear()
+                await self._taken.wait()
             self._feed(ControlPlaneSpoke(messages))
         raise Unavailable("The control plane ended the stream.")
 
@@ -179,8 +185,9 @@ class Daemon:
             self._wake.clear()
             while self._outbox:
                 messages = self._outbox.take()
+                self._taken.set()
                 self._room.open()
-                await link.send(messages)
+                self._outbox.sent(await link.send(messages))
             if self._core.leaving:
                 self._feed(OutboxSent())
 
@@ -236,4 +243,4 @@ async def _execute(agent: Agent, request: AgentRequest, sink: AgentSink) -> Agen
 
 
 def _lost(error: TaskRunError) -> LinkLost:
-    return LinkLost(error, final=isinstance(error, _FINAL))
+    return LinkLost(error, final=isinstance(error, _FINAL), refused=isinstance(error, InvalidArgument))

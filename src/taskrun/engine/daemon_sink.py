@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from taskrun.domain.daemon.chunks import chunks, clipped
-from taskrun.domain.daemon.outbox import Lane, Outbox
+from taskrun.domain.daemon.lane import Lane
+from taskrun.domain.daemon.outbox import Outbox
 from taskrun.domain.limits import MAX_CHUNK_BYTES
 from taskrun.domain.records import RunEvent
 from taskrun.domain.status import RunEventType

@@ -13,12 +13,16 @@ class Link(Protocol):
 
     def incoming(self) -> AsyncIterator[Sequence[ToWorker]]:
         """What the control plane sends, as it comes. Ends, or raises `Unavailable`, when the stream is over;
-        raises `PermissionDenied` or `Unauthenticated` when coming again is no use."""
+        raises `PermissionDenied` or `Unauthenticated` when coming again is no use, and `InvalidArgument` when
+        saying the same again is none."""
         ...
 
-    async def send(self, messages: Sequence[FromWorker]) -> None:
+    async def send(self, messages: Sequence[FromWorker]) -> int:
         """Writes the messages in one go where the peer knows batches; returns when the transport took them.
-        Raises `Unavailable` when the stream is over."""
+
+        Returns how many messages of the transport that were: what the control plane says to have `Stored` counts
+        these, in the order in which they were sent. Raises `Unavailable` when the stream is over.
+        """
         ...
 
     async def close(self) -> None:

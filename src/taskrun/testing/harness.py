@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from types import TracebackType
 
 from taskrun.adapters.local.link import LocalConnector
@@ -60,6 +61,10 @@ class FreezableConnector:
         await self._flowing.wait()
         return _FreezableLink(await self._connector.connect(hello), self._flowing)
 
+    async def cut(self) -> None:
+        """Breaks the stream that is open; the worker may open another."""
+        await self._connector.cut()
+
     def freeze(self) -> None:
         """From now on nothing comes through, in either direction."""
         self._flowing.clear()
@@ -82,9 +87,9 @@ class _FreezableLink:
             await self._flowing.wait()
             raise
 
-    async def send(self, messages: Sequence[FromWorker]) -> None:
+    async def send(self, messages: Sequence[FromWorker]) -> int:
         await self._flowing.wait()
-        await self._link.send(messages)
+        return await self._link.send(messages)
 
     async def close(self) -> None:
         await self._link.close()
@@ -120,6 +125,7 @@ class Harness:
         self.telemetry = telemetry or RecordingTelemetry()
         self.workers: dict[str, HarnessWorker] = {}
         self._worker_timers = worker_timers or DaemonTimers()
+        self._processes = count(1)
         self.engine = ControlPlane(
             self.store, self.clock, UuidV7Source(), self.telemetry, timers or ControlPlaneTimers()
         )
@@ -147,7 +153,8 @@ class Harness:
         check_worker_id(worker_id)
         line = FreezableConnector(self.engine, worker_id)
         info = WorkerInfo("localhost", __version__, tuple(agent.spec for agent in agents), labels)
-        daemon = Daemon(line, agents, info, self.clock, self._worker_timers, max_concurrent_runs, _even)
+        process = f"{worker_id}-{next(self._processes)}"
+        daemon = Daemon(line, agents, info, self.clock, self._worker_timers, max_concurrent_runs, _even, process)
         worker = HarnessWorker(daemon, line, asyncio.create_task(daemon.run(), name=f"worker {worker_id}"))
         self.workers[worker_id] = worker
         await self.settle()

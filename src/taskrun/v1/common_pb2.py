@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17taskrun/v1/common.proto\x12\ntaskrun.v1\"\xf6\x01\n\x0cModelBackend\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_window\x18\x03 \x01(\r\x12\x1a\n\x12supports_streaming\x18\x04 \x01(\x08\x12\x12\n\nmodalities\x18\x05 \x03(\t\x12\r\n\x05tools\x18\x06 \x03(\t\x12\x38\n\x08metadata\x18\x07 \x03(\x0b\x32&.taskrun.v1.ModelBackend.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\tAgentSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x31\n\x06labels\x18\x03 \x03(\x0b\x32!.taskrun.v1.AgentSpec.LabelsEntry\x12*\n\x08\x62\x61\x63kends\x18\x04 \x03(\x0b\x32\x18.taskrun.v1.ModelBackend\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"X\n\x0b\x43hatMessage\x12\"\n\x04role\x18\x01 \x01(\x0e\x32\x14.taskrun.v1.ChatRole\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x03 \x01(\x03\"\xe2\x01\n\x08RunEvent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12,\n\nevent_type\x18\x04 \x01(\x0e\x32\x18.taskrun.v1.RunEventType\x12\x14\n\x0ctimestamp_ms\x18\x05 \x01(\x03\x12\x34\n\x08metadata\x18\x06 \x03(\x0b\x32\".taskrun.v1.RunEvent.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcc\x01\n\nWorkerInfo\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12%\n\x06\x61gents\x18\x04 \x03(\x0b\x32\x15.taskrun.v1.AgentSpec\x12\x32\n\x06labels\x18\x05 \x03(\x0b\x32\".taskrun.v1.WorkerInfo.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"}\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x04\x12\x15\n\routput_tokens\x18\x02 \x01(\x04\x12\x19\n\x11\x63\x61\x63he_read_tokens\x18\x03 \x01(\x04\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x04 \x01(\x04\x12\x10\n\x08\x63ost_usd\x18\x05 \x01(\x01\"\xd1\x01\n\tRunOutput\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tfirst_seq\x18\x02 \x01(\x04\x12\x10\n\x08\x63ontents\x18\x03 \x03(\t\x12\x14\n\x0ctimestamp_ms\x18\x04 \x01(\x03\x12\x35\n\x08metadata\x18\x05 \x03(\x0b\x32#.taskrun.v1.RunOutput.MetadataEntry\x12\x11\n\ttruncated\x18\x06 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xa9\x01\n\nTaskStatus\x12\x1b\n\x17TASK_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13TASK_STATUS_PENDING\x10\x01\x12\x17\n\x13TASK_STATUS_RUNNING\x10\x02\x12\x19\n\x15TASK_STATUS_COMPLETED\x10\x03\x12\x16\n\x12TASK_STATUS_FAILED\x10\x04\x12\x19\n\x15TASK_STATUS_CANCELLED\x10\x05*\xbb\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_PENDING\x10\x01\x12\x17\n\x13RUN_STATUS_ASSIGNED\x10\x02\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x03\x12\x18\n\x14RUN_STATUS_COMPLETED\x10\x04\x12\x15\n\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n\x14RUN_STATUS_CANCELLED\x10\x06*\xb2\x01\n\x0cWorkerStatus\x12\x1d\n\x19WORKER_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12WORKER_STATUS_IDLE\x10\x01\x12\x16\n\x12WORKER_STATUS_BUSY\x10\x02\x12\x1a\n\x16WORKER_STATUS_DRAINING\x10\x03\x12\x17\n\x13WORKER_STATUS_ERROR\x10\x04\x12\x1e\n\x1aWORKER_STATUS_DISCONNECTED\x10\x64*h\n\x08\x43hatRole\x12\x19\n\x15\x43HAT_ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HAT_ROLE_USER\x10\x01\x12\x17\n\x13\x43HAT_ROLE_ASSISTANT\x10\x02\x12\x14\n\x10\x43HAT_ROLE_SYSTEM\x10\x03*\xb4\x02\n\x0cRunEventType\x12\x1e\n\x1aRUN_EVENT_TYPE_UNSPECIFIED\x10\x00\x12$\n RUN_EVENT_TYPE_EXECUTION_STARTED\x10\x01\x12&\n\"RUN_EVENT_TYPE_SESSION_INITIALIZED\x10\x02\x12!\n\x1dRUN_EVENT_TYPE_TOOL_REQUESTED\x10\x03\x12!\n\x1dRUN_EVENT_TYPE_TOOL_COMPLETED\x10\x04\x12#\n\x1fRUN_EVENT_TYPE_OUTPUT_GENERATED\x10\x05\x12&\n\"RUN_EVENT_TYPE_EXECUTION_COMPLETED\x10\x06\x12#\n\x1fRUN_EVENT_TYPE_EXECUTION_FAILED\x10\x07*\xce\x02\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46\x41ILURE_KIND_AGENT_ERROR\x10\x01\x12\"\n\x1e\x46\x41ILURE_KIND_AGENT_UNAVAILABLE\x10\x02\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x03\x12\x1c\n\x18\x46\x41ILURE_KIND_WORKER_LOST\x10\x04\x12\x1a\n\x16\x46\x41ILURE_KIND_CANCELLED\x10\x05\x12\x19\n\x15\x46\x41ILURE_KIND_REJECTED\x10\x06\x12\x18\n\x14\x46\x41ILURE_KIND_REFUSED\x10\x07\x12\x1e\n\x1a\x46\x41ILURE_KIND_LIMIT_REACHED\x10\x08\x12\x1b\n\x17\x46\x41ILURE_KIND_BAD_OUTPUT\x10\t\x12\x19\n\x15\x46\x41ILURE_KIND_INTERNAL\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17taskrun/v1/common.proto\x12\ntaskrun.v1\"\xf6\x01\n\x0cModelBackend\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_window\x18\x03 \x01(\r\x12\x1a\n\x12supports_streaming\x18\x04 \x01(\x08\x12\x12\n\nmodalities\x18\x05 \x03(\t\x12\r\n\x05tools\x18\x06 \x03(\t\x12\x38\n\x08metadata\x18\x07 \x03(\x0b\x32&.taskrun.v1.ModelBackend.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\tAgentSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x31\n\x06labels\x18\x03 \x03(\x0b\x32!.taskrun.v1.AgentSpec.LabelsEntry\x12*\n\x08\x62\x61\x63kends\x18\x04 \x03(\x0b\x32\x18.taskrun.v1.ModelBackend\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"X\n\x0b\x43hatMessage\x12\"\n\x04role\x18\x01 \x01(\x0e\x32\x14.taskrun.v1.ChatRole\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x03 \x01(\x03\"\xfc\x01\n\x08RunEvent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12,\n\nevent_type\x18\x04 \x01(\x0e\x32\x18.taskrun.v1.RunEventType\x12\x14\n\x0ctimestamp_ms\x18\x05 \x01(\x03\x12\x34\n\x08metadata\x18\x06 \x03(\x0b\x32\".taskrun.v1.RunEvent.MetadataEntry\x12\x10\n\x03seq\x18\x64 \x01(\x04H\x00\x88\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04_seq\"\xcc\x01\n\nWorkerInfo\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12%\n\x06\x61gents\x18\x04 \x03(\x0b\x32\x15.taskrun.v1.AgentSpec\x12\x32\n\x06labels\x18\x05 \x03(\x0b\x32\".taskrun.v1.WorkerInfo.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"}\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x04\x12\x15\n\routput_tokens\x18\x02 \x01(\x04\x12\x19\n\x11\x63\x61\x63he_read_tokens\x18\x03 \x01(\x04\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x04 \x01(\x04\x12\x10\n\x08\x63ost_usd\x18\x05 \x01(\x01\"\xd1\x01\n\tRunOutput\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tfirst_seq\x18\x02 \x01(\x04\x12\x10\n\x08\x63ontents\x18\x03 \x03(\t\x12\x14\n\x0ctimestamp_ms\x18\x04 \x01(\x03\x12\x35\n\x08metadata\x18\x05 \x03(\x0b\x32#.taskrun.v1.RunOutput.MetadataEntry\x12\x11\n\ttruncated\x18\x06 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xa9\x01\n\nTaskStatus\x12\x1b\n\x17TASK_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13TASK_STATUS_PENDING\x10\x01\x12\x17\n\x13TASK_STATUS_RUNNING\x10\x02\x12\x19\n\x15TASK_STATUS_COMPLETED\x10\x03\x12\x16\n\x12TASK_STATUS_FAILED\x10\x04\x12\x19\n\x15TASK_STATUS_CANCELLED\x10\x05*\xbb\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_PENDING\x10\x01\x12\x17\n\x13RUN_STATUS_ASSIGNED\x10\x02\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x03\x12\x18\n\x14RUN_STATUS_COMPLETED\x10\x04\x12\x15\n\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n\x14RUN_STATUS_CANCELLED\x10\x06*\xb2\x01\n\x0cWorkerStatus\x12\x1d\n\x19WORKER_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12WORKER_STATUS_IDLE\x10\x01\x12\x16\n\x12WORKER_STATUS_BUSY\x10\x02\x12\x1a\n\x16WORKER_STATUS_DRAINING\x10\x03\x12\x17\n\x13WORKER_STATUS_ERROR\x10\x04\x12\x1e\n\x1aWORKER_STATUS_DISCONNECTED\x10\x64*h\n\x08\x43hatRole\x12\x19\n\x15\x43HAT_ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HAT_ROLE_USER\x10\x01\x12\x17\n\x13\x43HAT_ROLE_ASSISTANT\x10\x02\x12\x14\n\x10\x43HAT_ROLE_SYSTEM\x10\x03*\xb4\x02\n\x0cRunEventType\x12\x1e\n\x1aRUN_EVENT_TYPE_UNSPECIFIED\x10\x00\x12$\n RUN_EVENT_TYPE_EXECUTION_STARTED\x10\x01\x12&\n\"RUN_EVENT_TYPE_SESSION_INITIALIZED\x10\x02\x12!\n\x1dRUN_EVENT_TYPE_TOOL_REQUESTED\x10\x03\x12!\n\x1dRUN_EVENT_TYPE_TOOL_COMPLETED\x10\x04\x12#\n\x1fRUN_EVENT_TYPE_OUTPUT_GENERATED\x10\x05\x12&\n\"RUN_EVENT_TYPE_EXECUTION_COMPLETED\x10\x06\x12#\n\x1fRUN_EVENT_TYPE_EXECUTION_FAILED\x10\x07*\xce\x02\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46\x41ILURE_KIND_AGENT_ERROR\x10\x01\x12\"\n\x1e\x46\x41ILURE_KIND_AGENT_UNAVAILABLE\x10\x02\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x03\x12\x1c\n\x18\x46\x41ILURE_KIND_WORKER_LOST\x10\x04\x12\x1a\n\x16\x46\x41ILURE_KIND_CANCELLED\x10\x05\x12\x19\n\x15\x46\x41ILURE_KIND_REJECTED\x10\x06\x12\x18\n\x14\x46\x41ILURE_KIND_REFUSED\x10\x07\x12\x1e\n\x1a\x46\x41ILURE_KIND_LIMIT_REACHED\x10\x08\x12\x1b\n\x17\x46\x41ILURE_KIND_BAD_OUTPUT\x10\t\x12\x19\n\x15\x46\x41ILURE_KIND_INTERNAL\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,18 +41,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERINFO_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_RUNOUTPUT_METADATAENTRY']._loaded_options = None
   _globals['_RUNOUTPUT_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TASKSTATUS']._serialized_start=1345
-  _globals['_TASKSTATUS']._serialized_end=1514
-  _globals['_RUNSTATUS']._serialized_start=1517
-  _globals['_RUNSTATUS']._serialized_end=1704
-  _globals['_WORKERSTATUS']._serialized_start=1707
-  _globals['_WORKERSTATUS']._serialized_end=1885
-  _globals['_CHATROLE']._serialized_start=1887
-  _globals['_CHATROLE']._serialized_end=1991
-  _globals['_RUNEVENTTYPE']._serialized_start=1994
-  _globals['_RUNEVENTTYPE']._serialized_end=2302
-  _globals['_FAILUREKIND']._serialized_start=2305
-  _globals['_FAILUREKIND']._serialized_end=2639
+  _globals['_TASKSTATUS']._serialized_start=1371
+  _globals['_TASKSTATUS']._serialized_end=1540
+  _globals['_RUNSTATUS']._serialized_start=1543
+  _globals['_RUNSTATUS']._serialized_end=1730
+  _globals['_WORKERSTATUS']._serialized_start=1733
+  _globals['_WORKERSTATUS']._serialized_end=1911
+  _globals['_CHATROLE']._serialized_start=1913
+  _globals['_CHATROLE']._serialized_end=2017
+  _globals['_RUNEVENTTYPE']._serialized_start=2020
+  _globals['_RUNEVENTTYPE']._serialized_end=2328
+  _globals['_FAILUREKIND']._serialized_start=2331
+  _globals['_FAILUREKIND']._serialized_end=2665
   _globals['_MODELBACKEND']._serialized_start=40
   _globals['_MODELBACKEND']._serialized_end=286
   _globals['_MODELBACKEND_METADATAENTRY']._serialized_start=239
@@ -64,17 +64,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATMESSAGE']._serialized_start=479
   _globals['_CHATMESSAGE']._serialized_end=567
   _globals['_RUNEVENT']._serialized_start=570
-  _globals['_RUNEVENT']._serialized_end=796
+  _globals['_RUNEVENT']._serialized_end=822
   _globals['_RUNEVENT_METADATAENTRY']._serialized_start=239
   _globals['_RUNEVENT_METADATAENTRY']._serialized_end=286
-  _globals['_WORKERINFO']._serialized_start=799
-  _globals['_WORKERINFO']._serialized_end=1003
+  _globals['_WORKERINFO']._serialized_start=825
+  _globals['_WORKERINFO']._serialized_end=1029
   _globals['_WORKERINFO_LABELSENTRY']._serialized_start=432
   _globals['_WORKERINFO_LABELSENTRY']._serialized_end=477
-  _globals['_USAGE']._serialized_start=1005
-  _globals['_USAGE']._serialized_end=1130
-  _globals['_RUNOUTPUT']._serialized_start=1133
-  _globals['_RUNOUTPUT']._serialized_end=1342
+  _globals['_USAGE']._serialized_start=1031
+  _globals['_USAGE']._serialized_end=1156
+  _globals['_RUNOUTPUT']._serialized_start=1159
+  _globals['_RUNOUTPUT']._serialized_end=1368
   _globals['_RUNOUTPUT_METADATAENTRY']._serialized_start=239
   _globals['_RUNOUTPUT_METADATAENTRY']._serialized_end=286
 # @@protoc_insertion_point(module_scope)

@@ -357,11 +357,14 @@ class RunEvent(_message.Message):
     EVENT_TYPE_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     run_id: _builtins.str
     task_id: _builtins.str
     event_type: Global___RunEventType.ValueType
     timestamp_ms: _builtins.int
+    seq: _builtins.int
+    """see RunStatusUpdate"""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -373,12 +376,15 @@ class RunEvent(_message.Message):
         event_type: Global___RunEventType.ValueType = ...,
         timestamp_ms: _builtins.int = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        seq: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "seq", b"seq"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_type", b"event_type", "id", b"id", "metadata", b"metadata", "run_id", b"run_id", "task_id", b"task_id", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "event_type", b"event_type", "id", b"id", "metadata", b"metadata", "run_id", b"run_id", "seq", b"seq", "task_id", b"task_id", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seq: _TypeAlias = _typing.Literal["seq"]  # noqa: Y015
+    _WhichOneofArgType__seq: _TypeAlias = _typing.Literal["_seq", b"_seq"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seq) -> _WhichOneofReturnType__seq | None: ...
 
 Global___RunEvent: _TypeAlias = RunEvent  # noqa: Y015
 
@@ -472,7 +478,7 @@ Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
 @_typing.final
 class RunOutput(_message.Message):
-    """A stretch of one run's output, in columns: chunk i has the sequence number first_seq + i."""
+    """A stretch of one run's output, in columns: chunk i has the run's sequence number first_seq + i."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

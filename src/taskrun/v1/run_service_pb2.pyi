@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from taskrun.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
@@ -80,12 +81,20 @@ class WorkerHello(_message.Message):
     INFO_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENT_RUNS_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
+    LIVE_RUNS_FIELD_NUMBER: _builtins.int
     max_concurrent_runs: _builtins.int
+    process: _builtins.str
+    """with "resume": made up anew whenever the worker program starts"""
     @_builtins.property
     def info(self) -> _common_pb2.WorkerInfo: ...
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """additions that this worker understands: "batch" """
+        """additions that this worker understands: "batch", "resume" """
+
+    @_builtins.property
+    def live_runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LiveRun]:
+        """with "resume": what it still has of earlier streams"""
 
     def __init__(
         self,
@@ -93,14 +102,41 @@ class WorkerHello(_message.Message):
         info: _common_pb2.WorkerInfo | None = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         max_concurrent_runs: _builtins.int = ...,
+        process: _builtins.str = ...,
+        live_runs: _abc.Iterable[Global___LiveRun] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "info", b"info", "max_concurrent_runs", b"max_concurrent_runs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "info", b"info", "live_runs", b"live_runs", "max_concurrent_runs", b"max_concurrent_runs", "process", b"process"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerHello: _TypeAlias = WorkerHello  # noqa: Y015
+
+@_typing.final
+class LiveRun(_message.Message):
+    """A run that the worker executes, or whose end is not known to be stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    NEXT_SEQ_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    next_seq: _builtins.int
+    """what the worker says next of it will have this sequence number"""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        next_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_seq", b"next_seq", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveRun: _TypeAlias = LiveRun  # noqa: Y015
 
 @_typing.final
 class WorkerHeartbeat(_message.Message):
@@ -169,12 +205,15 @@ class RunStatusUpdate(_message.Message):
     FAILURE_KIND_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     status: _common_pb2.RunStatus.ValueType
     error_message: _builtins.str
     timestamp_ms: _builtins.int
     failure_kind: _common_pb2.FailureKind.ValueType
     session_id: _builtins.str
+    seq: _builtins.int
+    """With "resume" all that is said of a run (status, chunk, event, chat message) is numbered together, from 0."""
     @_builtins.property
     def backend_used(self) -> _common_pb2.ModelBackend: ...
     @_builtins.property
@@ -190,12 +229,15 @@ class RunStatusUpdate(_message.Message):
         failure_kind: _common_pb2.FailureKind.ValueType = ...,
         usage: _common_pb2.Usage | None = ...,
         session_id: _builtins.str = ...,
+        seq: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backend_used", b"backend_used", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "backend_used", b"backend_used", "seq", b"seq", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend_used", b"backend_used", "error_message", b"error_message", "failure_kind", b"failure_kind", "run_id", b"run_id", "session_id", b"session_id", "status", b"status", "timestamp_ms", b"timestamp_ms", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "backend_used", b"backend_used", "error_message", b"error_message", "failure_kind", b"failure_kind", "run_id", b"run_id", "seq", b"seq", "session_id", b"session_id", "status", b"status", "timestamp_ms", b"timestamp_ms", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seq: _TypeAlias = _typing.Literal["seq"]  # noqa: Y015
+    _WhichOneofArgType__seq: _TypeAlias = _typing.Literal["_seq", b"_seq"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seq) -> _WhichOneofReturnType__seq | None: ...
 
 Global___RunStatusUpdate: _TypeAlias = RunStatusUpdate  # noqa: Y015
 
@@ -261,7 +303,10 @@ class RunChatMessage(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
+    seq: _builtins.int
+    """as in RunStatusUpdate"""
     @_builtins.property
     def message(self) -> _common_pb2.ChatMessage: ...
     def __init__(
@@ -269,12 +314,15 @@ class RunChatMessage(_message.Message):
         *,
         run_id: _builtins.str = ...,
         message: _common_pb2.ChatMessage | None = ...,
+        seq: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "message", b"message", "seq", b"seq"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "message", b"message", "run_id", b"run_id", "seq", b"seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seq: _TypeAlias = _typing.Literal["seq"]  # noqa: Y015
+    _WhichOneofArgType__seq: _TypeAlias = _typing.Literal["_seq", b"_seq"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seq) -> _WhichOneofReturnType__seq | None: ...
 
 Global___RunChatMessage: _TypeAlias = RunChatMessage  # noqa: Y015
 
@@ -309,6 +357,7 @@ class RunServerMessage(_message.Message):
     ACK_FIELD_NUMBER: _builtins.int
     CONTINUE_RUN_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    DIRECTIVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def assign_run(self) -> Global___RunAssignment: ...
     @_builtins.property
@@ -321,6 +370,10 @@ class RunServerMessage(_message.Message):
     def batch(self) -> Global___RunServerBatch:
         """only to a worker that announced the feature "batch" """
 
+    @_builtins.property
+    def directive(self) -> Global___RunDirective:
+        """only to one that announced "resume" """
+
     def __init__(
         self,
         *,
@@ -329,12 +382,13 @@ class RunServerMessage(_message.Message):
         ack: Global___ServerAck | None = ...,
         continue_run: Global___ContinueRun | None = ...,
         batch: Global___RunServerBatch | None = ...,
+        directive: Global___RunDirective | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign_run", b"assign_run", "batch", b"batch", "cancel_run", b"cancel_run", "continue_run", b"continue_run", "payload", b"payload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign_run", b"assign_run", "batch", b"batch", "cancel_run", b"cancel_run", "continue_run", b"continue_run", "directive", b"directive", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign_run", b"assign_run", "batch", b"batch", "cancel_run", b"cancel_run", "continue_run", b"continue_run", "payload", b"payload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign_run", b"assign_run", "batch", b"batch", "cancel_run", b"cancel_run", "continue_run", b"continue_run", "directive", b"directive", "payload", b"payload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["assign_run", "cancel_run", "ack", "continue_run", "batch"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["assign_run", "cancel_run", "ack", "continue_run", "batch", "directive"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -431,8 +485,8 @@ Global___CancelRun: _TypeAlias = CancelRun  # noqa: Y015
 
 @_typing.final
 class ServerAck(_message.Message):
-    """ack_type "hello": ref_id is the worker's id. "heartbeat": ref_id is its timestamp_ms.
-    "output": ref_id is the run's id and next_seq the first sequence number not yet stored.
+    """ack_type "hello": ref_id is the worker's id. "heartbeat": ref_id is its timestamp_ms. "stored": all that came with the
+    first `messages` messages after the hello of this stream, output and status alike, is stored for good.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -440,13 +494,18 @@ class ServerAck(_message.Message):
     ACK_TYPE_FIELD_NUMBER: _builtins.int
     REF_ID_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
-    NEXT_SEQ_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    DIRECTIVES_FIELD_NUMBER: _builtins.int
     ack_type: _builtins.str
     ref_id: _builtins.str
-    next_seq: _builtins.int
+    messages: _builtins.int
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """with "hello": additions that this control plane understands"""
+
+    @_builtins.property
+    def directives(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunDirective]:
+        """with "hello": one for each of the worker's live runs"""
 
     def __init__(
         self,
@@ -454,15 +513,66 @@ class ServerAck(_message.Message):
         ack_type: _builtins.str = ...,
         ref_id: _builtins.str = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
-        next_seq: _builtins.int = ...,
+        messages: _builtins.int = ...,
+        directives: _abc.Iterable[Global___RunDirective] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_type", b"ack_type", "features", b"features", "next_seq", b"next_seq", "ref_id", b"ref_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_type", b"ack_type", "directives", b"directives", "features", b"features", "messages", b"messages", "ref_id", b"ref_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServerAck: _TypeAlias = ServerAck  # noqa: Y015
+
+@_typing.final
+class RunDirective(_message.Message):
+    """What is to become of a run that a worker has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Verdict:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RunDirective._Verdict.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VERDICT_UNSPECIFIED: RunDirective._Verdict.ValueType  # 0
+        VERDICT_GO_ON: RunDirective._Verdict.ValueType  # 1
+        """say again what you said from from_seq on, and go on"""
+        VERDICT_STOP: RunDirective._Verdict.ValueType  # 2
+        """the run is over or another's: stop it, nobody listens any more"""
+        VERDICT_UNKNOWN: RunDirective._Verdict.ValueType  # 3
+        """there is no such run: the same"""
+
+    class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper): ...
+    VERDICT_UNSPECIFIED: RunDirective.Verdict.ValueType  # 0
+    VERDICT_GO_ON: RunDirective.Verdict.ValueType  # 1
+    """say again what you said from from_seq on, and go on"""
+    VERDICT_STOP: RunDirective.Verdict.ValueType  # 2
+    """the run is over or another's: stop it, nobody listens any more"""
+    VERDICT_UNKNOWN: RunDirective.Verdict.ValueType  # 3
+    """there is no such run: the same"""
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    FROM_SEQ_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    verdict: Global___RunDirective.Verdict.ValueType
+    from_seq: _builtins.int
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        verdict: Global___RunDirective.Verdict.ValueType = ...,
+        from_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_seq", b"from_seq", "run_id", b"run_id", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunDirective: _TypeAlias = RunDirective  # noqa: Y015
 
 @_typing.final
 class ContinueRun(_message.Message):

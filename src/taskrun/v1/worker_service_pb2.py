@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from taskrun.v1 import common_pb2 as taskrun_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftaskrun/v1/worker_service.proto\x12\ntaskrun.v1\x1a\x17taskrun/v1/common.proto\"\xd4\x02\n\x06Worker\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12(\n\x06status\x18\x04 \x01(\x0e\x32\x18.taskrun.v1.WorkerStatus\x12%\n\x06\x61gents\x18\x05 \x03(\x0b\x32\x15.taskrun.v1.AgentSpec\x12.\n\x06labels\x18\x06 \x03(\x0b\x32\x1e.taskrun.v1.Worker.LabelsEntry\x12\x13\n\x0b\x61\x63tive_runs\x18\x07 \x01(\r\x12\x1b\n\x13max_concurrent_runs\x18\x08 \x01(\r\x12\x19\n\x11last_heartbeat_ms\x18\t \x01(\x03\x12\x17\n\x0f\x63onnected_at_ms\x18\x64 \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x99\x01\n\x12ListWorkersRequest\x12\x17\n\nagent_name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12-\n\x06status\x18\x02 \x01(\x0e\x32\x18.taskrun.v1.WorkerStatusH\x01\x88\x01\x01\x12\x12\n\npage_token\x18\x64 \x01(\t\x12\r\n\x05limit\x18\x65 \x01(\rB\r\n\x0b_agent_nameB\t\n\x07_status\"S\n\x13ListWorkersResponse\x12#\n\x07workers\x18\x01 \x03(\x0b\x32\x12.taskrun.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x64 \x01(\t\"%\n\x10GetWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"@\n\x1b\x43reateBootstrapTokenRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\x03\"W\n\x1c\x43reateBootstrapTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x03 \x01(\x03\x32\x89\x02\n\rWorkerService\x12N\n\x0bListWorkers\x12\x1e.taskrun.v1.ListWorkersRequest\x1a\x1f.taskrun.v1.ListWorkersResponse\x12=\n\tGetWorker\x12\x1c.taskrun.v1.GetWorkerRequest\x1a\x12.taskrun.v1.Worker\x12i\n\x14\x43reateBootstrapToken\x12\'.taskrun.v1.CreateBootstrapTokenRequest\x1a(.taskrun.v1.CreateBootstrapTokenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftaskrun/v1/worker_service.proto\x12\ntaskrun.v1\x1a\x17taskrun/v1/common.proto\"\xd4\x02\n\x06Worker\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12(\n\x06status\x18\x04 \x01(\x0e\x32\x18.taskrun.v1.WorkerStatus\x12%\n\x06\x61gents\x18\x05 \x03(\x0b\x32\x15.taskrun.v1.AgentSpec\x12.\n\x06labels\x18\x06 \x03(\x0b\x32\x1e.taskrun.v1.Worker.LabelsEntry\x12\x13\n\x0b\x61\x63tive_runs\x18\x07 \x01(\r\x12\x1b\n\x13max_concurrent_runs\x18\x08 \x01(\r\x12\x19\n\x11last_heartbeat_ms\x18\t \x01(\x03\x12\x17\n\x0f\x63onnected_at_ms\x18\x64 \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa7\x01\n\x12ListWorkersRequest\x12\x17\n\nagent_name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12-\n\x06status\x18\x02 \x01(\x0e\x32\x18.taskrun.v1.WorkerStatusH\x01\x88\x01\x01\x12\x12\n\npage_token\x18\x64 \x01(\t\x12\r\n\x05limit\x18\x65 \x01(\r\x12\x0c\n\x04\x61way\x18\x66 \x01(\x08\x42\r\n\x0b_agent_nameB\t\n\x07_status\"S\n\x13ListWorkersResponse\x12#\n\x07workers\x18\x01 \x03(\x0b\x32\x12.taskrun.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x64 \x01(\t\"3\n\x10GetWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04\x61way\x18\x64 \x01(\x08\"@\n\x1b\x43reateBootstrapTokenRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\x03\"W\n\x1c\x43reateBootstrapTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x03 \x01(\x03\x32\x89\x02\n\rWorkerService\x12N\n\x0bListWorkers\x12\x1e.taskrun.v1.ListWorkersRequest\x1a\x1f.taskrun.v1.ListWorkersResponse\x12=\n\tGetWorker\x12\x1c.taskrun.v1.GetWorkerRequest\x1a\x12.taskrun.v1.Worker\x12i\n\x14\x43reateBootstrapToken\x12\'.taskrun.v1.CreateBootstrapTokenRequest\x1a(.taskrun.v1.CreateBootstrapTokenResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,15 +39,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKER_LABELSENTRY']._serialized_start=368
   _globals['_WORKER_LABELSENTRY']._serialized_end=413
   _globals['_LISTWORKERSREQUEST']._serialized_start=416
-  _globals['_LISTWORKERSREQUEST']._serialized_end=569
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=571
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=654
-  _globals['_GETWORKERREQUEST']._serialized_start=656
-  _globals['_GETWORKERREQUEST']._serialized_end=693
-  _globals['_CREATEBOOTSTRAPTOKENREQUEST']._serialized_start=695
-  _globals['_CREATEBOOTSTRAPTOKENREQUEST']._serialized_end=759
-  _globals['_CREATEBOOTSTRAPTOKENRESPONSE']._serialized_start=761
-  _globals['_CREATEBOOTSTRAPTOKENRESPONSE']._serialized_end=848
-  _globals['_WORKERSERVICE']._serialized_start=851
-  _globals['_WORKERSERVICE']._serialized_end=1116
+  _globals['_LISTWORKERSREQUEST']._serialized_end=583
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=585
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=668
+  _globals['_GETWORKERREQUEST']._serialized_start=670
+  _globals['_GETWORKERREQUEST']._serialized_end=721
+  _globals['_CREATEBOOTSTRAPTOKENREQUEST']._serialized_start=723
+  _globals['_CREATEBOOTSTRAPTOKENREQUEST']._serialized_end=787
+  _globals['_CREATEBOOTSTRAPTOKENRESPONSE']._serialized_start=789
+  _globals['_CREATEBOOTSTRAPTOKENRESPONSE']._serialized_end=876
+  _globals['_WORKERSERVICE']._serialized_start=879
+  _globals['_WORKERSERVICE']._serialized_end=1144
 # @@protoc_insertion_point(module_scope)

@@ -95,6 +95,7 @@ class ListWorkersRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    AWAY_FIELD_NUMBER: _builtins.int
     agent_name: _builtins.str
     status: _common_pb2.WorkerStatus.ValueType
     """none = every one that is connected"""
@@ -102,6 +103,8 @@ class ListWorkersRequest(_message.Message):
     """from the previous answer"""
     limit: _builtins.int
     """0 = as many as fit into a message"""
+    away: _builtins.bool
+    """also those whose stream is broken, and who may come back"""
     def __init__(
         self,
         *,
@@ -109,10 +112,11 @@ class ListWorkersRequest(_message.Message):
         status: _common_pb2.WorkerStatus.ValueType | None = ...,
         page_token: _builtins.str = ...,
         limit: _builtins.int = ...,
+        away: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_name", b"_agent_name", "_status", b"_status", "agent_name", b"agent_name", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_name", b"_agent_name", "_status", b"_status", "agent_name", b"agent_name", "limit", b"limit", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_name", b"_agent_name", "_status", b"_status", "agent_name", b"agent_name", "away", b"away", "limit", b"limit", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_name: _TypeAlias = _typing.Literal["agent_name"]  # noqa: Y015
     _WhichOneofArgType__agent_name: _TypeAlias = _typing.Literal["_agent_name", b"_agent_name"]  # noqa: Y015
@@ -156,15 +160,19 @@ class GetWorkerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WORKER_ID_FIELD_NUMBER: _builtins.int
+    AWAY_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
+    away: _builtins.bool
+    """also if its stream is broken"""
     def __init__(
         self,
         *,
         worker_id: _builtins.str = ...,
+        away: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -93,6 +93,9 @@ class InProcessDriver:
     def kill_worker(self, worker_id: str) -> None:
         self._run(self._plane.kill_worker(worker_id))
 
+    def cut_worker(self, worker_id: str) -> None:
+        self._run(self._plane.workers[worker_id].line.cut())
+
     def freeze_worker(self, worker_id: str) -> None:
         self._plane.workers[worker_id].line.freeze()
 

@@ -14,6 +14,9 @@ from tests.acceptance.samples import samples
 
 #: Real seconds after which a worker that says nothing is cut off.
 SILENCE = 4
+#: Real seconds after which a worker that is away is lost. It stops its own runs after RESUME and a heartbeat.
+GRACE = 6
+RESUME = 2
 
 
 class ControlPlaneProcess:
@@ -32,7 +35,7 @@ class ControlPlaneProcess:
             [
                 *("--grpc-addr", "[::1]:0", "--http-addr", "[::1]:0", "--certs-dir", str(certs)),
                 *("--data-dir", str(self.directory / "data")),
-                *("--silence-timeout", str(SILENCE)),
+                *("--silence-timeout", str(SILENCE), "--worker-grace", str(GRACE)),
             ],
         )
         ready = self._program.wait_for("ready")

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -23,8 +23,9 @@ from taskrun.ports.enrollment import BootstrapToken
 from taskrun.testing.scripted_model import ScriptedModel
 from tests.acceptance.driver import WorkerSetup
 from tests.acceptance.processes.agents import Company
-from tests.acceptance.processes.control_plane import ControlPlaneProcess
+from tests.acceptance.processes.control_plane import RESUME, ControlPlaneProcess
 from tests.acceptance.processes.program import LoggedProgram
+from tests.acceptance.processes.wire import Wire
 
 #: Seconds of a scenario that pass in one real second.
 SPEED = 15
@@ -42,6 +43,8 @@ class ProcessesDriver:
         self._company = Company(directory)
         self._workers: dict[str, LoggedProgram] = {}
         self._tasks: set[str] = set()
+        #: The way of each worker to the control plane.
+        self._wires: dict[str, Wire] = {}
         self._stack = ExitStack()
         #: Tells this scenario's tasks from those of others.
         self._scope = {"scenario": str(next(_numbers))}
@@ -53,10 +56,10 @@ class ProcessesDriver:
 
     def __exit__(self, *_: object) -> None:
         with self._stack:
-            for worker_id in tuple(self._workers):
-                self.kill_worker(worker_id)
             for task_id in self._tasks:
                 self._end(task_id)
+            for program in self._workers.values():
+                _send_home(program)
             self._wait_until(lambda: not self._client.workers())
             self._wait_until(lambda: not self._left())
 
@@ -94,11 +97,12 @@ class ProcessesDriver:
     # Workers.
 
     def start_worker(self, worker_id: str, setup: WorkerSetup) -> None:
+        wire = self._wires[worker_id] = self._stack.enter_context(closing(Wire(self._plane.grpc_url)))
         config = self._directory / f"{worker_id}.toml"
         config.write_text(self._company.definitions(setup.agents))
         arguments = [
-            *("--addr", self._plane.grpc_url, "--config", str(config), *self._identity(worker_id)),
-            *("--heartbeat", "0.8", "--reconnect", "0.2", "--stop-grace", "3"),
+            *("--addr", wire.url, "--config", str(config), *self._identity(worker_id)),
+            *("--heartbeat", "0.8", "--reconnect", "0.2", "--stop-grace", "3", "--resume-timeout", str(RESUME)),
             *(f"--label={key}={value}" for key, value in setup.labels.items()),
         ]
         if setup.slots is not None:
@@ -122,6 +126,9 @@ class ProcessesDriver:
 
     def kill_worker(self, worker_id: str) -> None:
         self._workers.pop(worker_id).end(signal.SIGKILL)
+
+    def cut_worker(self, worker_id: str) -> None:
+        self._wires[worker_id].cut()
 
     def freeze_worker(self, worker_id: str) -> None:
         self._workers[worker_id].tell(signal.SIGSTOP)
@@ -184,6 +191,14 @@ class ProcessesDriver:
         while time.monotonic() < give_up:
             yield
             time.sleep(0.02)
+
+
+def _send_home(program: LoggedProgram) -> None:
+    """Ends a worker with its runs. It says goodbye, so that nobody waits for it to come back."""
+    program.tell(signal.SIGCONT)
+    while not program.has_ended(within=0.2):
+        program.tell(signal.SIGTERM)
+    program.end(signal.SIGTERM)
 
 
 def _executing() -> set[str]:

@@ -52,6 +52,14 @@ class LoggedProgram:
         """Sends it a signal; harmless if it has ended."""
         self._process.send_signal(number)
 
+    def has_ended(self, within: float) -> bool:
+        """Whether it is over in so many seconds."""
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def end(self, number: signal.Signals, seconds: float = 30) -> int:
         """Sends it a signal that ends it, and returns its exit code."""
         self._process.send_signal(number)

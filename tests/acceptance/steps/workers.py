@@ -24,6 +24,17 @@ def die(scene: Scene, worker: str) -> None:
     scene.driver.kill_worker(worker)
 
 
+@when(says("the worker {worker:text} is lost"))
+def lose(scene: Scene, worker: str) -> None:
+    scene.driver.kill_worker(worker)
+    gone_within(scene, 121, worker)
+
+
+@when(says("the connection of the worker {worker:text} breaks"))
+def cut(scene: Scene, worker: str) -> None:
+    scene.driver.cut_worker(worker)
+
+
 @step(says("the worker {worker:text} freezes"))
 def freeze(scene: Scene, worker: str) -> None:
     scene.driver.freeze_worker(worker)
@@ -62,7 +73,6 @@ def listed_within(scene: Scene, seconds: int, worker: str, status: WorkerStatus)
     scene.eventually(check, seconds)
 
 
-@then(says("within {seconds:number} second the worker {worker:text} is gone"))
 @then(says("within {seconds:number} seconds the worker {worker:text} is gone"))
 def gone_within(scene: Scene, seconds: int, worker: str) -> None:
     def check() -> None:

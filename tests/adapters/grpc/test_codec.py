@@ -55,8 +55,10 @@ from taskrun.domain.protocol import (
     HeartbeatAck,
     Hello,
     HelloAck,
-    OutputAck,
+    LiveRun,
+    RunDirective,
     RunReport,
+    Stored,
     ToWorker,
 )
 from taskrun.domain.records import (
@@ -75,7 +77,7 @@ from taskrun.domain.records import (
     WorkerInfo,
     WorkerView,
 )
-from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, Verdict, WorkerStatus
 from taskrun.v1 import common_pb2, worker_service_pb2
 from taskrun.v1 import run_service_pb2 as pb
 from taskrun.v1 import task_service_pb2 as tasks_pb
@@ -128,8 +130,10 @@ tasks = st.builds(
     counts,
 )
 segments = st.builds(OutputSegment, ids, counts, st.lists(texts, min_size=1, max_size=5).map(tuple), maps)
-events = st.builds(RunEvent, ids, st.sampled_from(RunEventType), maps, ids)
+numbers = st.none() | counts
+events = st.builds(RunEvent, ids, st.sampled_from(RunEventType), maps, ids, numbers)
 messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts)
+numbered_messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts, numbers)
 changes = st.builds(TaskChange, st.sampled_from(TaskStatus), st.booleans(), st.none() | runs)
 entries = st.builds(StoryEntry, counts, times, st.one_of(segments, events, messages, changes))
 agents = st.builds(AgentSpec, names, texts, maps, st.lists(backends, max_size=2).map(tuple))
@@ -145,18 +149,21 @@ reports = st.builds(
     st.none() | backends,
     st.none() | usages,
     texts,
+    numbers,
 )
 shown = st.sampled_from([status for status in WorkerStatus if status is not WorkerStatus.LOST])
 heartbeats = st.builds(Heartbeat, shown, counts, st.integers(0, 10_000), times, maps)
+directives = st.builds(RunDirective, ids, st.sampled_from(Verdict), counts)
 orders: st.SearchStrategy[ToWorker] = st.one_of(
     st.builds(AssignRun, ids, ids, names, texts, maps, st.integers(1, 9), times, counts),
     st.builds(CancelRun, ids, texts),
     st.builds(ContinueRun, ids, texts),
-    st.builds(HelloAck, ids, st.frozensets(names)),
+    directives,
+    st.builds(HelloAck, ids, st.frozensets(names), st.lists(directives, max_size=3).map(tuple)),
     st.builds(HeartbeatAck, times),
-    st.builds(OutputAck, ids, counts),
+    st.builds(Stored, counts),
 )
-said: st.SearchStrategy[FromWorker] = st.one_of(reports, heartbeats, segments, events, messages)
+said: st.SearchStrategy[FromWorker] = st.one_of(reports, heartbeats, segments, events, numbered_messages)
 
 
 @given(tasks)
@@ -188,9 +195,9 @@ def test_what_the_control_plane_says_comes_back_the_same(sent: list[ToWorker]) -
     assert decode_to_worker(encode_to_worker(sent[0]).SerializeToString()) == [sent[0]]
 
 
-@given(infos, st.integers(1, 10_000))
-def test_a_hello_comes_back_the_same(info: WorkerInfo, slots: int) -> None:
-    hello = Hello(info, frozenset({"batch"}), slots)
+@given(infos, st.integers(1, 10_000), st.lists(st.builds(LiveRun, ids, counts), max_size=3))
+def test_a_hello_comes_back_the_same(info: WorkerInfo, slots: int, live_runs: list[LiveRun]) -> None:
+    hello = Hello(info, frozenset({"batch", "resume"}), slots, "", "process-1", tuple(live_runs))
     assert decode_hello(encode_hello(hello, "").SerializeToString()) == hello
 
 
@@ -359,7 +366,7 @@ def test_the_largest_task_there_can_be_fits_into_one_answer() -> None:
 def test_a_hello_beyond_its_limit_is_refused_before_it_is_read() -> None:
     agents = tuple(AgentSpec(f"a{n}", "x" * 4000) for n in range(20))
     hello = encode_hello(Hello(WorkerInfo(agents=agents), frozenset(), 1), "")
-    with pytest.raises(InvalidArgument, match=r"^The hello has \d+ bytes: at most 65536 are allowed\.$"):
+    with pytest.raises(InvalidArgument, match=r"^The info in the hello has \d+ bytes: at most 65536 are allowed\.$"):
         decode_hello(hello.SerializeToString())
 
 

@@ -23,7 +23,17 @@ from taskrun.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from taskrun.domain.protocol import AssignRun, CancelRun, FromWorker, Heartbeat, Hello, HelloAck, RunReport, ToWorker
+from taskrun.domain.protocol import (
+    FEATURES,
+    AssignRun,
+    CancelRun,
+    FromWorker,
+    Heartbeat,
+    Hello,
+    HelloAck,
+    RunReport,
+    ToWorker,
+)
 from taskrun.domain.records import AgentSpec, OutputSegment, RunEvent, RunMessage, WorkerInfo
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, WorkerStatus
 from taskrun.v1 import run_service_pb2 as pb
@@ -64,7 +74,7 @@ async def first(link: GrpcLink) -> list[ToWorker]:
 
 async def test_the_hello_arrives_and_is_answered(plane: Plane) -> None:
     async with connected(plane.address, plane.ca) as link:
-        assert await first(link) == [HelloAck("w-1", frozenset({"batch"}))]
+        assert await first(link) == [HelloAck("w-1", frozenset(FEATURES))]
         session = await plane.gateway.session()
     assert (session.hello.info, session.hello.max_concurrent_runs) == (HELLO.info, 4)
     assert session.hello.features == {"batch"}
@@ -130,7 +140,7 @@ ENDS: list[tuple[TaskRunError, type[TaskRunError]]] = [
     (PermissionDenied("Never."), PermissionDenied),
     (Unauthenticated("Who?"), Unauthenticated),
     (ProtocolViolation("What?"), Unavailable),
-    (InvalidArgument("What?"), Unavailable),
+    (InvalidArgument("What?"), InvalidArgument),
 ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import grpc
 import pytest
 
 from taskrun.adapters.grpc import task_service
@@ -192,17 +193,21 @@ async def test_a_page_of_workers_has_no_more_than_asked_for(plane: Plane) -> Non
 @pytest.mark.parametrize("away", [WorkerStatus.DISCONNECTED, WorkerStatus.LOST])
 async def test_a_worker_that_is_away_is_shown_only_to_who_knows_that_status(plane: Plane, away: WorkerStatus) -> None:
     also(plane, 1, away)
-    async with plane.client() as client:
-        assert await client.workers() == [plane.workers.view]
-        with pytest.raises(NotFound, match="The worker w-2000 is not connected"):
-            await client.worker("w-2000")
     assert [worker.worker_id for worker in (await listed(plane)).workers] == ["w-1"]
+    async with open_channel(parse_address(plane.address), plane.ca.client()) as channel:
+        get: Any = channel.unary_unary(
+            "/taskrun.v1.WorkerService/GetWorker", pb_workers.GetWorkerRequest.SerializeToString
+        )
+        with pytest.raises(grpc.aio.AioRpcError, match="The worker w-2000 is not connected"):
+            await get(pb_workers.GetWorkerRequest(worker_id="w-2000"), timeout=30)
 
 
-async def test_workers_that_are_away_are_listed_when_asked_for(plane: Plane) -> None:
+async def test_our_clients_see_the_workers_that_are_away(plane: Plane) -> None:
     also(plane, 1, WorkerStatus.DISCONNECTED)
     async with plane.client() as client:
+        assert await client.workers() == [plane.workers.view, *plane.workers.others]
         assert await client.workers(status=WorkerStatus.DISCONNECTED) == plane.workers.others
+        assert (await client.worker("w-2000")).status is WorkerStatus.DISCONNECTED
 
 
 async def test_a_token_is_made(plane: Plane) -> None:

@@ -85,7 +85,7 @@ class AsyncClient:
     async def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         """See `Client.workers`."""
         found: list[WorkerView] = []
-        query: WorkerQuery | None = WorkerQuery(agent, status)
+        query: WorkerQuery | None = calls.worker_query(agent, status)
         while query is not None:
             page = await self._ask(calls.WORKERS, query)
             found += page.workers

@@ -105,7 +105,7 @@ WORKERS: RemoteCall[WorkerQuery, WorkerPage] = _remote(
 )
 WORKER: RemoteCall[str, WorkerView] = _remote(
     "WorkerService/GetWorker",
-    lambda worker_id: workers_pb.GetWorkerRequest(worker_id=worker_id),
+    lambda worker_id: workers_pb.GetWorkerRequest(worker_id=worker_id, away=True),
     workers_pb.Worker,
     decode_worker,
 )
@@ -119,7 +119,7 @@ CREATE_TOKEN: RemoteCall[tuple[str, int], BootstrapToken] = _remote(
 
 def worker_query(agent: str, status: WorkerStatus | None) -> WorkerQuery:
     """The first question to `WORKERS`."""
-    return WorkerQuery(agent, status)
+    return WorkerQuery(agent, status, away=True)
 
 
 def spec_bytes(spec: TaskSpec) -> bytes:

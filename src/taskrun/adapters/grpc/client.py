@@ -108,7 +108,7 @@ class Client:
     # Workers.
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
-        """The connected workers that match, by id; those that are away are listed only by their status."""
+        """The workers that match, by id: those that are connected, and those that may come back."""
         found: list[WorkerView] = []
         query: WorkerQuery | None = self._calls.worker_query(agent, status)
         while query is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -50,6 +50,18 @@ def checked_number(value: int, what: str) -> int:
     if 0 <= value <= MAX_NUMBER:
         return value
     raise InvalidArgument(f"{what} is {value}: it must be 0 to {MAX_NUMBER}.")
+
+
+def checked_seq(seq: int) -> int:
+    """The sequence number, if it is small enough for everybody. Raises `InvalidArgument`."""
+    if seq < MAX_NUMBER:
+        return seq
+    raise InvalidArgument(f"The sequence number {seq} is out of range: it must be below {MAX_NUMBER}.")
+
+
+def decode_seq(message: Any) -> int | None:
+    """The run's sequence number of a message, if its sender numbers what it says. Raises `InvalidArgument`."""
+    return checked_seq(message.seq) if message.HasField("seq") else None
 
 
 def encode_backend(backend: ModelBackend) -> pb.ModelBackend:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from taskrun.adapters.grpc import words
 from taskrun.adapters.grpc.codec_common import decode_map, parsed
 from taskrun.domain.errors import InvalidArgument
-from taskrun.domain.protocol import AssignRun, CancelRun, ContinueRun, HeartbeatAck, HelloAck, OutputAck, ToWorker
+from taskrun.domain.protocol import (
+    AssignRun,
+    CancelRun,
+    ContinueRun,
+    HeartbeatAck,
+    HelloAck,
+    RunDirective,
+    Stored,
+    ToWorker,
+)
 from taskrun.v1 import run_service_pb2 as pb
 
 
@@ -85,11 +95,28 @@ def _decode_continue(message: pb.ContinueRun) -> ContinueRun:
 
 
 def _encode_hello_ack(ack: HelloAck) -> pb.RunServerMessage:
-    return pb.RunServerMessage(ack=pb.ServerAck(ack_type="hello", ref_id=ack.worker_id, features=sorted(ack.features)))
+    return pb.RunServerMessage(
+        ack=pb.ServerAck(
+            ack_type="hello",
+            ref_id=ack.worker_id,
+            features=sorted(ack.features),
+            directives=map(_encode_directive, ack.directives),
+        )
+    )
 
 
 def _decode_hello_ack(message: pb.ServerAck) -> HelloAck:
-    return HelloAck(message.ref_id, frozenset(message.features))
+    return HelloAck(message.ref_id, frozenset(message.features), tuple(map(_decode_directive, message.directives)))
+
+
+def _encode_directive(directive: RunDirective) -> pb.RunDirective:
+    return pb.RunDirective(
+        run_id=directive.run_id, verdict=words.VERDICT_NUMBERS[directive.verdict], from_seq=directive.from_seq
+    )
+
+
+def _decode_directive(message: pb.RunDirective) -> RunDirective:
+    return RunDirective(message.run_id, words.VERDICTS[message.verdict], message.from_seq)
 
 
 def _encode_heartbeat_ack(ack: HeartbeatAck) -> pb.RunServerMessage:
@@ -102,12 +129,12 @@ def _decode_heartbeat_ack(message: pb.ServerAck) -> HeartbeatAck:
     raise InvalidArgument("The ack of a heartbeat names no time.")
 
 
-def _encode_output_ack(ack: OutputAck) -> pb.RunServerMessage:
-    return pb.RunServerMessage(ack=pb.ServerAck(ack_type="output", ref_id=ack.run_id, next_seq=ack.next_seq))
+def _encode_stored(ack: Stored) -> pb.RunServerMessage:
+    return pb.RunServerMessage(ack=pb.ServerAck(ack_type="stored", messages=ack.messages))
 
 
-def _decode_output_ack(message: pb.ServerAck) -> OutputAck:
-    return OutputAck(message.ref_id, message.next_seq)
+def _decode_stored(message: pb.ServerAck) -> Stored:
+    return Stored(message.messages)
 
 
 def _decode_ack(message: pb.ServerAck) -> ToWorker | None:
@@ -121,16 +148,18 @@ _ENCODERS: dict[type[ToWorker], Callable[[Any], pb.RunServerMessage]] = {
     ContinueRun: _encode_continue,
     HelloAck: _encode_hello_ack,
     HeartbeatAck: _encode_heartbeat_ack,
-    OutputAck: _encode_output_ack,
+    Stored: _encode_stored,
+    RunDirective: lambda directive: pb.RunServerMessage(directive=_encode_directive(directive)),
 }
 _DECODERS: dict[str | None, Callable[[Any], ToWorker | None]] = {
     "assign_run": _decode_assignment,
     "cancel_run": _decode_cancel,
     "continue_run": _decode_continue,
     "ack": _decode_ack,
+    "directive": _decode_directive,
 }
 _ACKS: dict[str, Callable[[pb.ServerAck], ToWorker]] = {
     "hello": _decode_hello_ack,
     "heartbeat": _decode_heartbeat_ack,
-    "output": _decode_output_ack,
+    "stored": _decode_stored,
 }

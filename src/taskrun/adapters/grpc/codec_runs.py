@@ -10,10 +10,11 @@ from typing import Any
 
 from taskrun.adapters.grpc import words
 from taskrun.adapters.grpc.codec_common import (
-    MAX_NUMBER,
     checked_number,
+    checked_seq,
     decode_backend,
     decode_map,
+    decode_seq,
     decode_usage,
     encode_backend,
     encode_usage,
@@ -22,20 +23,21 @@ from taskrun.adapters.grpc.codec_common import (
 from taskrun.adapters.grpc.codec_story import decode_event, decode_message, encode_chat, encode_event, encode_output
 from taskrun.adapters.grpc.codec_workers import decode_info, encode_info
 from taskrun.domain.errors import InvalidArgument, ProtocolViolation
-from taskrun.domain.limits import MAX_CHUNK_BYTES, MAX_CONCURRENT_RUNS, MAX_NAME, checked_hello
-from taskrun.domain.protocol import FromWorker, Heartbeat, Hello, RunReport
+from taskrun.domain.limits import MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_CONCURRENT_RUNS, MAX_NAME, checked_hello
+from taskrun.domain.protocol import FromWorker, Heartbeat, Hello, LiveRun, RunReport
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage
 from taskrun.v1 import common_pb2
 from taskrun.v1 import run_service_pb2 as pb
 
 #: Of one message, output in columns aside. Old workers send a line as one chunk, however long.
 MAX_WORD_BYTES = 1024 * 1024
-#: Of the hello. A list of workers repeats it, and many of them have to fit into one answer.
-MAX_HELLO_BYTES = 64 * 1024
+#: Of what a hello says of the worker. A list of workers repeats it, and many of them have to fit into one answer.
+MAX_INFO_BYTES = 64 * 1024
+#: Of a hello: as many live runs as a worker can have, and more.
+MAX_HELLO_BYTES = 1024 * 1024
+MAX_LIVE_RUNS = 20_000
 #: Of an error that are kept: a task shows the errors of all its runs, and must still fit into one answer.
 MAX_ERROR_BYTES = 4 * 1024
-#: Of output in one message. Far more than a worker that is in its right mind gathers.
-MAX_CHUNKS = 10_000
 #: Characters. Our ids have 36.
 MAX_RUN_ID = 128
 _CUT = b" ..."
@@ -53,8 +55,21 @@ def decode_hello(data: bytes) -> Hello:
     hello = message.hello
     if not hello.HasField("info"):
         raise InvalidArgument("The hello says nothing of the worker: its info is missing.")
+    if hello.info.ByteSize() > MAX_INFO_BYTES:
+        raise InvalidArgument(
+            f"The info in the hello has {hello.info.ByteSize()} bytes: at most {MAX_INFO_BYTES} are allowed."
+        )
+    if len(hello.live_runs) > MAX_LIVE_RUNS:
+        raise InvalidArgument(f"The hello has {len(hello.live_runs)} live runs: at most {MAX_LIVE_RUNS} are allowed.")
     return checked_hello(
-        Hello(decode_info(hello.info), frozenset(hello.features), hello.max_concurrent_runs, hello.info.worker_id)
+        Hello(
+            decode_info(hello.info),
+            frozenset(hello.features),
+            hello.max_concurrent_runs,
+            hello.info.worker_id,
+            hello.process,
+            tuple([LiveRun(_run_id(run.run_id), checked_seq(run.next_seq)) for run in hello.live_runs]),
+        )
     )
 
 
@@ -118,6 +133,7 @@ def _decode_report(message: pb.RunStatusUpdate) -> RunReport:
         decode_backend(message.backend_used) if message.HasField("backend_used") else None,
         decode_usage(message.usage) if message.HasField("usage") else None,
         session_id,
+        decode_seq(message),
     )
 
 
@@ -143,20 +159,16 @@ def _decode_output(message: common_pb2.RunOutput) -> OutputSegment:
         and max(len(text.encode()) for text in contents) > MAX_CHUNK_BYTES
     ):
         raise InvalidArgument(f"A chunk of output is too long: at most {MAX_CHUNK_BYTES} bytes are allowed.")
-    return OutputSegment(_run_id(message.run_id), _first_seq(message.first_seq), contents, decode_map(message.metadata))
+    return OutputSegment(
+        _run_id(message.run_id), checked_seq(message.first_seq), contents, decode_map(message.metadata)
+    )
 
 
 def _decode_chunk(message: pb.RunOutputChunk) -> OutputSegment:
     """The old form. The empty chunk that says `is_final` takes a sequence number like any other."""
     return OutputSegment(
-        _run_id(message.run_id), _first_seq(message.seq), (message.content,), decode_map(message.metadata)
+        _run_id(message.run_id), checked_seq(message.seq), (message.content,), decode_map(message.metadata)
     )
-
-
-def _first_seq(seq: int) -> int:
-    if seq < MAX_NUMBER:
-        return seq
-    raise InvalidArgument(f"The sequence number {seq} is out of range: it must be below {MAX_NUMBER}.")
 
 
 def _decode_event(message: common_pb2.RunEvent) -> RunEvent:
@@ -166,7 +178,7 @@ def _decode_event(message: common_pb2.RunEvent) -> RunEvent:
 
 def _decode_chat(message: pb.RunChatMessage) -> RunMessage:
     _run_id(message.run_id)
-    return decode_message(message)
+    return decode_message(message, decode_seq(message))
 
 
 _DECODERS: dict[str | None, Callable[[Any], FromWorker]] = {
@@ -189,6 +201,8 @@ def encode_hello(hello: Hello, worker_id: str) -> pb.RunClientMessage:
             info=encode_info(hello.info, worker_id),
             features=sorted(hello.features),
             max_concurrent_runs=hello.max_concurrent_runs,
+            process=hello.process,
+            live_runs=[pb.LiveRun(run_id=run.run_id, next_seq=run.next_seq) for run in hello.live_runs],
         )
     )
 
@@ -219,6 +233,7 @@ def encode_report(report: RunReport, at_ms: int) -> pb.RunClientMessage:
             failure_kind=words.FAILURE_KIND_NUMBERS[report.failure],
             usage=encode_usage(report.usage) if report.usage else None,
             session_id=report.session_id,
+            seq=report.seq,
         )
     )
 
@@ -243,5 +258,5 @@ def encode_run_event(event: RunEvent, at_ms: int, task_id: str = "") -> pb.RunCl
 def encode_run_message(message: RunMessage, at_ms: int) -> pb.RunClientMessage:
     """What was said in a run's conversation."""
     return pb.RunClientMessage(
-        chat_message=pb.RunChatMessage(run_id=message.run_id, message=encode_chat(message, at_ms))
+        chat_message=pb.RunChatMessage(run_id=message.run_id, message=encode_chat(message, at_ms), seq=message.seq)
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from taskrun.adapters.grpc import words
-from taskrun.adapters.grpc.codec_common import decode_map
+from taskrun.adapters.grpc.codec_common import decode_map, decode_seq
 from taskrun.adapters.grpc.codec_tasks import decode_run, encode_run
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, StoryBody, StoryEntry, TaskChange
@@ -76,12 +76,19 @@ def encode_event(event: RunEvent, at_ms: int, task_id: str = "") -> common_pb2.R
         event_type=words.EVENT_TYPE_NUMBERS[event.type],
         timestamp_ms=at_ms,
         metadata=event.metadata,
+        seq=event.seq,
     )
 
 
 def decode_event(message: common_pb2.RunEvent) -> RunEvent:
     """A stage of an execution. Raises `InvalidArgument` for an unknown one."""
-    return RunEvent(message.run_id, words.EVENT_TYPES[message.event_type], decode_map(message.metadata), message.id)
+    return RunEvent(
+        message.run_id,
+        words.EVENT_TYPES[message.event_type],
+        decode_map(message.metadata),
+        message.id,
+        decode_seq(message),
+    )
 
 
 def encode_chat(message: RunMessage, at_ms: int) -> common_pb2.ChatMessage:
@@ -95,9 +102,9 @@ def _encode_message(message: RunMessage, at_ms: int) -> pb.TaskMessage:
     return pb.TaskMessage(run_id=message.run_id, message=encode_chat(message, at_ms))
 
 
-def decode_message(message: Any) -> RunMessage:
+def decode_message(message: Any, seq: int | None = None) -> RunMessage:
     """What was said, from either of the two messages that carry it. Raises `InvalidArgument` for an unknown role."""
-    return RunMessage(message.run_id, words.CHAT_ROLES[message.message.role], message.message.content)
+    return RunMessage(message.run_id, words.CHAT_ROLES[message.message.role], message.message.content, seq)
 
 
 _ENCODERS: dict[type[StoryBody], tuple[str, Callable[[Any, int], Any]]] = {

@@ -17,12 +17,13 @@ class WorkerQuery(NamedTuple):
     """Which workers to list, by id. Every filter that is given must match."""
 
     agent: str = ""
-    #: None is every status that a connected worker has.
+    #: None is every status that a connected worker has, and with `away` also that of those who may come back.
     status: WorkerStatus | None = None
     #: Of the previous page; "" starts at the first.
     page_token: str = ""
     #: 0 is as many as fit into an answer.
     limit: int = 0
+    away: bool = False
 
     def after(self, page: WorkerPage) -> WorkerQuery | None:
         """What asks for the page after this one, if there is one."""
@@ -94,6 +95,7 @@ def encode_worker_query(query: WorkerQuery) -> pb.ListWorkersRequest:
         status=words.WORKER_STATUS_NUMBERS[query.status] if query.status else None,
         page_token=query.page_token,
         limit=query.limit,
+        away=query.away,
     )
 
 
@@ -104,6 +106,7 @@ def decode_worker_query(message: pb.ListWorkersRequest) -> WorkerQuery:
         words.WORKER_STATUSES[message.status] if message.HasField("status") else None,
         message.page_token,
         message.limit,
+        message.away,
     )
 
 

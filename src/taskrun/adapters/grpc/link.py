@@ -52,11 +52,14 @@ class GrpcLink:
                 self._note(order)
             yield orders
 
-    async def send(self, messages: Sequence[FromWorker]) -> None:
+    async def send(self, messages: Sequence[FromWorker]) -> int:
         """See `Link.send`. A control plane that has not announced batches gets one message after the other."""
+        sent = 0
         with self._told():
             for frame in self._speech.frames(messages, time.time_ns() // 1_000_000):
                 await self._write(frame)
+                sent += 1
+        return sent
 
     async def close(self) -> None:
         """See `Link.close`. What was sent gets the time to be read."""
@@ -162,5 +165,6 @@ class GrpcConnector:
 
 
 def _for_worker(error: TaskRunError) -> TaskRunError:
-    """All that a worker can act on is whether to come again."""
-    return error if isinstance(error, (Unavailable, PermissionDenied, Unauthenticated)) else Unavailable(error.message)
+    """All that a worker can act on is whether to come again, and whether to say the same again."""
+    known = (Unavailable, PermissionDenied, Unauthenticated, InvalidArgument)
+    return error if isinstance(error, known) else Unavailable(error.message)

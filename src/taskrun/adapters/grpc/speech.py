@@ -90,7 +90,9 @@ class OldSpeech:
         yield encode_report(report, at_ms)
 
     def _output(self, segment: OutputSegment, at_ms: int) -> Iterator[pb.RunClientMessage]:
-        run_id, first_seq = segment.run_id, segment.first_seq
+        # Here only chunks are numbered.
+        run_id = segment.run_id
+        first_seq = self._next_seq[run_id]
         self._next_seq[run_id] = first_seq + len(segment.contents)
         for seq, content in enumerate(segment.contents, first_seq):
             yield encode_chunk(run_id, seq, content, at_ms)

@@ -6,8 +6,18 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from taskrun.domain.errors import InvalidArgument
-from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, Word, WorkerStatus
+from taskrun.domain.status import (
+    ChatRole,
+    FailureKind,
+    RunEventType,
+    RunStatus,
+    TaskStatus,
+    Verdict,
+    Word,
+    WorkerStatus,
+)
 from taskrun.v1 import common_pb2 as pb
+from taskrun.v1.run_service_pb2 import RunDirective
 
 W = TypeVar("W", bound=Word)
 
@@ -34,6 +44,7 @@ RUN_STATUS_NUMBERS = _numbers(pb.RunStatus, "RUN_STATUS", RunStatus)
 CHAT_ROLE_NUMBERS = _numbers(pb.ChatRole, "CHAT_ROLE", ChatRole)
 EVENT_TYPE_NUMBERS = _numbers(pb.RunEventType, "RUN_EVENT_TYPE", RunEventType)
 FAILURE_KIND_NUMBERS = _numbers(pb.FailureKind, "FAILURE_KIND", FailureKind)
+VERDICT_NUMBERS = _numbers(RunDirective.Verdict, "VERDICT", Verdict)
 WORKER_STATUS_NUMBERS = _numbers(pb.WorkerStatus, "WORKER_STATUS", set(WorkerStatus) - {WorkerStatus.LOST})
 
 # From the wire.
@@ -43,6 +54,7 @@ RUN_STATUSES = Words("run status", RUN_STATUS_NUMBERS)
 CHAT_ROLES = Words("chat role", CHAT_ROLE_NUMBERS)
 EVENT_TYPES = Words("run event type", EVENT_TYPE_NUMBERS)
 FAILURE_KINDS = Words("failure kind", FAILURE_KIND_NUMBERS)
+VERDICTS = Words("verdict", VERDICT_NUMBERS)
 WORKER_STATUSES = Words("worker status", WORKER_STATUS_NUMBERS)
 
 #: What a worker may report of a run: the states before RUNNING are the control plane's to give.

@@ -35,7 +35,7 @@ class WorkerService:
         views = [
             view
             for view in self._workers.workers(query.agent, query.status)
-            if view.id > query.page_token and (query.status or view.status not in _AWAY)
+            if view.id > query.page_token and (query.status or query.away or view.status not in _AWAY)
         ]
         page = fitting(map(encode_worker, views[: query.limit or None]))
         return pb.ListWorkersResponse(
@@ -44,7 +44,7 @@ class WorkerService:
 
     async def _get(self, request: pb.GetWorkerRequest, context: Context) -> pb.Worker:
         view = self._workers.worker(request.worker_id)
-        if view.status in _AWAY:
+        if view.status in _AWAY and not request.away:
             raise NotFound(f"The worker {view.id} is not connected.")
         return encode_worker(view)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from taskrun.domain.errors import PermissionDenied, TaskRunError, Unauthenticated, Unavailable
 from taskrun.domain.protocol import FromWorker, Hello, ToWorker
+from taskrun.domain.records import OutputSegment
 from taskrun.ports.control_plane import WorkerGateway
 
 #: Messages that may wait for a worker that does not read; with more it is cut.
@@ -67,11 +68,12 @@ class LocalLink:
             yield messages
         raise self._error()
 
-    async def send(self, messages: Sequence[FromWorker]) -> None:
+    async def send(self, messages: Sequence[FromWorker]) -> int:
         """See `Link.send`."""
         if self._outbox.end is not None:
             raise self._error()
-        await self._gateway.receive(self._session, messages)
+        await self._gateway.receive(self._session, messages, sum(map(_size, messages)))
+        return 1
 
     async def close(self) -> None:
         """See `Link.close`."""
@@ -110,3 +112,8 @@ class LocalConnector:
         """Breaks the last link that was opened; harmless if it is over already. For tests of what comes after."""
         if self._link is not None:
             await self._link.cut(Unavailable("The stream was cut."))
+
+
+def _size(message: FromWorker) -> int:
+    """About what it would take on a wire."""
+    return sum(map(len, message.contents)) if isinstance(message, OutputSegment) else 0

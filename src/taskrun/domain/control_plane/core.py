@@ -24,7 +24,7 @@ from taskrun.domain.control_plane.queue import Queue
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.deadlines import Deadlines
-from taskrun.domain.errors import ProtocolViolation, TaskRunError, Unavailable
+from taskrun.domain.errors import PermissionDenied, ProtocolViolation, TaskRunError, Unavailable
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import Heartbeat, Hello, RunReport
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, WorkerView
@@ -72,11 +72,13 @@ class ControlPlaneCore:
         }
 
     def recover(self, recovery: Recovery, now: Now) -> Turn:
-        """The first turn: takes over what a store holds. No worker is connected yet, so no run can be followed."""
+        """The first turn: takes over what a store holds. Workers are given the time to come back to their runs."""
         turn = Turn(now)
         for requirement, backlog in recovery.backlog.items():
             self._scheduler.wait(requirement, backlog.waiting)
         self._queue.restore(turn, recovery.active)
+        for worker in list(self._fleet.all()):
+            self._await(turn, worker)
         return turn
 
     def handle(self, inputs: Iterable[Input], now: Now) -> Turn:
@@ -86,6 +88,7 @@ class ControlPlaneCore:
             self._handlers[type(item)](turn, item)
         self._expire(turn)
         self._queue.ask(turn)
+        self._fleet.tell_stored(turn)
         self._fleet.report_slots(turn)
         return turn
 
@@ -129,20 +132,39 @@ class ControlPlaneCore:
         if self._draining:
             turn.replies.append((request.reply, _draining()))
             return
-        known = self._fleet.of_id(request.worker_id)
-        if known is not None:
-            self._cut(turn, known, Unavailable("A newer stream of this worker took its place."))
-            self._lose(turn, known)
-        self._fleet.connect(turn, request.session, request.worker_id, request.hello)
+        hello = request.hello
+        worker = self._came_back(turn, request) or self._came(turn, request)
+        self._fleet.welcome(turn, worker, self._runs.directives(worker, hello.live_runs))
+        self._runs.reunite(turn, worker, hello.live_runs)
         self._silences.arm(request.session, turn.now.mono + self._timers.silence)
         turn.replies.append((request.reply, request.session))
 
+    def _came_back(self, turn: Turn, request: ConnectWorker) -> Worker | None:
+        """The worker that is known already, on its new stream: its runs go on."""
+        known = self._fleet.of_id(request.worker_id)
+        if known is None:
+            return None
+        same = known.resumes and known.process == request.hello.process
+        self._cut(turn, known, _newer_stream() if same or not known.resumes else _another_process())
+        if self._fleet.of_id(known.id) is not known:
+            return None
+        if not same:
+            self._lose(turn, known)
+            return None
+        self._graces.disarm(known.id)
+        self._fleet.come_back(turn, known, request.session, request.hello)
+        return known
+
+    def _came(self, turn: Turn, request: ConnectWorker) -> Worker:
+        return self._fleet.connect(turn, request.session, request.worker_id, request.hello)
+
     def _spoke(self, turn: Turn, spoke: WorkerSpoke) -> None:
+        worker = self._fleet.of_session(spoke.session)
+        if worker is not None:
+            self._fleet.spoke(turn, worker, spoke)
         for message in spoke.messages:
-            worker = self._fleet.of_session(spoke.session)
-            if worker is None:
+            if self._fleet.of_session(spoke.session) is not worker or worker is None:
                 return
-            worker.last_contact = turn.now.mono
             self._messages[type(message)](turn, worker, message)
 
     def _hello_again(self, turn: Turn, worker: Worker, hello: Hello) -> None:
@@ -161,9 +183,17 @@ class ControlPlaneCore:
 
     def _disconnect(self, turn: Turn, worker: Worker) -> None:
         self._silences.disarm(worker.session)
+        said_goodbye = worker.status is WorkerStatus.DRAINING and not worker.active_runs
         self._fleet.disconnect(turn, worker)
+        if worker.resumes and not said_goodbye:
+            self._await(turn, worker)
+        else:
+            self._lose(turn, worker)
+
+    def _await(self, turn: Turn, worker: Worker) -> None:
+        """The worker is away: it has a while to come back."""
         if self._timers.grace > 0:
-            self._graces.arm(worker.id, turn.now.mono + self._timers.grace)
+            self._graces.arm(worker.id, max(worker.last_contact + self._timers.grace, turn.now.mono))
         else:
             self._lose(turn, worker)
 
@@ -199,3 +229,12 @@ class ControlPlaneCore:
 
 def _draining() -> Unavailable:
     return Unavailable("The control plane is shutting down.")
+
+
+def _newer_stream() -> Unavailable:
+    return Unavailable("A newer stream of this worker took its place.")
+
+
+def _another_process() -> PermissionDenied:
+    """Coming again is no use to it: two that take each other's place would lose all their runs, over and over."""
+    return PermissionDenied("Another worker came with the same certificate: each needs one of its own.")

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from taskrun.domain.control_plane.inputs import WorkerSpoke
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.events import SlotsChanged, WorkerConnected, WorkerMoved
 from taskrun.domain.machines.worker import WORKER, WorkerEvent
-from taskrun.domain.protocol import FEATURES, Heartbeat, HeartbeatAck, Hello, HelloAck
-from taskrun.domain.records import WorkerInfo, WorkerView
+from taskrun.domain.protocol import (
+    FEATURES,
+    MESSAGE_WEIGHT,
+    RESUME,
+    TOLD_AFTER,
+    FromWorker,
+    Heartbeat,
+    HeartbeatAck,
+    Hello,
+    HelloAck,
+    RunDirective,
+)
+from taskrun.domain.records import OutputSegment, WorkerInfo, WorkerView
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import WorkerStatus
 
@@ -26,6 +38,12 @@ _REPORTS: dict[tuple[WorkerStatus, bool], WorkerEvent] = {
 }
 _TAKES_RUNS = frozenset({WorkerStatus.IDLE, WorkerStatus.BUSY})
 
+#: A worker that is away has no stream.
+NO_SESSION = 0
+#: So many messages of the transport are told of although there is nothing else to tell. One to a worker costs as much
+#: as a task.
+MANY_MESSAGES = 32
+
 
 @dataclass(eq=False, slots=True)
 class Worker:
@@ -37,6 +55,8 @@ class Worker:
     features: frozenset[str]
     max_concurrent_runs: int
     connected_at_ms: int
+    #: The process that has its runs, if they outlive its stream.
+    process: str = ""
     status: WorkerStatus = WorkerStatus.IDLE
     last_heartbeat_ms: int = 0
     #: Seconds, monotonic: when anything was last heard.
@@ -49,10 +69,19 @@ class Worker:
     unstarted: set[str] = field(default_factory=set)
     #: It refused a run: it is offered none before its next heartbeat.
     held: bool = False
+    #: Messages of the transport that came on its stream, and those that it has not been told are stored.
+    messages: int = 0
+    untold_messages: int = 0
+    untold_weight: int = 0
 
     @property
     def active_runs(self) -> int:
         return len(self.runs) + len(self.overdue)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether its runs outlive its stream."""
+        return bool(self.process)
 
     def view(self) -> WorkerView:
         return WorkerView(
@@ -76,6 +105,8 @@ class Fleet:
         self._by_id: dict[str, Worker] = {}
         self._seen = seen
         self._slots = (0, 0)
+        #: Who spoke in this turn, by session.
+        self._spoke: dict[int, Worker] = {}
 
     def of_session(self, session: int) -> Worker | None:
         """The worker on this stream, while the stream lives."""
@@ -85,24 +116,82 @@ class Fleet:
         """The worker of this id, while it is connected or may still come back."""
         return self._by_id.get(worker_id)
 
+    def is_here(self, worker: Worker) -> bool:
+        """Whether the worker's stream lives."""
+        return worker.session in self._by_session
+
     def all(self) -> Iterable[Worker]:
         """Every worker that is connected or may still come back."""
         return self._by_id.values()
 
     def connect(self, turn: Turn, session: int, worker_id: str, hello: Hello) -> Worker:
         """Lets the worker in. No worker of that id may be known."""
-        now = turn.now
         worker = Worker(
-            worker_id, session, hello.info, hello.features, hello.max_concurrent_runs, now.utc_ms, last_contact=now.mono
+            worker_id,
+            session,
+            hello.info,
+            hello.features,
+            hello.max_concurrent_runs,
+            turn.now.utc_ms,
+            hello.process if hello.resumes else "",
         )
-        self._by_session[session] = self._by_id[worker_id] = worker
-        agents = (agent.name for agent in hello.info.agents)
-        self._scheduler.join(session, agents, hello.info.labels, worker.max_concurrent_runs)
+        self._by_id[worker_id] = worker
+        self._enter(turn, worker)
         turn.events.append(WorkerConnected(worker_id, again=worker_id in self._seen))
         turn.events.append(WorkerMoved(worker_id, None, worker.status))
-        turn.send(session, HelloAck(worker_id, frozenset(FEATURES)))
         self._seen.add(worker_id)
         return worker
+
+    def expect(self, turn: Turn, worker_id: str, process: str) -> Worker:
+        """A worker that has runs and is away. No worker of that id may be known."""
+        worker = Worker(worker_id, NO_SESSION, WorkerInfo(), frozenset(), 0, 0, process, WorkerStatus.DISCONNECTED)
+        self._by_id[worker_id] = worker
+        self._seen.add(worker_id)
+        turn.events.append(WorkerMoved(worker_id, None, worker.status))
+        return worker
+
+    def come_back(self, turn: Turn, worker: Worker, session: int, hello: Hello) -> None:
+        """The worker is there again, on a new stream, with the runs that it had."""
+        worker.session = session
+        worker.info, worker.features = hello.info, hello.features
+        worker.max_concurrent_runs = hello.max_concurrent_runs
+        worker.connected_at_ms = turn.now.utc_ms
+        worker.held = False
+        worker.unstarted.clear()
+        worker.messages = worker.untold_messages = worker.untold_weight = 0
+        self._enter(turn, worker)
+        turn.events.append(WorkerConnected(worker.id, again=True))
+        came_back = WorkerEvent.CAME_BACK_WORKING if worker.active_runs else WorkerEvent.CAME_BACK_FREE
+        self._move(turn, worker, came_back)
+
+    def welcome(self, turn: Turn, worker: Worker, directives: Iterable[RunDirective]) -> None:
+        """The first message on its stream."""
+        features = frozenset(FEATURES) if worker.resumes else frozenset(FEATURES) - {RESUME}
+        turn.send(worker.session, HelloAck(worker.id, features, tuple(directives)))
+
+    def _enter(self, turn: Turn, worker: Worker) -> None:
+        worker.last_contact = turn.now.mono
+        self._by_session[worker.session] = worker
+        agents = (agent.name for agent in worker.info.agents)
+        self._scheduler.join(worker.session, agents, worker.info.labels, worker.max_concurrent_runs, worker.active_runs)
+
+    def spoke(self, turn: Turn, worker: Worker, spoke: WorkerSpoke) -> None:
+        """A message of the transport came, and is stored with this turn."""
+        worker.last_contact = turn.now.mono
+        worker.messages += 1
+        if worker.resumes:
+            worker.untold_messages += 1
+            worker.untold_weight += spoke.size + MESSAGE_WEIGHT * sum(map(_count, spoke.messages))
+            self._spoke[worker.session] = worker
+
+    def tell_stored(self, turn: Turn) -> None:
+        """Tells what is stored: workers that hear something anyway, and those that keep much until they know."""
+        for session, worker in self._spoke.items():
+            much = worker.untold_messages >= MANY_MESSAGES or worker.untold_weight >= TOLD_AFTER
+            if (much or session in turn.sends) and session in self._by_session:
+                turn.stored[session] = worker.messages
+                worker.untold_messages = worker.untold_weight = 0
+        self._spoke.clear()
 
     def heartbeat(self, turn: Turn, worker: Worker, beat: Heartbeat) -> None:
         """Takes in how the worker stands. How many runs it has is for us to count, not for it to say."""
@@ -177,3 +266,8 @@ class Fleet:
         old, worker.status = worker.status, WORKER.after(worker.status, event)
         if worker.status is not old:
             turn.events.append(WorkerMoved(worker.id, old, worker.status))
+
+
+def _count(message: FromWorker) -> int:
+    """As how many messages it counts where they are kept."""
+    return len(message.contents) if isinstance(message, OutputSegment) else 1

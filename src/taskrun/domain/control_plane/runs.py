@@ -1,13 +1,14 @@
 """The runs that workers have: given out, followed, ended, and tried again.
 
 A run has one deadline at a time: to start once it is assigned, to end within its task's timeout once it runs, to report
-its end once it was told to stop. A report counts only from the stream that the run was given to, and only while the run
-is not over; the run id is the fencing token.
+its end once it was told to stop. A report counts only from the worker that the run was given to, in the process that
+has it, and only while the run is not over; the run id is the fencing token. What a worker numbers counts in its order:
+what was said before is dropped, and what is missing is asked for again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from taskrun.domain.control_plane.fleet import Fleet, Worker
@@ -18,11 +19,11 @@ from taskrun.domain.events import MessageRefused, RunAssigned, RunEnded, TaskMov
 from taskrun.domain.limits import MAX_OUTPUT_BYTES
 from taskrun.domain.machines.run import RUN, RunMove
 from taskrun.domain.machines.task import TASK, TaskEvent
-from taskrun.domain.protocol import BATCH, AssignRun, CancelRun, RunReport
+from taskrun.domain.protocol import AssignRun, CancelRun, LiveRun, RunDirective, RunReport
 from taskrun.domain.records import OutputSegment, Run, RunEvent, RunMessage, StoryBody, Task, TaskChange
 from taskrun.domain.retry import attempts, may_retry
 from taskrun.domain.scheduler import Scheduler
-from taskrun.domain.status import FailureKind, RunStatus
+from taskrun.domain.status import FailureKind, RunStatus, Verdict
 from taskrun.domain.timers import ControlPlaneTimers
 
 _MOVES = {
@@ -48,10 +49,31 @@ class ActiveRun:
     worker: Worker
     #: Why it was told to stop, if it was.
     stop: FailureKind | None = None
-    #: The output chunk that is expected next.
+    #: The sequence number of what is expected next.
     next_seq: int = 0
+    #: It was asked for again.
+    asked_again: bool = False
     #: What the story holds of it: output, events and messages.
     kept_bytes: int = 0
+
+    def stamped(self) -> Run:
+        """The run with how far it has been heard."""
+        self.run = replace(self.run, next_seq=self.next_seq, kept_bytes=self.kept_bytes)
+        return self.run
+
+    def order(self) -> AssignRun:
+        """What its worker is told to do."""
+        task, spec = self.task, self.task.spec
+        return AssignRun(
+            self.run.id,
+            task.id,
+            spec.agent,
+            spec.input_json,
+            spec.labels,
+            self.run.attempt,
+            self.run.assigned_at_ms,
+            spec.timeout_ms,
+        )
 
 
 class Runs:
@@ -87,19 +109,46 @@ class Runs:
             RUN.after(RunStatus.PENDING, RunMove.SENT),
             attempts(task.runs) + 1,
             assigned_at_ms=now_ms,
+            process=worker.process,
         )
         task = self._change(turn, task, TaskEvent.ASSIGNED, run)
         active = ActiveRun(task, run, worker)
         self._by_run[run.id] = self._by_task[task.id] = active
         self._fleet.took(turn, worker, run.id)
         self._deadlines.arm(run.id, turn.now.mono + self._timers.start)
-        spec = task.spec
-        turn.send(
-            session,
-            AssignRun(run.id, task.id, spec.agent, spec.input_json, spec.labels, run.attempt, now_ms, spec.timeout_ms),
-        )
-        turn.events.append(RunAssigned(task.id, run.id, worker.id, spec.requirement, waited_ms))
+        turn.send(session, active.order())
+        turn.events.append(RunAssigned(task.id, run.id, worker.id, task.spec.requirement, waited_ms))
         return task
+
+    # Workers that come back.
+
+    def directives(self, worker: Worker, live_runs: Sequence[LiveRun]) -> list[RunDirective]:
+        """What becomes of the runs that a worker brings along."""
+        return [self._directive(worker, live.run_id) for live in live_runs]
+
+    def _directive(self, worker: Worker, run_id: str) -> RunDirective:
+        active = self._by_run.get(run_id)
+        if active is not None and active.worker is worker:
+            return RunDirective(run_id, Verdict.GO_ON, active.next_seq)
+        known = active is not None or run_id in worker.overdue
+        return RunDirective(run_id, Verdict.STOP if known else Verdict.UNKNOWN)
+
+    def reunite(self, turn: Turn, worker: Worker, live_runs: Sequence[LiveRun]) -> None:
+        """Sees to the runs that the worker had before: those that it brings along, and those that it does not."""
+        live = {run.run_id for run in live_runs}
+        # It was told to stop them, and says no more of them.
+        for run_id in sorted(worker.overdue):
+            self._fleet.freed(turn, worker, run_id)
+        for run_id in sorted(worker.runs):
+            active = self._by_run[run_id]
+            active.asked_again = False
+            if run_id not in live and active.run.status is RunStatus.RUNNING:
+                self._end(turn, active, _lost(run_id, "the worker came back without the run"))
+                continue
+            if run_id not in live:
+                turn.send(worker.session, active.order())
+            if active.stop is not None:
+                turn.send(worker.session, CancelRun(run_id, _WHY_STOPPED[active.stop]))
 
     # What workers say.
 
@@ -110,6 +159,8 @@ class Runs:
         if active is None or move is None:
             if report.status.is_terminal and report.run_id in worker.overdue:
                 self._fleet.freed(turn, worker, report.run_id)
+        elif not self._is_next(turn, active, report.seq):
+            return
         elif move is not RunMove.STARTED:
             self._end(turn, active, report)
         elif active.run.status is RunStatus.ASSIGNED:
@@ -121,19 +172,21 @@ class Runs:
         if active is None:
             return
         contents, first_seq = segment.contents, segment.first_seq
+        if first_seq > active.next_seq and worker.resumes:
+            self._ask_again(turn, active)
+            return
         if first_seq < active.next_seq:
             contents = contents[active.next_seq - first_seq :]
             first_seq = active.next_seq
         if contents:
-            self._keep(turn, active, OutputSegment(segment.run_id, first_seq, contents, segment.metadata))
             active.next_seq = first_seq + len(contents)
-        if BATCH in worker.features:
-            turn.acks[segment.run_id] = (worker.session, active.next_seq)
+            active.asked_again = False
+            self._keep(turn, active, OutputSegment(segment.run_id, first_seq, contents, segment.metadata))
 
     def happened(self, turn: Turn, worker: Worker, body: RunEvent | RunMessage) -> None:
         """A stage of the execution, or a message of the conversation."""
         active = self._owned(turn, worker, body.run_id, "event")
-        if active is not None and self._has_room(turn, active, body):
+        if active is not None and self._is_next(turn, active, body.seq) and self._has_room(turn, active, body):
             self._tell(turn, active, body)
 
     # Stopping.
@@ -153,6 +206,8 @@ class Runs:
         active = self._by_run[run_id]
         if active.stop is not None:
             self._end_unheard(turn, active, active.stop)
+        elif active.run.status is RunStatus.ASSIGNED and not self._fleet.is_here(active.worker):
+            self._deadlines.arm(run_id, turn.now.mono + self._timers.start)
         elif active.run.status is RunStatus.ASSIGNED:
             turn.send(active.worker.session, CancelRun(run_id, _WHY_STOPPED[FailureKind.WORKER_LOST]))
             self._end_unheard(turn, active, FailureKind.WORKER_LOST)
@@ -162,19 +217,24 @@ class Runs:
     def lose(self, turn: Turn, worker: Worker) -> None:
         """The worker is gone for good, and its runs with it."""
         for run_id in sorted(worker.runs):
-            self._end(
-                turn,
-                self._by_run[run_id],
-                RunReport(run_id, RunStatus.FAILED, "the worker was lost", FailureKind.WORKER_LOST),
-            )
+            self._end(turn, self._by_run[run_id], _lost(run_id, "the worker was lost"))
 
     def recover(self, turn: Turn, task: Task) -> None:
-        """A task that ran when the control plane went down: nobody knows its worker any more."""
+        """A task that ran when the control plane went down: its worker may come back to it, if it is one that does."""
         run = task.runs[-1]
-        ended = self._ended(
-            turn, run, RunReport(run.id, RunStatus.FAILED, "the control plane restarted", FailureKind.WORKER_LOST)
-        )
-        self._settle(turn, task, ended)
+        worker = self._fleet.of_id(run.worker_id)
+        if worker is None and run.process:
+            worker = self._fleet.expect(turn, run.worker_id, run.process)
+        if worker is None or worker.process != run.process:
+            self._settle(turn, task, self._ended(turn, run, _lost(run.id, "the control plane restarted")))
+            return
+        stop = FailureKind.CANCELLED if task.cancel_requested else None
+        active = ActiveRun(task, run, worker, stop, run.next_seq, kept_bytes=run.kept_bytes)
+        self._by_run[run.id] = self._by_task[task.id] = active
+        worker.runs.add(run.id)
+        patience = self._patience(active)
+        if patience is not None:
+            self._deadlines.arm(run.id, turn.now.mono + patience)
 
     # Inside.
 
@@ -186,20 +246,54 @@ class Runs:
         turn.events.append(MessageRefused(worker.id, run_id, what))
         self._fleet.heard_of(worker, run_id)
         if told_to_stop and run_id not in worker.overdue:
-            turn.send(worker.session, CancelRun(run_id, _SUPERSEDED))
+            stop = RunDirective(run_id, Verdict.STOP) if worker.resumes else CancelRun(run_id, _SUPERSEDED)
+            turn.send(worker.session, stop)
         return None
+
+    def _is_next(self, turn: Turn, active: ActiveRun, seq: int | None) -> bool:
+        """Whether this is what the worker says next of the run; one that does not number what it says is believed."""
+        if seq is None:
+            return True
+        if seq > active.next_seq:
+            self._ask_again(turn, active)
+        if seq != active.next_seq:
+            return False
+        active.next_seq = seq + 1
+        active.asked_again = False
+        return True
+
+    def _ask_again(self, turn: Turn, active: ActiveRun) -> None:
+        """Something is missing before what the worker said: it is asked to go back, once, and all it says until then is
+        left out."""
+        if not active.asked_again:
+            active.asked_again = True
+            turn.events.append(MessageRefused(active.worker.id, active.run.id, "gap"))
+            turn.send(active.worker.session, RunDirective(active.run.id, Verdict.GO_ON, active.next_seq))
+
+    def _patience(self, active: ActiveRun) -> float | None:
+        """How long the run may take until what it is about to do next, in seconds."""
+        timeout_ms = active.task.spec.timeout_ms
+        if active.stop is not None:
+            return self._timers.stop
+        if active.run.status is RunStatus.ASSIGNED:
+            return self._timers.start
+        return timeout_ms / 1000 if timeout_ms else None
 
     def _start(self, turn: Turn, active: ActiveRun) -> None:
         run = active.run = replace(
-            active.run, status=RUN.after(active.run.status, RunMove.STARTED), started_at_ms=turn.now.utc_ms
+            active.run,
+            status=RUN.after(active.run.status, RunMove.STARTED),
+            started_at_ms=turn.now.utc_ms,
+            next_seq=active.next_seq,
         )
         task = active.task
         active.task = task.step(task.status, task.with_run(run))
         turn.save(active.task, TaskChange(task.status, task.cancel_requested, run))
         if active.stop is None:
             self._deadlines.disarm(run.id)
-            if task.spec.timeout_ms:
-                self._deadlines.arm(run.id, turn.now.mono + task.spec.timeout_ms / 1000)
+            patience = self._patience(active)
+            if patience is not None:
+                self._deadlines.arm(run.id, turn.now.mono + patience)
 
     def _stop(self, turn: Turn, active: ActiveRun, why: FailureKind) -> None:
         active.stop = why
@@ -242,6 +336,9 @@ class Runs:
             failure=_failure(report),
             usage=report.usage or run.usage,
             session_id=report.session_id or run.session_id,
+            process=run.process,
+            next_seq=run.next_seq,
+            kept_bytes=run.kept_bytes,
         )
 
     def _settle(self, turn: Turn, task: Task, run: Run) -> None:
@@ -270,12 +367,15 @@ class Runs:
 
     def _keep(self, turn: Turn, active: ActiveRun, segment: OutputSegment) -> None:
         """Adds output to the story, unless it is only the empty chunk with which a worker ends it."""
-        if any(segment.contents) and self._has_room(turn, active, segment):
+        if not any(segment.contents):
+            self._note(turn, active)
+        elif self._has_room(turn, active, segment):
             self._tell(turn, active, segment, len(segment.contents))
 
     def _has_room(self, turn: Turn, active: ActiveRun, body: OutputSegment | RunEvent | RunMessage) -> bool:
         """Whether the story takes this from the run as well. The first that is too much leaves a mark in it."""
         if active.kept_bytes > MAX_OUTPUT_BYTES:
+            self._note(turn, active)
             return False
         active.kept_bytes += size_of(body)
         if active.kept_bytes > MAX_OUTPUT_BYTES:
@@ -285,8 +385,13 @@ class Runs:
 
     def _tell(self, turn: Turn, active: ActiveRun, body: StoryBody, span: int = 1) -> None:
         task = active.task
-        active.task = replace(task, next_seq=task.next_seq + span)
+        active.task = replace(task, runs=task.with_run(active.stamped()), next_seq=task.next_seq + span)
         turn.save(active.task, body, span)
+
+    def _note(self, turn: Turn, active: ActiveRun) -> None:
+        """What the worker said is not kept, but it must not be asked for again."""
+        active.task = replace(active.task, runs=active.task.with_run(active.stamped()))
+        turn.batch.tasks[active.task.id] = active.task
 
     def _change(self, turn: Turn, task: Task, event: TaskEvent, run: Run) -> Task:
         """Moves the task, with the run that moves it."""
@@ -295,6 +400,10 @@ class Runs:
         turn.save(changed, TaskChange(status, task.cancel_requested, run))
         turn.events.append(TaskMoved(changed, task.status, status))
         return changed
+
+
+def _lost(run_id: str, why: str) -> RunReport:
+    return RunReport(run_id, RunStatus.FAILED, why, FailureKind.WORKER_LOST)
 
 
 def _failure(report: RunReport) -> FailureKind | None:

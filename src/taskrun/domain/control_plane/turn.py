@@ -14,7 +14,7 @@ from taskrun.domain.control_plane.inputs import ReplyTo
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import DomainEvent
 from taskrun.domain.now import Now
-from taskrun.domain.protocol import OutputAck, ToWorker
+from taskrun.domain.protocol import Stored, ToWorker
 from taskrun.domain.records import StoryBody, StoryEntry, Task
 
 
@@ -27,8 +27,8 @@ class Turn:
     batch: Batch = field(default_factory=Batch)
     #: What to send, by session.
     sends: dict[int, list[ToWorker]] = field(default_factory=dict)
-    #: Output that can be acknowledged, the newest seq of each run: run id -> (session, next seq).
-    acks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    #: The workers that spoke in it, by session: how many messages of the transport are stored with it.
+    stored: dict[int, int] = field(default_factory=dict)
     #: Streams to end, and why.
     closes: list[tuple[int, TaskRunError]] = field(default_factory=list)
     #: Answers; a `TaskRunError` is a refusal.
@@ -53,7 +53,7 @@ class Turn:
         else:
             messages.append(message)
 
-    def acknowledgements(self) -> Iterator[tuple[int, OutputAck]]:
-        """One message a run, with the session it is for. Nobody waits for it: it is sent when all else is said."""
-        for run_id, (session, next_seq) in self.acks.items():
-            yield session, OutputAck(run_id, next_seq)
+    def acknowledgements(self) -> Iterator[tuple[int, Stored]]:
+        """One for each session. Nobody waits for it: it is sent when all else is said."""
+        for session, messages in self.stored.items():
+            yield session, Stored(messages)

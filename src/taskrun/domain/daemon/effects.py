@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from taskrun.domain.daemon.outbox import Lane
+from taskrun.domain.daemon.lane import Lane
 from taskrun.domain.errors import TaskRunError
-from taskrun.domain.protocol import AssignRun
+from taskrun.domain.protocol import AssignRun, LiveRun
 from taskrun.domain.values import value
 
 
 @value(frozen=True, slots=True)
 class Dial:
-    """Open a link. Answered by `LinkOpened` or `LinkLost`."""
+    """Open a link, with these runs in its hello. Answered by `LinkOpened` or `LinkLost`."""
+
+    live_runs: tuple[LiveRun, ...] = ()
 
 
 @value(frozen=True, slots=True)

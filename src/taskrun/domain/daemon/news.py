@@ -21,10 +21,13 @@ class LinkOpened:
 
 @value(frozen=True, slots=True)
 class LinkLost:
-    """The stream is over, or could not be opened. `final`: coming again is no use."""
+    """The stream is over, or could not be opened."""
 
     error: TaskRunError
+    #: Coming again is no use.
     final: bool = False
+    #: The control plane does not take what was said: to say it again is no use.
+    refused: bool = False
 
 
 @value(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """The worker daemon's core: news in, effects out. It awaits nothing, reads no clock and rolls no dice of its own.
 
-The runs belong to the link they came over. When it is lost the control plane gives them to others, so their agents are
-stopped, and only when all are gone does the daemon come back, with every slot free and nothing left to say.
+Runs outlive the link they came over: they go on while it is away, what they say is kept, and on the next link the
+control plane says for each where to go on. After a time without a link it gives them to others; before that the daemon
+stops them itself. A control plane of old knows nothing of this and gives them to others at once: then they are stopped
+at once, and only when all their agents are gone does the daemon come back.
 """
 
 from __future__ import annotations
@@ -34,14 +36,15 @@ from taskrun.domain.deadlines import Deadlines
 from taskrun.domain.errors import TaskRunError, Unavailable
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import (
+    RESUME,
     AssignRun,
     CancelRun,
     ContinueRun,
     Heartbeat,
     HeartbeatAck,
     HelloAck,
-    OutputAck,
-    ToWorker,
+    RunDirective,
+    Stored,
 )
 from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import DaemonTimers
@@ -57,6 +60,8 @@ class Timer(Enum):
     RECONNECT = "reconnect"
     DRAIN = "drain"
     FAREWELL = "farewell"
+    #: The control plane is about to give the runs to others.
+    RESUME = "resume"
 
 
 class DaemonCore:
@@ -71,7 +76,10 @@ class DaemonCore:
         self._timer_deadlines: Deadlines[Timer] = Deadlines()
         self._run_deadlines: Deadlines[str] = Deadlines()
         self._slots = RunSlots(agents, max_concurrent_runs, self.outbox, self._run_deadlines)
-        self._pulse = Pulse()
+        self._dialled_at = 0.0
+        self._pulse = Pulse(0.0)
+        #: The control plane has yet to say what becomes of the runs of the last link.
+        self._undirected = False
         self._backoff = Backoff(timers.reconnect, timers.reconnect_max, chance)
         #: The delay before the next attempt to connect is over.
         self._rested = True
@@ -94,14 +102,16 @@ class DaemonCore:
             CancelRun: self._slots.cancel,
             ContinueRun: self._slots.follow_up,
             HeartbeatAck: self._acked,
-            HelloAck: _no_need,
-            OutputAck: _no_need,
+            HelloAck: self._welcomed,
+            Stored: self._stored,
+            RunDirective: self._slots.direct,
         }
         self._timeouts: dict[Timer, Callable[[Step], None]] = {
             Timer.HEARTBEAT: self._heartbeat_due,
             Timer.RECONNECT: self._reconnect_due,
             Timer.DRAIN: self._drain_over,
-            Timer.FAREWELL: self._finish,
+            Timer.FAREWELL: self._farewell_over,
+            Timer.RESUME: self._let_go,
         }
 
     @property
@@ -137,7 +147,8 @@ class DaemonCore:
 
     def _opened(self, step: Step, news: LinkOpened) -> None:
         self._state = UPLINK.after(self._state, UplinkEvent.OPENED)
-        self._pulse = Pulse()
+        self._pulse = Pulse(self._dialled_at)
+        self._undirected = True
         self._beat(step)
         self._timer_deadlines.arm(Timer.HEARTBEAT, step.now.mono + self._timers.heartbeat)
 
@@ -149,10 +160,23 @@ class DaemonCore:
         self._state = UPLINK.after(self._state, UplinkEvent.LOST)
         self._timer_deadlines.disarm(Timer.HEARTBEAT)
         self._timer_deadlines.disarm(Timer.FAREWELL)
-        self._slots.stop_all(step, SlotEvent.LINK_LOST, "the link to the control plane was lost")
-        self.outbox.clear()
+        self.outbox.hold()
+        if news.final or news.refused or not self.outbox.keeps:
+            self._slots.let_all_go(step, self.outbox.held(), "the link to the control plane was lost")
+        else:
+            self._be_patient()
         self._rested = False
         self._timer_deadlines.arm(Timer.RECONNECT, step.now.mono + self._backoff.next())
+        self._settle(step)
+
+    def _be_patient(self) -> None:
+        """Up to a time by which the control plane has certainly not given up this worker: it saw it go later."""
+        patience = self._timers.heartbeat + self._timers.resume
+        self._timer_deadlines.arm(Timer.RESUME, self._pulse.heard_from_at + patience)
+
+    def _let_go(self, step: Step) -> None:
+        runs = [run.run_id for run in self.outbox.live_runs()]
+        self._slots.let_all_go(step, runs, "the control plane was out of reach for too long")
         self._settle(step)
 
     def _reconnect_due(self, step: Step) -> None:
@@ -161,17 +185,21 @@ class DaemonCore:
 
     def _settle(self, step: Step) -> None:
         """Moves on as far as the runs allow: dials, says goodbye, or ends."""
-        if self._slots or self._state is UplinkState.LEAVING:
-            return
         done = self._slots.draining or self._refusal is not None
         if self._state is UplinkState.UP:
-            if done:
+            if done and not self._slots:
                 self._leave(step)
-        elif done:
-            self._finish(step)
-        elif self._rested:
-            self._state = UPLINK.after(self._state, UplinkEvent.DIAL)
-            step.effects.append(Dial())
+        elif self._state is not UplinkState.LEAVING:
+            if done and not self._slots and self.outbox.settled:
+                self._finish(step)
+            elif self._rested and not self._slots.let_go:
+                self._dial(step)
+
+    def _dial(self, step: Step) -> None:
+        self._state = UPLINK.after(self._state, UplinkEvent.DIAL)
+        self._dialled_at = step.now.mono
+        self._rested = False
+        step.effects.append(Dial(self.outbox.live_runs()))
 
     def _leave(self, step: Step) -> None:
         """Drained. The last heartbeat follows the last report, so its ack says that all of them arrived."""
@@ -179,6 +207,15 @@ class DaemonCore:
         self._beat(step)
         self._timer_deadlines.disarm(Timer.HEARTBEAT)
         self._timer_deadlines.arm(Timer.FAREWELL, step.now.mono + FAREWELL)
+        if not self.outbox.settled and self.outbox.keeps:
+            self._be_patient()
+
+    def _farewell_over(self, step: Step) -> None:
+        """A control plane that keeps what it is told may take its time to do so."""
+        if self.outbox.settled:
+            self._finish(step)
+        else:
+            self._timer_deadlines.arm(Timer.FAREWELL, step.now.mono + FAREWELL)
 
     def _finish(self, step: Step) -> None:
         self._state = UPLINK.after(self._state, UplinkEvent.FINISHED)
@@ -188,12 +225,16 @@ class DaemonCore:
         runs = len(self._slots)
         working = WorkerStatus.BUSY if runs else WorkerStatus.IDLE
         status = WorkerStatus.DRAINING if self._slots.draining else working
-        self.outbox.beat(Heartbeat(status, runs, self._slots.limit, self._pulse.beat(step.now.utc_ms)))
+        self.outbox.beat(Heartbeat(status, runs, self._slots.limit, self._pulse.beat(step.now)))
 
     def _heartbeat_due(self, step: Step) -> None:
         if self._pulse.is_silent:
             self._lost(step, LinkLost(Unavailable("The control plane has stopped answering heartbeats.")))
             return
+        if self._undirected:
+            # Nothing came within a heartbeat: this control plane is an old one (WIRE.md).
+            self._undirected = self.outbox.keeps = False
+            self._slots.let_all_go(step, self.outbox.held(), "the control plane does not know what a live run is")
         self._backoff.reset()
         self._beat(step)
         self._timer_deadlines.arm(Timer.HEARTBEAT, step.now.mono + self._timers.heartbeat)
@@ -206,13 +247,29 @@ class DaemonCore:
         for message in news.messages:
             self._messages[type(message)](step, message)
 
+    def _welcomed(self, step: Step, ack: HelloAck) -> None:
+        self._undirected = False
+        self.outbox.keeps = RESUME in ack.features
+        self._timer_deadlines.disarm(Timer.RESUME)
+        for directive in ack.directives:
+            self._slots.direct(step, directive)
+        self._slots.let_all_go(step, self.outbox.held(), "the control plane says nothing of the run")
+
     def _acked(self, step: Step, ack: HeartbeatAck) -> None:
-        if self._pulse.acked(ack) and self.leaving:
+        self._pulse.acked(ack)
+        self._say_goodbye(step)
+
+    def _stored(self, step: Step, ack: Stored) -> None:
+        self.outbox.stored(ack.messages)
+        self._say_goodbye(step)
+
+    def _say_goodbye(self, step: Step) -> None:
+        if self.leaving and self._pulse.is_answered and self.outbox.settled:
             self._finish(step)
 
     def _sent(self, step: Step, news: OutboxSent) -> None:
         """A control plane that never acks has what it was sent, as far as anybody can know."""
-        if self.leaving and not self._pulse.is_acked:
+        if self.leaving and not self._pulse.is_acked and self.outbox.settled:
             self._finish(step)
 
     # The runs.
@@ -244,7 +301,3 @@ class DaemonCore:
             self._slots.time_out(step, run_id)
         while (timer := self._timer_deadlines.pop(mono)) is not None:
             self._timeouts[timer](step)
-
-
-def _no_need(step: Step, message: ToWorker) -> None:
-    """What the daemon does not depend on: it works the same with a control plane that never says it."""

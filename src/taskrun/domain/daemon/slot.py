@@ -1,8 +1,8 @@
 """The life of a run on its worker.
 
 A slot is taken when the run is assigned and free again only when the agent is really gone. Stopping takes a while, and
-the state says why the run is being stopped: the first reason stands, except that a run whose link was lost has nobody
-left to report to.
+the state says why the run is being stopped: the first reason stands, except that a run that was let go has nobody left
+to report to.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from taskrun.domain.daemon.outbox import Lane
+from taskrun.domain.daemon.lane import Lane
 from taskrun.domain.machines.machine import Machine
 from taskrun.domain.protocol import RunReport
 from taskrun.domain.status import FailureKind, RunStatus
@@ -30,7 +30,7 @@ class SlotEvent(Enum):
 
     CANCELLED = "cancelled"
     TIMED_OUT = "timed out"
-    LINK_LOST = "link lost"
+    LET_GO = "let go"
 
 
 _S, _E = SlotState, SlotEvent
@@ -40,16 +40,16 @@ SLOT: Machine[SlotState, SlotEvent] = Machine(
     {
         (_S.RUNNING, _E.CANCELLED): _S.CANCELLING,
         (_S.RUNNING, _E.TIMED_OUT): _S.TIMING_OUT,
-        (_S.RUNNING, _E.LINK_LOST): _S.ABANDONED,
+        (_S.RUNNING, _E.LET_GO): _S.ABANDONED,
         (_S.CANCELLING, _E.CANCELLED): _S.CANCELLING,
         (_S.CANCELLING, _E.TIMED_OUT): _S.CANCELLING,
-        (_S.CANCELLING, _E.LINK_LOST): _S.ABANDONED,
+        (_S.CANCELLING, _E.LET_GO): _S.ABANDONED,
         (_S.TIMING_OUT, _E.CANCELLED): _S.TIMING_OUT,
         (_S.TIMING_OUT, _E.TIMED_OUT): _S.TIMING_OUT,
-        (_S.TIMING_OUT, _E.LINK_LOST): _S.ABANDONED,
+        (_S.TIMING_OUT, _E.LET_GO): _S.ABANDONED,
         (_S.ABANDONED, _E.CANCELLED): _S.ABANDONED,
         (_S.ABANDONED, _E.TIMED_OUT): _S.ABANDONED,
-        (_S.ABANDONED, _E.LINK_LOST): _S.ABANDONED,
+        (_S.ABANDONED, _E.LET_GO): _S.ABANDONED,
     },
 )
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from taskrun.domain.daemon.effects import StartAgent, StopAgent
 from taskrun.domain.daemon.news import AgentEnded
 from taskrun.domain.daemon.outbox import Outbox
-from taskrun.domain.daemon.slot import RunSlot, SlotEvent
+from taskrun.domain.daemon.slot import RunSlot, SlotEvent, SlotState
 from taskrun.domain.daemon.step import Step
 from taskrun.domain.deadlines import Deadlines
-from taskrun.domain.protocol import AssignRun, CancelRun, ContinueRun, RunReport
+from taskrun.domain.protocol import AssignRun, CancelRun, ContinueRun, RunDirective, RunReport
 from taskrun.domain.records import RunMessage
-from taskrun.domain.status import ChatRole, FailureKind, RunStatus
+from taskrun.domain.status import ChatRole, FailureKind, RunStatus, Verdict
 
 #: Runs that are remembered after their end, so that a repeated assignment does not start them once more.
 _REMEMBERED = 1024
+_GAP = "what the control plane asks for again is not here any more"
 _NO_FOLLOW_UP = "The agent takes no follow-up messages: the last one did not reach it."
 
 
@@ -32,16 +33,22 @@ class RunSlots:
     def __len__(self) -> int:
         return len(self._slots)
 
+    @property
+    def let_go(self) -> bool:
+        """Whether agents still end that nobody waits for: they take slots of which the control plane knows nothing."""
+        return any(slot.state is SlotState.ABANDONED for slot in self._slots.values())
+
     def assign(self, step: Step, run: AssignRun) -> None:
         """Starts the run or reports at once why not. A run that was assigned before is already being taken care of."""
         run_id = run.run_id
-        if run_id in self._slots or run_id in self._over:
+        if run_id in self._slots or run_id in self._over or run_id in self._outbox:
             return
         refusal = self._refusal(run)
-        if refusal is not None:
-            self._outbox.add(refusal)
-            return
         lane = self._outbox.lane(run_id)
+        if refusal is not None:
+            lane.add(refusal)
+            lane.close()
+            return
         self._slots[run_id] = RunSlot(lane)
         if run.timeout_ms:
             self._deadlines.arm(run_id, step.now.mono + run.timeout_ms / 1000)
@@ -57,6 +64,23 @@ class RunSlots:
         slot = self._slots.get(order.run_id)
         if slot is not None:
             slot.lane.add(RunMessage(order.run_id, ChatRole.SYSTEM, _NO_FOLLOW_UP))
+
+    def direct(self, step: Step, order: RunDirective) -> None:
+        """What becomes of a run of an earlier stream."""
+        run_id = order.run_id
+        if order.verdict is not Verdict.GO_ON:
+            self._let_go(step, run_id, "the control plane wants the run no more")
+        elif not self._outbox.go_on(run_id, order.from_seq):
+            # It has lost what it said was stored. All that can be done is to tell, so that nobody waits for this run.
+            self._let_go(step, run_id, _GAP)
+            lane = self._outbox.begin_again(run_id, order.from_seq)
+            lane.add(RunReport(run_id, RunStatus.FAILED, _GAP, FailureKind.WORKER_LOST))
+            lane.close()
+
+    def let_all_go(self, step: Step, run_ids: Iterable[str], why: str) -> None:
+        """Nobody wants to hear of these runs any more."""
+        for run_id in tuple(run_ids):
+            self._let_go(step, run_id, why)
 
     def time_out(self, step: Step, run_id: str) -> None:
         """The run's time is over."""
@@ -86,6 +110,10 @@ class RunSlots:
         else:
             return None
         return RunReport(run.run_id, RunStatus.FAILED, why, failure)
+
+    def _let_go(self, step: Step, run_id: str, why: str) -> None:
+        self._outbox.forget(run_id)
+        self._stop(step, run_id, SlotEvent.LET_GO, why)
 
     def _stop(self, step: Step, run_id: str, event: SlotEvent, why: str) -> None:
         slot = self._slots.get(run_id)

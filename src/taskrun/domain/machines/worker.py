@@ -1,8 +1,8 @@
 """The life of a worker, as the control plane sees it.
 
 Connected it is IDLE or BUSY by the runs that the control plane has given it, unless it says of itself that it is
-DRAINING or in ERROR. A broken stream makes it DISCONNECTED for a grace; after that it is LOST, and LOST is for ever: a
-worker that comes back later begins anew.
+DRAINING or in ERROR. A broken stream makes it DISCONNECTED for a grace, in which it may come back with its runs; after
+that it is LOST, and LOST is for ever: a worker that comes back later begins anew.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ class WorkerEvent(Word):
     REPORTED_DRAINING = "reported that it drains"
     REPORTED_ERROR = "reported an error"
     STREAM_BROKE = "stream broke"
+    CAME_BACK_FREE = "came back without a run"
+    CAME_BACK_WORKING = "came back with runs"
     GRACE_OVER = "grace over"
 
 
@@ -44,6 +46,8 @@ WORKER: Machine[WorkerStatus, WorkerEvent] = Machine(
         # What it said of itself stays true while its last runs end.
         (_S.DRAINING, _E.BECAME_FREE): _S.DRAINING,
         (_S.ERROR, _E.BECAME_FREE): _S.ERROR,
+        (_S.DISCONNECTED, _E.CAME_BACK_FREE): _S.IDLE,
+        (_S.DISCONNECTED, _E.CAME_BACK_WORKING): _S.BUSY,
         (_S.DISCONNECTED, _E.GRACE_OVER): _S.LOST,
     },
 )

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from taskrun.domain.batch import KeyFound, Recovery, TaskClaimed, TasksClaimed
-from taskrun.domain.control_plane.fleet import Fleet, Worker
+from taskrun.domain.control_plane.fleet import Fleet
+from taskrun.domain.control_plane.hearing import Hearing
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
     ConnectWorker,
@@ -21,8 +22,10 @@ from taskrun.domain.control_plane.inputs import (
     WorkerSpoke,
 )
 from taskrun.domain.control_plane.queue import Queue
+from taskrun.domain.control_plane.reunion import Reunion
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.deadlines import Deadlines
 from taskrun.domain.errors import PermissionDenied, ProtocolViolation, TaskRunError, Unavailable
 from taskrun.domain.now import Now
@@ -49,6 +52,8 @@ class ControlPlaneCore:
         #: When a worker that does not come back is lost, by its id.
         self._graces: Deadlines[str] = Deadlines()
         self._runs = Runs(self._fleet, scheduler, self._run_deadlines, timers, new_id)
+        self._hearing = Hearing(self._fleet, self._runs)
+        self._reunion = Reunion(self._fleet, self._runs)
         self._queue = Queue(scheduler, self._runs, new_id)
         # Typed by their keys; the dispatch is one look-up for each input and message.
         self._handlers: dict[type, Callable[[Turn, Any], None]] = {
@@ -64,10 +69,10 @@ class ControlPlaneCore:
         }
         self._messages: dict[type, Callable[[Turn, Worker, Any], None]] = {
             Heartbeat: self._fleet.heartbeat,
-            RunReport: self._runs.report,
-            OutputSegment: self._runs.output,
-            RunEvent: self._runs.happened,
-            RunMessage: self._runs.happened,
+            RunReport: self._hearing.report,
+            OutputSegment: self._hearing.output,
+            RunEvent: self._hearing.happened,
+            RunMessage: self._hearing.happened,
             Hello: self._hello_again,
         }
 
@@ -76,7 +81,8 @@ class ControlPlaneCore:
         turn = Turn(now)
         for requirement, backlog in recovery.backlog.items():
             self._scheduler.wait(requirement, backlog.waiting)
-        self._queue.restore(turn, recovery.active)
+        for task in recovery.active:
+            self._reunion.recover(turn, task)
         for worker in list(self._fleet.all()):
             self._await(turn, worker)
         return turn
@@ -133,9 +139,11 @@ class ControlPlaneCore:
             turn.replies.append((request.reply, _draining()))
             return
         hello = request.hello
-        worker = self._came_back(turn, request) or self._came(turn, request)
-        self._fleet.welcome(turn, worker, self._runs.directives(worker, hello.live_runs))
-        self._runs.reunite(turn, worker, hello.live_runs)
+        worker = self._came_back(turn, request)
+        if worker is None:
+            worker = self._fleet.connect(turn, request.session, request.worker_id, hello)
+        self._fleet.welcome(turn, worker, self._reunion.directives(worker, hello.live_runs))
+        self._reunion.reunite(turn, worker, hello.live_runs)
         self._silences.arm(request.session, turn.now.mono + self._timers.silence)
         turn.replies.append((request.reply, request.session))
 
@@ -144,7 +152,7 @@ class ControlPlaneCore:
         known = self._fleet.of_id(request.worker_id)
         if known is None:
             return None
-        same = known.resumes and known.process == request.hello.process
+        same = request.hello.resumes and known.process == request.hello.process
         self._cut(turn, known, _newer_stream() if same or not known.resumes else _another_process())
         if self._fleet.of_id(known.id) is not known:
             return None
@@ -154,9 +162,6 @@ class ControlPlaneCore:
         self._graces.disarm(known.id)
         self._fleet.come_back(turn, known, request.session, request.hello)
         return known
-
-    def _came(self, turn: Turn, request: ConnectWorker) -> Worker:
-        return self._fleet.connect(turn, request.session, request.worker_id, request.hello)
 
     def _spoke(self, turn: Turn, spoke: WorkerSpoke) -> None:
         worker = self._fleet.of_session(spoke.session)

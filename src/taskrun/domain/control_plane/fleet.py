@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from taskrun.domain.control_plane.inputs import WorkerSpoke
 from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.control_plane.worker import NO_SESSION, Worker
 from taskrun.domain.events import SlotsChanged, WorkerConnected, WorkerMoved
 from taskrun.domain.machines.worker import WORKER, WorkerEvent
 from taskrun.domain.protocol import (
@@ -20,8 +20,9 @@ from taskrun.domain.protocol import (
     Hello,
     HelloAck,
     RunDirective,
+    ToWorker,
 )
-from taskrun.domain.records import OutputSegment, WorkerInfo, WorkerView
+from taskrun.domain.records import OutputSegment, WorkerInfo
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import WorkerStatus
 
@@ -38,61 +39,9 @@ _REPORTS: dict[tuple[WorkerStatus, bool], WorkerEvent] = {
 }
 _TAKES_RUNS = frozenset({WorkerStatus.IDLE, WorkerStatus.BUSY})
 
-#: A worker that is away has no stream.
-NO_SESSION = 0
 #: So many messages of the transport are told of although there is nothing else to tell. One to a worker costs as much
 #: as a task.
 MANY_MESSAGES = 32
-
-
-@dataclass(eq=False, slots=True)
-class Worker:
-    """A worker on its stream."""
-
-    id: str
-    session: int
-    info: WorkerInfo
-    features: frozenset[str]
-    max_concurrent_runs: int
-    connected_at_ms: int
-    #: The process that has its runs, if they outlive its stream.
-    process: str = ""
-    status: WorkerStatus = WorkerStatus.IDLE
-    last_heartbeat_ms: int = 0
-    #: Seconds, monotonic: when anything was last heard.
-    last_contact: float = 0.0
-    #: The ids of its runs.
-    runs: set[str] = field(default_factory=set)
-    #: Runs that have ended for us while the worker may still execute them: each holds its slot until it reports.
-    overdue: set[str] = field(default_factory=set)
-    #: Runs of these that it never started: until it says anything about them it is offered none.
-    unstarted: set[str] = field(default_factory=set)
-    #: It refused a run: it is offered none before its next heartbeat.
-    held: bool = False
-    #: Messages of the transport that came on its stream, and those that it has not been told are stored.
-    messages: int = 0
-    untold_messages: int = 0
-    untold_weight: int = 0
-
-    @property
-    def active_runs(self) -> int:
-        return len(self.runs) + len(self.overdue)
-
-    @property
-    def resumes(self) -> bool:
-        """Whether its runs outlive its stream."""
-        return bool(self.process)
-
-    def view(self) -> WorkerView:
-        return WorkerView(
-            self.id,
-            self.info,
-            self.status,
-            self.active_runs,
-            self.max_concurrent_runs,
-            self.last_heartbeat_ms,
-            self.connected_at_ms,
-        )
 
 
 class Fleet:
@@ -145,6 +94,8 @@ class Fleet:
     def expect(self, turn: Turn, worker_id: str, process: str) -> Worker:
         """A worker that has runs and is away. No worker of that id may be known."""
         worker = Worker(worker_id, NO_SESSION, WorkerInfo(), frozenset(), 0, 0, process, WorkerStatus.DISCONNECTED)
+        # Nobody remembers when it was heard last: its time to come back begins now.
+        worker.last_contact = turn.now.mono
         self._by_id[worker_id] = worker
         self._seen.add(worker_id)
         turn.events.append(WorkerMoved(worker_id, None, worker.status))
@@ -168,6 +119,11 @@ class Fleet:
         """The first message on its stream."""
         features = frozenset(FEATURES) if worker.resumes else frozenset(FEATURES) - {RESUME}
         turn.send(worker.session, HelloAck(worker.id, features, tuple(directives)))
+
+    def send(self, turn: Turn, worker: Worker, message: ToWorker) -> None:
+        """Sends it, if the worker is here."""
+        if worker.session in self._by_session:
+            turn.send(worker.session, message)
 
     def _enter(self, turn: Turn, worker: Worker) -> None:
         worker.last_contact = turn.now.mono

@@ -6,7 +6,7 @@ about it, so that no two deciders ever hold one task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from taskrun.domain.batch import ClaimNext, ClaimTask, FindKey, KeyFound, TaskClaimed, TasksClaimed
@@ -134,8 +134,3 @@ class Queue:
             if session is None:
                 turn.batch.tasks[task.id] = task
             self._runs.offer(turn, task, session, waited_ms=max(0, turn.now.utc_ms - task.waits_since_ms))
-
-    def restore(self, turn: Turn, tasks: Sequence[Task]) -> None:
-        """Tasks that were with workers when the control plane went down."""
-        for task in tasks:
-            self._runs.recover(turn, task)

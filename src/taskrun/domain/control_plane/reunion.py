@@ -1,0 +1,57 @@
+"""Runs and workers that find each other again: after a stream that broke, or a control plane that began anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taskrun.domain.control_plane.active_run import lost
+from taskrun.domain.control_plane.fleet import Fleet
+from taskrun.domain.control_plane.runs import Runs
+from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.control_plane.worker import Worker
+from taskrun.domain.protocol import LiveRun, RunDirective
+from taskrun.domain.records import Task
+from taskrun.domain.status import RunStatus, Verdict
+
+
+class Reunion:
+    """Compares the runs that a worker still has with those that it should have."""
+
+    def __init__(self, fleet: Fleet, runs: Runs) -> None:
+        self._fleet, self._runs = fleet, runs
+
+    def directives(self, worker: Worker, live_runs: Sequence[LiveRun]) -> list[RunDirective]:
+        """What becomes of the runs that a worker brings along."""
+        return [self._directive(worker, live.run_id) for live in live_runs]
+
+    def reunite(self, turn: Turn, worker: Worker, live_runs: Sequence[LiveRun]) -> None:
+        """Sees to the runs that the worker had before: those that it brings along, and those that it does not."""
+        live = {run.run_id for run in live_runs}
+        # It was told to stop them, and says no more of them.
+        for run_id in sorted(worker.overdue):
+            self._fleet.freed(turn, worker, run_id)
+        for run_id in sorted(worker.runs):
+            active = self._runs.of_run(run_id)
+            assert active is not None
+            if run_id not in live and active.run.status is RunStatus.RUNNING:
+                self._runs.end(turn, active, lost(run_id, "the worker came back without the run"))
+            else:
+                self._runs.remind(turn, active, assign=run_id not in live)
+
+    def recover(self, turn: Turn, task: Task) -> None:
+        """A task that ran when the control plane went down: its worker may come back to it, if it is one that does."""
+        run = task.runs[-1]
+        worker = self._fleet.of_id(run.worker_id)
+        if worker is None and run.process:
+            worker = self._fleet.expect(turn, run.worker_id, run.process)
+        if worker is not None and worker.process == run.process:
+            self._runs.take_over(turn, task, worker)
+        else:
+            self._runs.give_up(turn, task)
+
+    def _directive(self, worker: Worker, run_id: str) -> RunDirective:
+        active = self._runs.of_run(run_id)
+        if active is not None and active.worker is worker:
+            return RunDirective(run_id, Verdict.GO_ON, active.next_seq)
+        known = active is not None or run_id in worker.overdue
+        return RunDirective(run_id, Verdict.STOP if known else Verdict.UNKNOWN)

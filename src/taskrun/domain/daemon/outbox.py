@@ -46,7 +46,7 @@ class Outbox:
         self._heartbeat: Heartbeat | None = None
         self._messages = 0
         self._stored = 0
-        #: Whether the control plane says what it has stored. If not, what is taken is as good as stored.
+        #: Whether the control plane says what it has stored. If not, what is taken is as good as stored. See `keep`.
         self.keeps = False
         #: Of everything in here, and of what is not sent yet. In bytes.
         self.weight = 0
@@ -134,6 +134,14 @@ class Outbox:
             self._on_the_way = None
             self._release_stored()
 
+    def keep(self, keeps: bool) -> None:
+        """Whether what is sent is kept from now on until it is stored."""
+        self.keeps = keeps
+        if not keeps:
+            self._on_the_way = None
+            while self._sent:
+                self._release(self._sent.popleft().items)
+
     def stored(self, messages: int) -> None:
         """The control plane has stored what came with so many messages of this stream."""
         self._stored = max(self._stored, messages)
@@ -151,13 +159,14 @@ class Outbox:
         for lane in self._lanes.values():
             lane.hold()
         for item in items:
-            self._held_items(item.lane).append(item)
+            if not item.lane.forgotten:
+                self._held_items(item.lane).append(item)
 
     def go_on(self, run_id: str, from_seq: int) -> bool:
         """Sends again what the run said from this number on. False if that is not here any more."""
         lane = self._lanes.get(run_id)
         if lane is None:
-            return True
+            return False
         if not lane.held:
             self._call_back(lane)
         items, lane.held_items = self._held_items(lane), None

@@ -12,11 +12,12 @@ PATIENCE = 3
 class Pulse:
     """Counts. An old control plane never acks and may be silent for ever: only one that has acked can fall silent."""
 
-    def __init__(self, dialled_at: float) -> None:
-        """`dialled_at`: when the hello was sent; seconds, monotonic."""
+    def __init__(self, dialled_at: float = 0.0, heard_from_at: float = 0.0) -> None:
+        """`dialled_at`: when the hello was sent at the earliest. `heard_from_at` is that of the link before."""
         self.is_acked = False
-        #: When this worker sent the last thing that the control plane is known to have heard.
-        self.heard_from_at = dialled_at
+        #: When this worker sent the last thing that the control plane is known to have heard. Seconds, monotonic.
+        self.heard_from_at = heard_from_at
+        self._dialled_at = dialled_at
         self._unanswered = 0
         self._last_ms = 0
         self._last_at = dialled_at
@@ -41,8 +42,13 @@ class Pulse:
         return self._last_ms
 
     def heard(self) -> None:
-        """The control plane said something."""
+        """The control plane said something: so it has heard the hello, at least."""
         self._unanswered = 0
+        self.heard_from_at = max(self.heard_from_at, self._dialled_at)
+
+    def welcomed(self) -> None:
+        """A control plane that answers a hello answers heartbeats."""
+        self.is_acked = True
 
     def acked(self, ack: HeartbeatAck) -> None:
         """Takes an ack in."""

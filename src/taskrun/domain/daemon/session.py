@@ -8,7 +8,7 @@ at once, and only when all their agents are gone does the daemon come back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import Any
 
@@ -77,7 +77,7 @@ class DaemonCore:
         self._run_deadlines: Deadlines[str] = Deadlines()
         self._slots = RunSlots(agents, max_concurrent_runs, self.outbox, self._run_deadlines)
         self._dialled_at = 0.0
-        self._pulse = Pulse(0.0)
+        self._pulse = Pulse()
         #: The control plane has yet to say what becomes of the runs of the last link.
         self._undirected = False
         self._backoff = Backoff(timers.reconnect, timers.reconnect_max, chance)
@@ -147,7 +147,7 @@ class DaemonCore:
 
     def _opened(self, step: Step, news: LinkOpened) -> None:
         self._state = UPLINK.after(self._state, UplinkEvent.OPENED)
-        self._pulse = Pulse(self._dialled_at)
+        self._pulse = Pulse(self._dialled_at, self._pulse.heard_from_at)
         self._undirected = True
         self._beat(step)
         self._timer_deadlines.arm(Timer.HEARTBEAT, step.now.mono + self._timers.heartbeat)
@@ -192,7 +192,7 @@ class DaemonCore:
         elif self._state is not UplinkState.LEAVING:
             if done and not self._slots and self.outbox.settled:
                 self._finish(step)
-            elif self._rested and not self._slots.let_go:
+            elif self._state is not UplinkState.DIALLING and self._rested and not self._slots.let_go:
                 self._dial(step)
 
     def _dial(self, step: Step) -> None:
@@ -212,9 +212,12 @@ class DaemonCore:
 
     def _farewell_over(self, step: Step) -> None:
         """A control plane that keeps what it is told may take its time to do so."""
-        if self.outbox.settled:
+        if self.outbox.settled or not self.outbox.keeps:
             self._finish(step)
+        elif self._pulse.is_silent:
+            self._lost(step, _silent())
         else:
+            self._beat(step)
             self._timer_deadlines.arm(Timer.FAREWELL, step.now.mono + FAREWELL)
 
     def _finish(self, step: Step) -> None:
@@ -229,12 +232,12 @@ class DaemonCore:
 
     def _heartbeat_due(self, step: Step) -> None:
         if self._pulse.is_silent:
-            self._lost(step, LinkLost(Unavailable("The control plane has stopped answering heartbeats.")))
+            self._lost(step, _silent())
             return
-        if self._undirected:
-            # Nothing came within a heartbeat: this control plane is an old one (WIRE.md).
-            self._undirected = self.outbox.keeps = False
-            self._slots.let_all_go(step, self.outbox.held(), "the control plane does not know what a live run is")
+        if self._undirected and not self.outbox.held():
+            # Nothing came within a heartbeat: this control plane is an old one (WIRE.md). Where runs are at stake it
+            # may be one that has no time to answer; they wait as long as they may.
+            self._directed(step, keeps=False)
         self._backoff.reset()
         self._beat(step)
         self._timer_deadlines.arm(Timer.HEARTBEAT, step.now.mono + self._timers.heartbeat)
@@ -244,16 +247,25 @@ class DaemonCore:
     def _spoke(self, step: Step, news: ControlPlaneSpoke) -> None:
         self._backoff.reset()
         self._pulse.heard()
+        if self._undirected and not isinstance(next(iter(news.messages), None), HelloAck):
+            # One that answers a hello says so before all else.
+            self._directed(step, keeps=False)
         for message in news.messages:
             self._messages[type(message)](step, message)
 
     def _welcomed(self, step: Step, ack: HelloAck) -> None:
+        self._pulse.welcomed()
+        self._directed(step, RESUME in ack.features, ack.directives)
+
+    def _directed(self, step: Step, keeps: bool, directives: Sequence[RunDirective] = ()) -> None:
+        """Now it is known what becomes of the runs of earlier links, and whether this link's outlive it."""
         self._undirected = False
-        self.outbox.keeps = RESUME in ack.features
+        self.outbox.keep(keeps)
         self._timer_deadlines.disarm(Timer.RESUME)
-        for directive in ack.directives:
+        for directive in directives:
             self._slots.direct(step, directive)
         self._slots.let_all_go(step, self.outbox.held(), "the control plane says nothing of the run")
+        self._settle(step)
 
     def _acked(self, step: Step, ack: HeartbeatAck) -> None:
         self._pulse.acked(ack)
@@ -301,3 +313,7 @@ class DaemonCore:
             self._slots.time_out(step, run_id)
         while (timer := self._timer_deadlines.pop(mono)) is not None:
             self._timeouts[timer](step)
+
+
+def _silent() -> LinkLost:
+    return LinkLost(Unavailable("The control plane has stopped answering heartbeats."))

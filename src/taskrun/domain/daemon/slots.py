@@ -41,7 +41,7 @@ class RunSlots:
     def assign(self, step: Step, run: AssignRun) -> None:
         """Starts the run or reports at once why not. A run that was assigned before is already being taken care of."""
         run_id = run.run_id
-        if run_id in self._slots or run_id in self._over or run_id in self._outbox:
+        if run_id in self._slots or run_id in self._outbox or (run_id in self._over and not self._outbox.keeps):
             return
         refusal = self._refusal(run)
         lane = self._outbox.lane(run_id)
@@ -103,6 +103,9 @@ class RunSlots:
     def _refusal(self, run: AssignRun) -> RunReport | None:
         if self.draining:
             failure, why = FailureKind.REJECTED, "The worker is draining and takes no more runs."
+        elif run.run_id in self._over:
+            # It was let go, and nothing that was said of it is left: to be silent now would keep its task waiting.
+            failure, why = FailureKind.WORKER_LOST, "The worker has given this run up."
         elif run.agent not in self._agents:
             failure, why = FailureKind.AGENT_UNAVAILABLE, f"The worker does not offer the agent {run.agent!r}."
         elif len(self._slots) >= self.limit:

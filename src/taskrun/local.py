@@ -189,6 +189,7 @@ class LocalControlPlane:
         retry_on: Collection[FailureKind] = (),
         selector: Mapping[str, str] = NO_LABELS,
         idempotency_key: str = "",
+        silence_timeout_ms: int = 0,
     ) -> Task:
         """Creates a task. `input` is any value that JSON can hold, `selector` are labels that its worker must have;
         the others are as in `TaskSpec`.
@@ -205,6 +206,7 @@ class LocalControlPlane:
             frozenset(retry_on),
             tuple(sorted(selector.items())),
             idempotency_key,
+            silence_timeout_ms,
         )
         [answer] = await self._engine.create([checked_spec(spec)], created_by="local")
         if isinstance(answer, TaskRunError):

@@ -86,6 +86,11 @@ class ControlPlaneSettings:
     worker_grace: float = setting(_PLANE.grace, "A worker that stays away for this long is lost, with its runs.", DELAY)
     start_timeout: float = setting(_PLANE.start, "A run that its worker has not begun by then is taken back.", DURATION)
     stop_timeout: float = setting(_PLANE.stop, "A cancelled run without a report by then is ended.", DURATION)
+    retry_delay: float = setting(_PLANE.retry, "From a second failure to the next attempt; it doubles.", DELAY)
+    retry_delay_max: float = setting(_PLANE.retry_max, "And never is longer than this.", DURATION)
+    poison_window: float = setting(
+        _PLANE.poison, "A task whose workers are lost twice this soon is poison; 0: none is.", DELAY
+    )
     log_format: str = setting("auto", "auto is text on a terminal, JSON elsewhere.", one_of(*FORMATS))
     log_level: str = setting("INFO", "The least level that is logged.", one_of(*LEVELS, metavar="LEVEL"))
 
@@ -103,7 +108,15 @@ class ControlPlaneSettings:
     @property
     def timers(self) -> ControlPlaneTimers:
         """The timers, as the engine takes them."""
-        return ControlPlaneTimers(self.silence_timeout, self.worker_grace, self.start_timeout, self.stop_timeout)
+        return ControlPlaneTimers(
+            silence=self.silence_timeout,
+            grace=self.worker_grace,
+            start=self.start_timeout,
+            stop=self.stop_timeout,
+            retry=self.retry_delay,
+            retry_max=self.retry_delay_max,
+            poison=self.poison_window,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,12 @@ MAX_CONCURRENT_RUNS = 10_000
 MAX_TIMEOUT_MS = 7 * 24 * 3600 * 1000
 
 #: The whole numbers of a task spec, each with its least and greatest value.
-_RANGES = (("priority", -1000, 1000), ("timeout_ms", 0, MAX_TIMEOUT_MS), ("max_attempts", 1, 100))
+_RANGES = (
+    ("priority", -1000, 1000),
+    ("timeout_ms", 0, MAX_TIMEOUT_MS),
+    ("silence_timeout_ms", 0, MAX_TIMEOUT_MS),
+    ("max_attempts", 1, 100),
+)
 _NUMBERS = attrgetter(*(name for name, _, _ in _RANGES))
 
 _AGENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -115,6 +120,7 @@ def checked_spec(spec: TaskSpec) -> TaskSpec:
         frozenset(spec.retry_on),
         _checked_selector(spec.selector),
         key,
+        spec.silence_timeout_ms,
     )
 
 

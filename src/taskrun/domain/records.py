@@ -88,6 +88,8 @@ class TaskSpec:
     retry_on: frozenset[FailureKind] = frozenset()
     selector: tuple[tuple[str, str], ...] = ()
     idempotency_key: str = ""
+    #: How long a run may say nothing, in ms; 0 is for ever.
+    silence_timeout_ms: int = 0
 
     @property
     def requirement(self) -> Requirement:
@@ -118,6 +120,8 @@ class Run:
     next_seq: int = 0
     #: What the story holds of it: output, events and messages.
     kept_bytes: int = 0
+    #: How long after the assignment its worker was last heard of, if that worker was lost.
+    lost_after_ms: int = 0
 
 
 @value(frozen=True, slots=True)

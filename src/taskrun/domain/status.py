@@ -70,6 +70,8 @@ class FailureKind(Word):
     LIMIT_REACHED = "limit_reached"
     BAD_OUTPUT = "bad_output"
     INTERNAL = "internal"
+    #: The task took several workers with it soon after it began: it is not given to another.
+    POISON = "poison"
 
 
 class Verdict(Word):

@@ -18,6 +18,12 @@ class ControlPlaneTimers:
     start: float = 30.0
     #: A run that was told to stop and does not report its end within this is ended without it.
     stop: float = 15.0
+    #: The first retry of a task comes at once, the second after this, each further one after twice as long as the last,
+    #: up to `retry_max`; a random part of up to a half is left out. 0: always at once.
+    retry: float = 1.0
+    retry_max: float = 60.0
+    #: A task whose workers are lost twice, each this soon after it was given to them, is poison. 0: none is.
+    poison: float = 60.0
 
 
 @value(frozen=True, slots=True)

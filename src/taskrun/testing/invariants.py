@@ -28,7 +28,7 @@ def check_core(core: ControlPlaneCore, store: NaiveStore, answers: Sequence[Answ
     claims = [answer.ask.ref for answer in answers if isinstance(answer, TasksClaimed)]
     _check_runs(core, store)
     _check_slots(core, [claim for claim in claims if isinstance(claim, Claim)])
-    _check_queue(core._scheduler, store, answers)
+    _check_queue(core._scheduler, store, answers, resting=set(core._rest._tasks))
     if not answers:
         check_nobody_waits_in_vain(core, store)
 
@@ -100,12 +100,13 @@ def _check_slots(core: ControlPlaneCore, claims: Iterable[Claim[int]]) -> None:
     assert scheduler.slots == sum(seat.slots for seat in seats.values())
 
 
-def _check_queue(scheduler: Scheduler[int], store: NaiveStore, answers: Sequence[Answer]) -> None:
-    """As many wait for each requirement as the scheduler counts, and what a claim took out is in an answer."""
+def _check_queue(scheduler: Scheduler[int], store: NaiveStore, answers: Sequence[Answer], resting: set[str]) -> None:
+    """As many wait for each requirement as the scheduler counts, and what a claim took out is in an answer or rests."""
     under_way = {task.id for answer in answers if isinstance(answer, TasksClaimed) for task in answer.tasks}
     under_way |= {answer.ask.task_id for answer in answers if isinstance(answer, TaskClaimed) and answer.owned}
-    assert store.claimed == under_way, "a task is in nobody's hands"
-    waiting = Counter[Requirement](task.spec.requirement for task in store.having(TaskStatus.PENDING))
+    assert store.claimed == under_way | resting, "a task is in nobody's hands"
+    pending = (task for task in store.having(TaskStatus.PENDING) if task.id not in resting)
+    waiting = Counter[Requirement](task.spec.requirement for task in pending)
     counted = {lane.requirement: lane.waiting for lane in scheduler._lanes.values() if lane.waiting}
     assert counted == waiting
     promised = Counter[Requirement]()

@@ -171,6 +171,8 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_LIMIT_REACHED: _FailureKind.ValueType  # 8
     FAILURE_KIND_BAD_OUTPUT: _FailureKind.ValueType  # 9
     FAILURE_KIND_INTERNAL: _FailureKind.ValueType  # 10
+    FAILURE_KIND_POISON: _FailureKind.ValueType  # 11
+    """several workers were lost soon after they had begun with the task"""
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """Why a run did not complete. It decides whether another attempt makes sense; error messages are for people."""
@@ -190,6 +192,8 @@ FAILURE_KIND_REFUSED: FailureKind.ValueType  # 7
 FAILURE_KIND_LIMIT_REACHED: FailureKind.ValueType  # 8
 FAILURE_KIND_BAD_OUTPUT: FailureKind.ValueType  # 9
 FAILURE_KIND_INTERNAL: FailureKind.ValueType  # 10
+FAILURE_KIND_POISON: FailureKind.ValueType  # 11
+"""several workers were lost soon after they had begun with the task"""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final

@@ -79,6 +79,7 @@ class Task(_message.Message):
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     FINISHED_AT_MS_FIELD_NUMBER: _builtins.int
     NEXT_SEQ_FIELD_NUMBER: _builtins.int
+    SILENCE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     agent_name: _builtins.str
     input_json: _builtins.str
@@ -92,6 +93,7 @@ class Task(_message.Message):
     finished_at_ms: _builtins.int
     next_seq: _builtins.int
     """the sequence number that the task's next update will get"""
+    silence_timeout_ms: _builtins.int
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -119,10 +121,11 @@ class Task(_message.Message):
         cancel_requested: _builtins.bool = ...,
         finished_at_ms: _builtins.int = ...,
         next_seq: _builtins.int = ...,
+        silence_timeout_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "cancel_requested", b"cancel_requested", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "finished_at_ms", b"finished_at_ms", "id", b"id", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "next_seq", b"next_seq", "priority", b"priority", "retry_on", b"retry_on", "runs", b"runs", "status", b"status", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "cancel_requested", b"cancel_requested", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "finished_at_ms", b"finished_at_ms", "id", b"id", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "next_seq", b"next_seq", "priority", b"priority", "retry_on", b"retry_on", "runs", b"runs", "silence_timeout_ms", b"silence_timeout_ms", "status", b"status", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -238,6 +241,7 @@ class CreateTaskRequest(_message.Message):
     WORKER_SELECTOR_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     RETRY_ON_FIELD_NUMBER: _builtins.int
+    SILENCE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     agent_name: _builtins.str
     input_json: _builtins.str
     created_by: _builtins.str
@@ -250,6 +254,8 @@ class CreateTaskRequest(_message.Message):
     """0 = 3"""
     idempotency_key: _builtins.str
     """the same key and request give the same task for 24 h"""
+    silence_timeout_ms: _builtins.int
+    """how long a run may say nothing; 0 = for ever"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -273,10 +279,11 @@ class CreateTaskRequest(_message.Message):
         worker_selector: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         idempotency_key: _builtins.str = ...,
         retry_on: _abc.Iterable[_common_pb2.FailureKind.ValueType] | None = ...,
+        silence_timeout_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "created_by", b"created_by", "idempotency_key", b"idempotency_key", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "priority", b"priority", "retry_on", b"retry_on", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "created_by", b"created_by", "idempotency_key", b"idempotency_key", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "priority", b"priority", "retry_on", b"retry_on", "silence_timeout_ms", b"silence_timeout_ms", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,12 +40,12 @@ def test_a_created_task_is_its_id_alone_on_standard_output(client: StubClient, t
 def test_every_option_of_a_task_is_sent(client: StubClient, taskrun: Taskrun) -> None:
     words = (
         "create-task --agent general --input {} --label team=docs --label a=b --timeout 10m --priority 5 "
-        "--max-attempts 2 --retry-on timeout --retry-on agent_error --selector gpu=yes --idempotency-key k"
+        "--silence-timeout 30s --max-attempts 2 --retry-on timeout --retry-on agent_error --selector gpu=yes --idempotency-key k"
     )
     assert taskrun(*words.split()).code == 0
     retry_on = frozenset({FailureKind.TIMEOUT, FailureKind.AGENT_ERROR})
     labels = {"team": "docs", "a": "b"}
-    assert client.asked[1] == TaskSpec("general", "{}", labels, 600_000, 5, 2, retry_on, (("gpu", "yes"),), "k")
+    assert client.asked[1] == TaskSpec("general", "{}", labels, 600_000, 5, 2, retry_on, (("gpu", "yes"),), "k", 30_000)
 
 
 @pytest.mark.parametrize(
@@ -400,3 +400,16 @@ def test_every_command_has_help(taskrun: Taskrun) -> None:
         assert "--ca-cert" in taskrun(command, "--help").out
     for command in ("init", "dev", "demo", "completion"):
         assert taskrun(command, "--help").code == 0
+
+
+def test_poison_is_released_as_a_new_task(client: StubClient, taskrun: Taskrun) -> None:
+    poison = replace(RUN, status=RunStatus.FAILED, failure=FailureKind.POISON)
+    client.tasks = [replace(TASK, status=TaskStatus.FAILED, runs=(poison,))]
+    assert taskrun("release-task", "t-1").out == "t-1\n"
+    assert client.asked[-2:] == ["t-1", TASK.spec]
+
+
+def test_only_poison_is_released(client: StubClient, taskrun: Taskrun) -> None:
+    client.tasks = [replace(TASK, status=TaskStatus.COMPLETED, runs=(RUN,))]
+    result = taskrun("release-task", "t-1")
+    assert (result.code, result.err) == (2, "taskrun: Task t-1 is COMPLETED, and not for being poison.\n")

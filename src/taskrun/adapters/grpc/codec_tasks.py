@@ -23,6 +23,7 @@ def encode_spec(spec: TaskSpec) -> pb.CreateTaskRequest:
         worker_selector=dict(spec.selector),
         idempotency_key=spec.idempotency_key,
         retry_on=[words.FAILURE_KIND_NUMBERS[kind] for kind in spec.retry_on],
+        silence_timeout_ms=spec.silence_timeout_ms,
     )
 
 
@@ -40,6 +41,7 @@ def decode_spec(message: pb.CreateTaskRequest) -> TaskSpec:
             frozenset([words.FAILURE_KINDS[kind] for kind in retry_on]) if retry_on else frozenset(),
             tuple(selector.items()) if selector else (),
             message.idempotency_key,
+            message.silence_timeout_ms,
         )
     )
 
@@ -64,6 +66,7 @@ def encode_task(task: Task) -> pb.Task:
         cancel_requested=task.cancel_requested,
         finished_at_ms=task.finished_at_ms,
         next_seq=task.next_seq,
+        silence_timeout_ms=spec.silence_timeout_ms,
     )
 
 
@@ -78,6 +81,7 @@ def decode_task(message: pb.Task) -> Task:
         message.max_attempts,
         frozenset(words.FAILURE_KINDS[kind] for kind in message.retry_on),
         tuple(sorted(message.worker_selector.items())),
+        silence_timeout_ms=message.silence_timeout_ms,
     )
     return Task(
         message.id,

@@ -17,7 +17,7 @@ from taskrun.apps.cli.values import Duration
 from taskrun.apps.cli.watching import follow
 from taskrun.apps.exits import OK
 from taskrun.apps.kinds import labels_from
-from taskrun.domain.errors import InvalidArgument, TaskRunError
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError
 from taskrun.domain.limits import MAX_INPUT_BYTES, checked_spec
 from taskrun.domain.records import Task, TaskSpec
 from taskrun.domain.status import FailureKind
@@ -29,6 +29,9 @@ from taskrun.domain.status import FailureKind
 @click.option("--input-file", "file", metavar="FILE", help="Read the input from a file; - is standard input.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label to find it by; repeatable.")
 @click.option("--timeout", "timeout_ms", type=Duration(), default=0, help="How long a run may take: 90s, 10m ...")
+@click.option(
+    "--silence-timeout", "silence_timeout_ms", type=Duration(), default=0, help="How long a run may say nothing."
+)
 @click.option("--priority", metavar="NUMBER", type=int, default=0, help="Higher goes first, -1000 to 1000.")
 @click.option("--max-attempts", metavar="NUMBER", type=int, default=3, show_default=True, help="Runs in all.")
 @click.option(
@@ -49,6 +52,7 @@ def create_task(
     file: str | None,
     labels: Sequence[str],
     timeout_ms: int,
+    silence_timeout_ms: int,
     priority: int,
     max_attempts: int,
     retry_on: Sequence[str],
@@ -65,6 +69,7 @@ def create_task(
             input_json=as_input(_read(file) if file is not None else text or ""),
             labels=labels_from(labels),
             timeout_ms=timeout_ms,
+            silence_timeout_ms=silence_timeout_ms,
             priority=priority,
             max_attempts=max_attempts,
             retry_on=frozenset(map(FailureKind, retry_on)),
@@ -79,12 +84,35 @@ def create_task(
         if watch:
             _introduce(connection, task)
             return follow(connection, client, task.id, 0)
+    _tell(connection, task)
+    return OK
+
+
+@click.command("release-task")
+@click.argument("task_id", metavar="ID")
+@client_command
+def release_task(connection: Connection, task_id: str) -> None:
+    """Makes a task that was found to be poison once more, as a new task, and prints its id.
+
+    A task is poison when workers were lost soon after they had begun with it, more than once. What has ended stays as
+    it is: the new task has the same agent, input, labels and limits, and history of its own.
+    """
+    with connection.open() as client:
+        old = client.get(task_id)
+        if not old.runs or old.runs[-1].failure is not FailureKind.POISON:
+            raise FailedPrecondition(f"Task {old.id} is {old.status.value}, and not for being poison.")
+        [task] = client.create([old.spec])
+    if isinstance(task, TaskRunError):
+        raise task
+    _tell(connection, task)
+
+
+def _tell(connection: Connection, task: Task) -> None:
     if connection.json:
         showing.as_json(task_form(task))
     else:
         click.echo(task.id)
         showing.note(f"Follow it: {connection.command('watch-task', task.id)}")
-    return OK
 
 
 def _introduce(connection: Connection, task: Task) -> None:

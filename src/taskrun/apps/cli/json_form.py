@@ -35,6 +35,7 @@ def task_form(task: Task) -> Form:
         "labels": dict(spec.labels),
         "priority": spec.priority,
         "timeout_ms": spec.timeout_ms,
+        "silence_timeout_ms": spec.silence_timeout_ms,
         "max_attempts": spec.max_attempts,
         "retry_on": sorted(kind.value for kind in spec.retry_on),
         "worker_selector": dict(spec.selector),

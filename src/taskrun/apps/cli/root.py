@@ -29,6 +29,7 @@ HOMES = {
     "get-task": "tasks",
     "list-tasks": "tasks",
     "cancel-task": "tasks",
+    "release-task": "creating",
     "list-workers": "workers",
     "create-token": "workers",
     "store": "storing",

@@ -132,3 +132,5 @@ def _facts(task: Task) -> Iterator[tuple[str, str]]:
         yield "Priority", str(spec.priority)
     if spec.timeout_ms:
         yield "Timeout", showing.span(spec.timeout_ms)
+    if spec.silence_timeout_ms:
+        yield "Silence timeout", showing.span(spec.silence_timeout_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from taskrun.domain.control_plane.worker import Worker
@@ -17,14 +18,24 @@ class ActiveRun:
     task: Task
     run: Run
     worker: Worker
-    #: Why it was told to stop, if it was.
+    #: Why it was told to stop, if it was; and in words.
     stop: FailureKind | None = None
+    why: str = ""
     #: The sequence number of what is expected next.
     next_seq: int = 0
     #: It was asked for again.
     asked_again: bool = False
     #: What the story holds of it: output, events and messages.
     kept_bytes: int = 0
+    #: Seconds, monotonic: when the worker last said something of it, and when its time is over.
+    heard_at: float = 0.0
+    ends_at: float = math.inf
+
+    @property
+    def silent_at(self) -> float:
+        """When it has been silent for too long if nothing more is said of it."""
+        silence_ms = self.task.spec.silence_timeout_ms
+        return self.heard_at + silence_ms / 1000 if silence_ms else math.inf
 
     def stamped(self) -> Run:
         """The run with how far it has been heard."""

@@ -22,6 +22,7 @@ from taskrun.domain.control_plane.inputs import (
     WorkerSpoke,
 )
 from taskrun.domain.control_plane.queue import Queue
+from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.reunion import Reunion
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
@@ -51,10 +52,11 @@ class ControlPlaneCore:
         self._silences: Deadlines[int] = Deadlines()
         #: When a worker that does not come back is lost, by its id.
         self._graces: Deadlines[str] = Deadlines()
-        self._runs = Runs(self._fleet, scheduler, self._run_deadlines, timers, new_id)
+        self._rest = Rest()
+        self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, timers, new_id)
         self._hearing = Hearing(self._fleet, self._runs)
         self._reunion = Reunion(self._fleet, self._runs)
-        self._queue = Queue(scheduler, self._runs, new_id)
+        self._queue = Queue(scheduler, self._runs, self._rest, new_id)
         # Typed by their keys; the dispatch is one look-up for each input and message.
         self._handlers: dict[type, Callable[[Turn, Any], None]] = {
             CreateTask: self._create,
@@ -100,7 +102,7 @@ class ControlPlaneCore:
 
     def next_deadline(self) -> float | None:
         """When `handle` is wanted again even without an input, on the monotonic clock."""
-        due = (self._run_deadlines.next(), self._silences.next(), self._graces.next())
+        due = (self._run_deadlines.next(), self._silences.next(), self._graces.next(), self._rest.next())
         return min((at for at in due if at is not None), default=None)
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> list[WorkerView]:
@@ -130,7 +132,9 @@ class ControlPlaneCore:
             self._queue.create(turn, request)
 
     def _drain(self, turn: Turn, request: DrainStarted) -> None:
+        """Nobody is let in any more, and nobody shall wait for a word that may never come."""
         self._draining = True
+        self._fleet.tell_all_stored(turn)
 
     # Workers.
 
@@ -214,6 +218,7 @@ class ControlPlaneCore:
         mono = turn.now.mono
         while (run_id := self._run_deadlines.pop(mono)) is not None:
             self._runs.due(turn, run_id)
+        self._queue.rested(turn)
         while (session := self._silences.pop(mono)) is not None:
             self._listen(turn, session)
         while (worker_id := self._graces.pop(mono)) is not None:

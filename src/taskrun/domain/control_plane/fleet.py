@@ -145,9 +145,18 @@ class Fleet:
         for session, worker in self._spoke.items():
             much = worker.untold_messages >= MANY_MESSAGES or worker.untold_weight >= TOLD_AFTER
             if (much or session in turn.sends) and session in self._by_session:
-                turn.stored[session] = worker.messages
-                worker.untold_messages = worker.untold_weight = 0
+                self._tell_stored(turn, session, worker)
         self._spoke.clear()
+
+    def tell_all_stored(self, turn: Turn) -> None:
+        """Tells every worker what is stored, however little it is."""
+        for session, worker in self._by_session.items():
+            if worker.untold_messages:
+                self._tell_stored(turn, session, worker)
+
+    def _tell_stored(self, turn: Turn, session: int, worker: Worker) -> None:
+        turn.stored[session] = worker.messages
+        worker.untold_messages = worker.untold_weight = 0
 
     def heartbeat(self, turn: Turn, worker: Worker, beat: Heartbeat) -> None:
         """Takes in how the worker stands. How many runs it has is for us to count, not for it to say."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from taskrun.domain.batch import ClaimNext, ClaimTask, FindKey, KeyFound, TaskClaimed, TasksClaimed
 from taskrun.domain.control_plane.inputs import CancelTask, CreateTask, ReplyTo
+from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition, NotFound
@@ -27,8 +28,8 @@ KEY_LIFE_MS = 24 * 3600 * 1000
 class Queue:
     """Takes tasks in and claims them back when there is something to do about them."""
 
-    def __init__(self, scheduler: Scheduler[int], runs: Runs, new_id: Callable[[], str]) -> None:
-        self._scheduler, self._runs, self._new_id = scheduler, runs, new_id
+    def __init__(self, scheduler: Scheduler[int], runs: Runs, rest: Rest, new_id: Callable[[], str]) -> None:
+        self._scheduler, self._runs, self._rest, self._new_id = scheduler, runs, rest, new_id
         #: Creates that wait to hear whether their key was used before, by caller and key.
         self._keyed: dict[tuple[str, str], list[CreateTask]] = {}
         #: Cancels that wait for their task to be claimed.
@@ -76,6 +77,10 @@ class Queue:
         if active is not None:
             turn.replies.append((request.reply, self._runs.cancel(turn, active)))
             return
+        resting = self._rest.end(request.task_id)
+        if resting is not None:
+            turn.replies.append((request.reply, self._cancel_claimed(turn, resting)))
+            return
         waiting = self._cancels.setdefault(request.task_id, [])
         waiting.append(request.reply)
         if len(waiting) == 1:
@@ -84,24 +89,29 @@ class Queue:
     def task_claimed(self, turn: Turn, answer: TaskClaimed) -> None:
         """The task that somebody wants cancelled: ours now, gone to a worker meanwhile, at its end, or unknown."""
         task_id = answer.ask.task_id
-        active = self._runs.of_task(task_id)
-        if active is None and answer.task is not None and not answer.owned and not answer.task.status.is_terminal:
-            # A claim that was under way had it and gave it back: it waits again.
-            turn.batch.asks.append(answer.ask)
+        if task_id not in self._cancels:
+            # It was claimed in order to rest.
             return
+        active, resting = self._runs.of_task(task_id), self._rest.end(task_id)
         outcome: object
         if active is not None:
             outcome = self._runs.cancel(turn, active)
+        elif resting is not None:
+            outcome = self._cancel_claimed(turn, resting)
         elif answer.task is None:
             outcome = NotFound(f"There is no task {task_id}.")
         elif answer.owned:
-            outcome = self._cancel_waiting(turn, answer.task)
-        else:
+            self._scheduler.unwait(answer.task.spec.requirement)
+            outcome = self._cancel_claimed(turn, answer.task)
+        elif answer.task.status.is_terminal:
             outcome = FailedPrecondition(f"The task has ended already: it is {answer.task.status.value}.")
+        else:
+            # A claim that was under way had it and gave it back: it waits again.
+            turn.batch.asks.append(answer.ask)
+            return
         turn.replies.extend((reply, outcome) for reply in self._cancels.pop(task_id))
 
-    def _cancel_waiting(self, turn: Turn, task: Task) -> Task:
-        self._scheduler.unwait(task.spec.requirement)
+    def _cancel_claimed(self, turn: Turn, task: Task) -> Task:
         cancelled = replace(
             task,
             status=TASK.after(task.status, TaskEvent.CANCELLED),
@@ -131,6 +141,15 @@ class Queue:
             session = (
                 claim.key if self._scheduler.take(claim.key, requirement) else self._scheduler.replace(requirement)
             )
-            if session is None:
-                turn.batch.tasks[task.id] = task
-            self._runs.offer(turn, task, session, waited_ms=max(0, turn.now.utc_ms - task.waits_since_ms))
+            self._give_out(turn, task, session)
+
+    def rested(self, turn: Turn) -> None:
+        """Tasks whose time for another attempt has come."""
+        while (task := self._rest.over(turn.now.mono)) is not None:
+            self._give_out(turn, task, self._scheduler.place(task.spec.requirement))
+
+    def _give_out(self, turn: Turn, task: Task, session: int | None) -> None:
+        """The task is claimed; without a worker for it it goes back into the queue."""
+        if session is None:
+            turn.batch.tasks[task.id] = task
+        self._runs.offer(turn, task, session, waited_ms=max(0, turn.now.utc_ms - task.waits_since_ms))

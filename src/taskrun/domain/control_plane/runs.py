@@ -1,16 +1,18 @@
 """The runs that workers have: given out, followed, ended, and tried again.
 
-A run has one deadline at a time: to start once it is assigned, to end within its task's timeout once it runs, to report
-its end once it was told to stop.
+A run has one deadline at a time: to start once it is assigned; to end within its task's timeout, and not to be silent
+for too long, once it runs; to report its end once it was told to stop.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from taskrun.domain.control_plane.active_run import ActiveRun, lost
 from taskrun.domain.control_plane.fleet import Fleet
+from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.deadlines import Deadlines
@@ -19,7 +21,7 @@ from taskrun.domain.machines.run import RUN, RunMove
 from taskrun.domain.machines.task import TASK, TaskEvent
 from taskrun.domain.protocol import CancelRun, RunReport
 from taskrun.domain.records import Run, StoryBody, Task, TaskChange
-from taskrun.domain.retry import attempts, may_retry
+from taskrun.domain.retry import attempts, is_poison, may_retry, retry_delay
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import FailureKind, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -30,11 +32,11 @@ _MOVES = {
     RunStatus.FAILED: RunMove.FAILED,
     RunStatus.CANCELLED: RunMove.CANCELLED,
 }
-_WHY_STOPPED = {
-    FailureKind.CANCELLED: "the task was cancelled",
-    FailureKind.TIMEOUT: "the run took longer than its task allows",
-    FailureKind.WORKER_LOST: "the run was not started in time",
-}
+_CANCELLED = "the task was cancelled"
+_TOOK_TOO_LONG = "the run took longer than its task allows"
+_SILENT = "the run was silent for longer than its task allows"
+_NOT_STARTED = "the run was not started in time"
+_POISON = "workers were lost soon after they had begun with this task, more than once: it is given to no other"
 
 
 class Runs:
@@ -45,11 +47,12 @@ class Runs:
         fleet: Fleet,
         scheduler: Scheduler[int],
         deadlines: Deadlines[str],
+        rest: Rest,
         timers: ControlPlaneTimers,
         new_id: Callable[[], str],
     ) -> None:
-        self._fleet, self._scheduler, self._deadlines, self._timers = fleet, scheduler, deadlines, timers
-        self._new_id = new_id
+        self._fleet, self._scheduler, self._deadlines, self._rest = fleet, scheduler, deadlines, rest
+        self._timers, self._new_id = timers, new_id
         self._by_run: dict[str, ActiveRun] = {}
         self._by_task: dict[str, ActiveRun] = {}
 
@@ -98,18 +101,19 @@ class Runs:
         if assign:
             self._fleet.send(turn, active.worker, active.order())
         if active.stop is not None:
-            self._fleet.send(turn, active.worker, CancelRun(active.run.id, _WHY_STOPPED[active.stop]))
+            self._fleet.send(turn, active.worker, CancelRun(active.run.id, active.why))
         elif active.run.status is RunStatus.ASSIGNED:
             self._arm(turn, active)
 
     def take_over(self, turn: Turn, task: Task, worker: Worker) -> None:
         """The task ran when the control plane went down, and this worker may come back to it."""
         run = task.runs[-1]
-        stop = FailureKind.CANCELLED if task.cancel_requested else None
-        active = ActiveRun(task, run, worker, stop, run.next_seq, kept_bytes=run.kept_bytes)
+        active = ActiveRun(task, run, worker, next_seq=run.next_seq, kept_bytes=run.kept_bytes)
+        if task.cancel_requested:
+            active.stop, active.why = FailureKind.CANCELLED, _CANCELLED
         self._by_run[run.id] = self._by_task[task.id] = active
         worker.runs.add(run.id)
-        self._arm(turn, active)
+        self._begin(turn, active)
 
     def give_up(self, turn: Turn, task: Task) -> None:
         """The task ran when the control plane went down, and nobody comes back to it."""
@@ -125,7 +129,7 @@ class Runs:
             active.task = replace(task, cancel_requested=True, next_seq=task.next_seq + 1)
             turn.save(active.task, TaskChange(active.task.status, True, active.run))
             if active.stop is None:
-                self._stop(turn, active, FailureKind.CANCELLED)
+                self._stop(turn, active, FailureKind.CANCELLED, _CANCELLED)
         return active.task
 
     def due(self, turn: Turn, run_id: str) -> None:
@@ -136,15 +140,23 @@ class Runs:
         elif active.run.status is RunStatus.ASSIGNED and not self._fleet.is_here(active.worker):
             self._arm(turn, active)
         elif active.run.status is RunStatus.ASSIGNED:
-            turn.send(active.worker.session, CancelRun(run_id, _WHY_STOPPED[FailureKind.WORKER_LOST]))
+            active.why = _NOT_STARTED
+            turn.send(active.worker.session, CancelRun(run_id, active.why))
             self._end_unheard(turn, active, FailureKind.WORKER_LOST)
+        elif turn.now.mono >= active.ends_at:
+            self._stop(turn, active, FailureKind.TIMEOUT, _TOOK_TOO_LONG)
+        elif turn.now.mono >= active.silent_at:
+            self._stop(turn, active, FailureKind.TIMEOUT, _SILENT)
         else:
-            self._stop(turn, active, FailureKind.TIMEOUT)
+            self._arm(turn, active)
 
     def lose(self, turn: Turn, worker: Worker) -> None:
         """The worker is gone for good, and its runs with it."""
+        heard_ms = turn.now.utc_ms - round((turn.now.mono - worker.last_contact) * 1000)
         for run_id in sorted(worker.runs):
-            self.end(turn, self._by_run[run_id], lost(run_id, "the worker was lost"))
+            active = self._by_run[run_id]
+            active.run = replace(active.run, lost_after_ms=max(1, heard_ms - active.run.assigned_at_ms))
+            self.end(turn, active, lost(run_id, "the worker was lost"))
 
     # Going on.
 
@@ -160,16 +172,18 @@ class Runs:
         active.task = task.step(task.status, task.with_run(run))
         turn.save(active.task, TaskChange(task.status, task.cancel_requested, run))
         if active.stop is None:
-            self._arm(turn, active)
+            self._begin(turn, active)
 
     def tell(self, turn: Turn, active: ActiveRun, body: StoryBody, span: int = 1) -> None:
         """Adds this to the story, with how far the run has been heard."""
         task = active.task
+        active.heard_at = turn.now.mono
         active.task = replace(task, runs=task.with_run(active.stamped()), next_seq=task.next_seq + span)
         turn.save(active.task, body, span)
 
     def note(self, turn: Turn, active: ActiveRun) -> None:
         """What the worker said is not kept, but it must not be asked for again."""
+        active.heard_at = turn.now.mono
         if active.next_seq != active.run.next_seq:
             active.task = replace(active.task, runs=active.task.with_run(active.stamped()))
             turn.batch.tasks[active.task.id] = active.task
@@ -184,40 +198,44 @@ class Runs:
         if report.failure is FailureKind.REJECTED:
             self._fleet.hold(active.worker)
         if active.stop is FailureKind.TIMEOUT and report.status is not RunStatus.COMPLETED:
-            report = replace(
-                report, status=RunStatus.FAILED, failure=FailureKind.TIMEOUT, error=_WHY_STOPPED[active.stop]
-            )
+            report = replace(report, status=RunStatus.FAILED, failure=FailureKind.TIMEOUT, error=active.why)
         self._settle(turn, active.task, self._ended(turn, active.run, report))
 
     # Inside.
 
+    def _begin(self, turn: Turn, active: ActiveRun) -> None:
+        """The run's time runs from now on."""
+        timeout_ms = active.task.spec.timeout_ms
+        active.heard_at = turn.now.mono
+        active.ends_at = turn.now.mono + timeout_ms / 1000 if timeout_ms else math.inf
+        self._arm(turn, active)
+
     def _arm(self, turn: Turn, active: ActiveRun) -> None:
         """The run has from now on its time to do what it is about to do next."""
-        patience = self._patience(active)
-        if patience is None:
+        due_at = self._due_at(turn.now.mono, active)
+        if due_at == math.inf:
             self._deadlines.disarm(active.run.id)
         else:
-            self._deadlines.arm(active.run.id, turn.now.mono + patience)
+            self._deadlines.arm(active.run.id, due_at)
 
-    def _patience(self, active: ActiveRun) -> float | None:
-        """How long the run may take until what it is about to do next, in seconds."""
-        timeout_ms = active.task.spec.timeout_ms
+    def _due_at(self, now: float, active: ActiveRun) -> float:
+        """By when the run should have done that. What it says meanwhile moves nothing: `due` looks again."""
         if active.stop is not None:
-            return self._timers.stop
+            return now + self._timers.stop
         if active.run.status is RunStatus.ASSIGNED:
-            return self._timers.start
-        return timeout_ms / 1000 if timeout_ms else None
+            return now + self._timers.start
+        return min(active.ends_at, active.silent_at)
 
-    def _stop(self, turn: Turn, active: ActiveRun, why: FailureKind) -> None:
-        active.stop = why
-        self._fleet.send(turn, active.worker, CancelRun(active.run.id, _WHY_STOPPED[why]))
+    def _stop(self, turn: Turn, active: ActiveRun, kind: FailureKind, why: str) -> None:
+        active.stop, active.why = kind, why
+        self._fleet.send(turn, active.worker, CancelRun(active.run.id, why))
         self._arm(turn, active)
 
     def _end_unheard(self, turn: Turn, active: ActiveRun, why: FailureKind) -> None:
         """The run ends without its worker's word. The worker may go on with it: the slot stays taken."""
         self._fleet.overdue(active.worker, active.run.id, started=active.run.status is RunStatus.RUNNING)
         status = RunStatus.CANCELLED if why is FailureKind.CANCELLED else RunStatus.FAILED
-        error = f"{_WHY_STOPPED[why]}; the worker did not report the run's end"
+        error = f"{active.why}; the worker did not report the run's end"
         self.end(turn, active, RunReport(active.run.id, status, error, why), free=False)
 
     def _ended(self, turn: Turn, run: Run, report: RunReport) -> Run:
@@ -238,11 +256,14 @@ class Runs:
             process=run.process,
             next_seq=run.next_seq,
             kept_bytes=run.kept_bytes,
+            lost_after_ms=run.lost_after_ms,
         )
 
     def _settle(self, turn: Turn, task: Task, run: Run) -> None:
         """What the run's end means for its task."""
         spec = task.spec
+        if run.lost_after_ms and is_poison(task.with_run(run), self._timers):
+            run = replace(run, failure=FailureKind.POISON, error=_POISON)
         duration_ms = max(0, run.finished_at_ms - run.assigned_at_ms)
         turn.events.append(RunEnded(task.id, run.id, run.worker_id, spec.agent, run.status, run.failure, duration_ms))
         if task.cancel_requested:
@@ -252,10 +273,14 @@ class Runs:
         elif not may_retry(spec, task.with_run(run)):
             self._change(turn, task, TaskEvent.FAILED, run)
         else:
-            assert run.failure is not None
-            task = self._change(turn, task, TaskEvent.REQUEUED, run)
-            turn.events.append(TaskRequeued(task, run.failure))
-            self.offer(turn, task, self._scheduler.place(spec.requirement), waited_ms=0)
+            self._requeue(turn, task, run)
+
+    def _requeue(self, turn: Turn, task: Task, run: Run) -> None:
+        assert run.failure is not None
+        task = self._change(turn, task, TaskEvent.REQUEUED, run)
+        turn.events.append(TaskRequeued(task, run.failure))
+        if not self._rest.begin(turn, task, retry_delay(task.runs, self._timers)):
+            self.offer(turn, task, self._scheduler.place(task.spec.requirement), waited_ms=0)
 
     def _change(self, turn: Turn, task: Task, event: TaskEvent, run: Run) -> Task:
         """Moves the task, with the run that moves it."""

@@ -83,6 +83,8 @@ class DaemonCore:
         self._backoff = Backoff(timers.reconnect, timers.reconnect_max, chance)
         #: The delay before the next attempt to connect is over.
         self._rested = True
+        #: It was told to stop its runs: without a link there is nothing to wait for.
+        self._hurried = False
         #: Why the control plane wants this worker no more.
         self._refusal: TaskRunError | None = None
         # Typed by their keys; the dispatch is one look-up for each piece of news and each message.
@@ -190,7 +192,7 @@ class DaemonCore:
             if done and not self._slots:
                 self._leave(step)
         elif self._state is not UplinkState.LEAVING:
-            if done and not self._slots and self.outbox.settled:
+            if done and not self._slots and (self._hurried or self.outbox.settled):
                 self._finish(step)
             elif self._state is not UplinkState.DIALLING and self._rested and not self._slots.let_go:
                 self._dial(step)
@@ -303,7 +305,10 @@ class DaemonCore:
         self._slots.stop_all(step, SlotEvent.CANCELLED, "the worker shuts down and could not wait for the run's end")
 
     def _stop(self, step: Step, news: StopAsked) -> None:
+        """What its agents still say is heard if there is a link; without one nobody waits for it."""
+        self._hurried = True
         self._slots.stop_all(step, SlotEvent.CANCELLED, "the worker was told to stop its runs")
+        self._settle(step)
 
     # Time.
 

@@ -207,10 +207,10 @@ class ControlPlaneCore:
             self._lose(turn, worker)
 
     def _lose(self, turn: Turn, worker: Worker) -> None:
-        if self._fleet.of_id(worker.id) is worker:
-            self._graces.disarm(worker.id)
-            self._runs.lose(turn, worker)
-            self._fleet.forget(turn, worker)
+        """The worker is gone for good: it must be away."""
+        self._graces.disarm(worker.id)
+        self._runs.lose(turn, worker)
+        self._fleet.forget(turn, worker)
 
     # Time.
 

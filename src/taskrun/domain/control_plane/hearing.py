@@ -117,6 +117,7 @@ class Hearing:
             return False
         active.kept_bytes += size_of(body)
         if active.kept_bytes > MAX_OUTPUT_BYTES:
-            self._runs.tell(turn, active, OutputSegment(active.run.id, active.next_seq, (), truncated=True))
+            at = body.first_seq if isinstance(body, OutputSegment) else active.next_seq
+            self._runs.tell(turn, active, OutputSegment(active.run.id, at, (), truncated=True))
             return False
         return True

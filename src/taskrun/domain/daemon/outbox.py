@@ -19,9 +19,10 @@ from taskrun.domain.protocol import KEPT_AT_MOST, FromWorker, Heartbeat, LiveRun
 
 #: Bytes: 4 MiB of text, or 16,384 small chunks.
 CAPACITY = KEPT_AT_MOST
-#: Reports of runs are let in above the capacity, since there are few for each run. With more than this unsent no run is
-#: taken in: the control plane says more than it listens to.
-FLOOD = 2 * 1024 * 1024
+#: Reports of runs are let in above the capacity, since there are few for each run. With more than this unsent nothing
+#: is read: the control plane says more than it listens to. What agents say alone never gets there, so that a run can
+#: be cancelled also while the transport takes nothing.
+FLOOD = CAPACITY + 1024 * 1024
 
 
 class _Parcel:

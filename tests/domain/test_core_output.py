@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from taskrun.domain.control_plane import runs
-from taskrun.domain.control_plane.inputs import WorkerSpoke
+from taskrun.domain.control_plane import hearing
 from taskrun.domain.control_plane.room import CHUNK_BYTES, ENTRY_BYTES
 from taskrun.domain.events import MessageRefused
-from taskrun.domain.protocol import CancelRun, OutputAck
+from taskrun.domain.protocol import CancelRun
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage
 from taskrun.domain.status import ChatRole, RunEventType, RunStatus
-from taskrun.testing.simulation import OLD, Simulation
+from taskrun.testing.simulation import Simulation
 
 
 class Streamer:
     """One worker with one run."""
 
-    def __init__(self, sim: Simulation, features: frozenset[str]) -> None:
+    def __init__(self, sim: Simulation) -> None:
         self.sim = sim
-        self.session = sim.connect(features=features)
+        self.session = sim.connect()
         self.task_id = sim.create().id
         self.run_id = sim.assigned(self.session).run_id
 
@@ -37,7 +36,7 @@ class Streamer:
 
 @pytest.fixture
 def streamer(sim: Simulation) -> Streamer:
-    return Streamer(sim, frozenset({"batch"}))
+    return Streamer(sim)
 
 
 def test_output_is_stored_as_it_comes_one_entry_a_message(streamer: Streamer) -> None:
@@ -63,23 +62,6 @@ def test_chunks_that_are_missing_leave_a_gap_in_the_runs_numbers_for_all_to_see(
 def test_the_empty_chunk_that_ends_an_old_workers_output_is_not_stored(streamer: Streamer) -> None:
     streamer.say(0, "a")
     streamer.say(1, "")
-    assert streamer.stored == [(0, ("a",))]
-
-
-def test_output_is_acknowledged_once_a_turn_up_to_the_newest(streamer: Streamer) -> None:
-    sim, run_id = streamer.sim, streamer.run_id
-    sim.heard(streamer.session)
-    sim.turn(
-        WorkerSpoke(streamer.session, [OutputSegment(run_id, 0, ("a",)), OutputSegment(run_id, 1, ("b", "c"))]),
-        WorkerSpoke(streamer.session, [OutputSegment(run_id, 0, ("a",))]),
-    )
-    assert sim.heard(streamer.session) == [OutputAck(run_id, 3)]
-
-
-def test_an_old_worker_is_sent_no_acknowledgement_of_output(sim: Simulation) -> None:
-    streamer = Streamer(sim, OLD)
-    streamer.say(0, "a")
-    assert sim.heard(streamer.session) == []
     assert streamer.stored == [(0, ("a",))]
 
 
@@ -115,7 +97,7 @@ def test_output_beyond_the_limit_is_dropped_and_the_story_says_so_once(
     streamer: Streamer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What two chunks of two bytes take, each in an entry of its own.
-    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 2 * (ENTRY_BYTES + CHUNK_BYTES + 2))
+    monkeypatch.setattr(hearing, "MAX_OUTPUT_BYTES", 2 * (ENTRY_BYTES + CHUNK_BYTES + 2))
     for seq, text in enumerate(("ab", "é", "c", "d")):
         streamer.say(seq, text)
     assert [(body.contents, body.truncated) for body in streamer.segments] == [
@@ -127,24 +109,15 @@ def test_output_beyond_the_limit_is_dropped_and_the_story_says_so_once(
 
 
 def test_chunks_of_nothing_take_room_too(streamer: Streamer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 1000)
+    monkeypatch.setattr(hearing, "MAX_OUTPUT_BYTES", 1000)
     streamer.sim.say(streamer.session, OutputSegment(streamer.run_id, 0, ("a", *[""] * 1000)))
     assert [body.truncated for body in streamer.segments] == [True]
-
-
-def test_dropped_output_is_acknowledged_so_that_the_worker_need_not_keep_it(
-    streamer: Streamer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 1)
-    streamer.say(0, "ab")
-    streamer.say(1, "cd")
-    assert streamer.sim.heard(streamer.session) == [OutputAck(streamer.run_id, 1), OutputAck(streamer.run_id, 2)]
 
 
 def test_events_messages_and_metadata_count_as_output_so_that_no_story_grows_without_end(
     streamer: Streamer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "MAX_OUTPUT_BYTES", 330)
+    monkeypatch.setattr(hearing, "MAX_OUTPUT_BYTES", 330)
     event = RunEvent(streamer.run_id, RunEventType.TOOL_REQUESTED, {"tool": "bash"})
     message = RunMessage(streamer.run_id, ChatRole.USER, "and then?")
     segment = OutputSegment(streamer.run_id, 0, ("a",), {"stream": "stderr"})

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from taskrun.domain.control_plane.inputs import CancelTask, ConnectWorker, CreateTask, Input, WorkerGone, WorkerSpoke
 from taskrun.domain.control_plane.turn import Turn
-from taskrun.domain.protocol import AssignRun, FromWorker, Heartbeat, RunReport
+from taskrun.domain.protocol import AssignRun, FromWorker, Heartbeat, LiveRun, RunReport
 from taskrun.domain.records import Labels, OutputSegment, Run, RunEvent, Task, TaskSpec
 from taskrun.domain.status import FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -51,15 +51,16 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         #: So many inputs gather for a turn, unless something else makes one earlier.
         self.inputs_a_turn = 1
         self.inbox: list[Input] = []
-        #: Who each run was assigned to.
+        #: The stream on which each run was last assigned, and whose it is.
         self.owners: dict[str, int] = {}
+        self.workers: dict[int, str] = {}
         self.ended: dict[str, tuple[Task, int]] = {}
 
     @initialize(inputs_a_turn=st.integers(1, 4))
     def begin(self, inputs_a_turn: int) -> None:
         self.inputs_a_turn = inputs_a_turn
         for worker in WORKERS:
-            self.connect(worker, AGENTS, 2, GPU, NEW)
+            self.connect(worker, AGENTS, 2, GPU, NEW, "p1", 0)
 
     # Callers.
 
@@ -80,13 +81,25 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         agents=st.sampled_from([AGENTS, ("a",), ("b",)]),
         slots=st.integers(0, 3),
         labels=st.sampled_from([{}, GPU]),
-        features=st.sampled_from([NEW, OLD]),
+        features=st.sampled_from([NEW, NEW, OLD]),
+        process=st.sampled_from(["p1", "p1", "p2", ""]),
+        brought=st.integers(0, 2),
     )
     def connect(
-        self, worker: str, agents: tuple[str, ...], slots: int, labels: Labels, features: frozenset[str]
+        self,
+        worker: str,
+        agents: tuple[str, ...],
+        slots: int,
+        labels: Labels,
+        features: frozenset[str],
+        process: str,
+        brought: int,
     ) -> None:
+        """It brings some of its newest runs along, or of whoever else's."""
         self.sessions += 1
-        hello = self.sim.hello(*agents, slots=slots, labels=labels, features=features)
+        self.workers[self.sessions] = worker
+        runs = [LiveRun(run_id, 3) for run_id in sorted(self.owners)[-brought:]] if brought else []
+        hello = self.sim.hello(*agents, slots=slots, labels=labels, features=features, process=process, live_runs=runs)
         self.submit(ConnectWorker(self.next_reply(), self.sessions, worker, hello))
 
     @rule(pick=PICK, status=st.sampled_from(WorkerStatus), slots=st.integers(0, 3))
@@ -121,7 +134,7 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         """A worker speaks of a run that is another's: nothing of that run changes."""
         self.turn()
         run_id, session = self.run_id(pick), self.session(thief)
-        if self.owners[run_id] == session:
+        if self.workers[self.owners[run_id]] == self.workers[session]:
             return
         before = self.runs()[run_id]
         self.say(session, RunReport(run_id, status), OutputSegment(run_id, 0, ("stolen",)))
@@ -235,20 +248,22 @@ class ControlPlaneHistory(RuleBasedStateMachine):
                 said = [beat.max_concurrent_runs for beat in beats]
                 capacity[item.session] = max([capacity.get(item.session, 0), *said])
         for session, messages in turn.sends.items():
-            runs = [message for message in messages if isinstance(message, AssignRun)]
-            assert not self.owners.keys() & {run.run_id for run in runs}
-            self.owners |= {run.run_id: session for run in runs}
+            runs = {message.run_id for message in messages if isinstance(message, AssignRun)}
+            for run_id in runs & self.owners.keys():
+                assert self.workers[self.owners[run_id]] == self.workers[session], "a run is given to two workers"
+            new = runs - self.owners.keys()
+            self.owners |= dict.fromkeys(runs, session)
             worker = self.sim.core._fleet.of_session(session)
-            assert not runs or worker is None or worker.active_runs <= capacity[session]
+            assert not new or worker is None or worker.active_runs <= capacity[session]
 
 
-class PatientHistory(ControlPlaneHistory):
-    """The same with workers that may be away for a while."""
+class ImpatientHistory(ControlPlaneHistory):
+    """The same where nobody may be away for a while."""
 
-    timers = ControlPlaneTimers(grace=60.0)
+    timers = ControlPlaneTimers(grace=0.0)
 
 
-for history in (ControlPlaneHistory, PatientHistory):
+for history in (ControlPlaneHistory, ImpatientHistory):
     history.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 TestAnyHistory = ControlPlaneHistory.TestCase
-TestAnyHistoryWithAGrace = PatientHistory.TestCase
+TestAnyHistoryWithoutAGrace = ImpatientHistory.TestCase

@@ -10,7 +10,6 @@ from taskrun.domain.events import WorkerConnected, WorkerMoved
 from taskrun.domain.protocol import AssignRun, CancelRun, Heartbeat, HeartbeatAck, HelloAck
 from taskrun.domain.records import Task
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
-from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.testing.simulation import Simulation
 
 
@@ -227,63 +226,3 @@ def test_a_worker_that_comes_back_is_known(sim: Simulation) -> None:
     sim.vanish(sim.connect("w1"))
     sim.connect("w1")
     assert [event.again for event in sim.happened(WorkerConnected)] == [False, True]
-
-
-# With a grace.
-
-
-@pytest.fixture
-def patient(sim: Simulation) -> Simulation:
-    sim.timers = ControlPlaneTimers(grace=120.0, stop=15.0)
-    sim.restart()
-    return sim
-
-
-def test_within_its_grace_a_worker_is_disconnected_and_keeps_its_runs(patient: Simulation) -> None:
-    session = patient.connect()
-    task = patient.create()
-    patient.report(session, task.runs[0].id, RunStatus.RUNNING)
-    patient.vanish(session)
-    patient.wait(119)
-    assert patient.core.workers()[0].status is WorkerStatus.DISCONNECTED
-    assert patient.task(task.id).status is TaskStatus.RUNNING
-    patient.wait(1)
-    assert patient.core.workers() == []
-    assert patient.task(task.id).status is TaskStatus.PENDING
-
-
-def test_a_worker_away_is_given_nothing(patient: Simulation) -> None:
-    patient.vanish(patient.connect())
-    assert patient.create().status is TaskStatus.PENDING
-
-
-def test_a_worker_that_comes_back_begins_anew(patient: Simulation) -> None:
-    patient.vanish(patient.connect("w1"))
-    task = patient.create()
-    session = patient.connect("w1")
-    run = patient.assigned(session)
-    assert run.task_id == task.id
-    for _ in range(4):
-        patient.report(session, run.run_id, RunStatus.RUNNING)
-        patient.wait(40)
-    assert patient.core.workers()[0].status is WorkerStatus.BUSY
-
-
-def test_a_cancel_reaches_the_task_of_a_worker_that_is_away(patient: Simulation) -> None:
-    session = patient.connect()
-    task = patient.create()
-    patient.vanish(session)
-    patient.cancel(task.id)
-    patient.wait(15)
-    assert patient.task(task.id).status is TaskStatus.CANCELLED
-    patient.wait(105)
-    assert patient.core.workers() == []
-
-
-def test_a_run_of_a_worker_that_is_away_and_does_not_start_is_taken_back(patient: Simulation) -> None:
-    session = patient.connect("w1")
-    task = patient.create()
-    patient.vanish(session)
-    other = patient.connect("w2")
-    patient.wait(30)
-    assert patient.assigned(other).task_id == task.id

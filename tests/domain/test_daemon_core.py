@@ -1,98 +1,32 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
-from taskrun.domain.daemon.effects import Dial, Effect, Finish, HangUp, StartAgent, StopAgent
+from taskrun.domain.daemon.effects import Dial, Finish, HangUp, StopAgent
 from taskrun.domain.daemon.news import (
-    AgentEnded,
-    ControlPlaneSpoke,
     DaemonBegan,
     DrainAsked,
     LinkLost,
     LinkOpened,
-    News,
     OutboxSent,
     StopAsked,
-    TimePassed,
 )
 from taskrun.domain.daemon.session import FAREWELL, DaemonCore
-from taskrun.domain.errors import PermissionDenied, Unavailable
-from taskrun.domain.now import Now
+from taskrun.domain.errors import PermissionDenied
 from taskrun.domain.protocol import (
     AssignRun,
     CancelRun,
     ContinueRun,
-    FromWorker,
-    Heartbeat,
     HeartbeatAck,
     HelloAck,
-    OutputAck,
     RunReport,
+    Stored,
     ToWorker,
 )
 from taskrun.domain.records import OutputSegment, RunMessage
 from taskrun.domain.status import ChatRole, FailureKind, RunStatus, WorkerStatus
 from taskrun.domain.timers import DaemonTimers
-
-BROKEN = LinkLost(Unavailable("broken"))
-
-
-class Rig:
-    """A core with a clock that is moved by hand. A reconnect takes half of the longest delay."""
-
-    def __init__(self, slots: int = 2, up: bool = True) -> None:
-        self.slots = slots
-        self.last_ms = 0
-        self.core = DaemonCore({"echo"}, slots, DaemonTimers(), lambda: 0.5)
-        self.mono = 0.0
-        if up:
-            assert self.feed(DaemonBegan()) == [Dial()]
-            self.open()
-
-    def feed(self, news: News) -> list[Effect]:
-        return self.core.handle(news, Now(self.mono, round(self.mono * 1000)))
-
-    def open(self) -> None:
-        assert self.feed(LinkOpened()) == []
-        assert self.sent() == [self.beat(WorkerStatus.IDLE, 0)]
-
-    def beat(self, status: WorkerStatus, runs: int) -> Heartbeat:
-        """The heartbeat that was sent last, if it says this."""
-        return Heartbeat(status, runs, self.slots, self.last_ms)
-
-    def ack(self) -> list[Effect]:
-        """The heartbeat that was sent last is acked."""
-        return self.hear(HeartbeatAck(self.last_ms))
-
-    def hear(self, *messages: ToWorker) -> list[Effect]:
-        return self.feed(ControlPlaneSpoke(messages))
-
-    def assign(self, run_id: str, timeout_ms: int = 0) -> StartAgent:
-        (start,) = self.hear(AssignRun(run_id, f"task-{run_id}", "echo", "1", timeout_ms=timeout_ms))
-        assert isinstance(start, StartAgent)
-        return start
-
-    def end(self, run_id: str, status: RunStatus = RunStatus.COMPLETED) -> list[Effect]:
-        return self.feed(AgentEnded(RunReport(run_id, status)))
-
-    def wait(self, seconds: float) -> list[Effect]:
-        """Time passes, and each deadline is kept."""
-        end, effects = self.mono + seconds, list[Effect]()
-        while (at := self.core.next_deadline()) is not None and at <= end:
-            self.mono = at
-            effects += self.feed(TimePassed())
-        self.mono = end
-        return effects
-
-    def sent(self) -> Sequence[FromWorker]:
-        messages = self.core.outbox.take()
-        for message in messages:
-            if isinstance(message, Heartbeat):
-                self.last_ms = message.timestamp_ms
-        return messages
-
+from tests.domain.rig import BROKEN, Rig
 
 # Runs.
 
@@ -100,7 +34,7 @@ class Rig:
 def test_an_assigned_run_is_started_and_reported_running() -> None:
     rig = Rig()
     assert rig.assign("r").run.run_id == "r"
-    assert rig.sent() == [RunReport("r", RunStatus.RUNNING)]
+    assert rig.sent() == [RunReport("r", RunStatus.RUNNING, seq=0)]
 
 
 def test_the_end_is_reported_after_all_that_the_agent_said() -> None:
@@ -108,9 +42,9 @@ def test_the_end_is_reported_after_all_that_the_agent_said() -> None:
     rig.assign("r").lane.text("out")
     rig.end("r")
     assert rig.sent() == [
-        RunReport("r", RunStatus.RUNNING),
-        OutputSegment("r", 0, ("out",)),
-        RunReport("r", RunStatus.COMPLETED),
+        RunReport("r", RunStatus.RUNNING, seq=0),
+        OutputSegment("r", 1, ("out",)),
+        RunReport("r", RunStatus.COMPLETED, seq=2),
     ]
 
 
@@ -136,6 +70,7 @@ def test_only_so_many_runs_are_remembered_after_their_end() -> None:
     for number in range(1025):
         rig.assign(str(number))
         rig.end(str(number))
+        rig.sent()
     assert rig.hear(AssignRun("1", "t", "echo", "1")) == []
     assert rig.assign("0")
 
@@ -147,7 +82,7 @@ def test_the_worker_itself_refuses_a_run_when_all_slots_are_taken() -> None:
     rig.sent()
     assert rig.hear(AssignRun("3", "t", "echo", "1")) == []
     assert rig.sent() == [
-        RunReport("3", RunStatus.FAILED, "All 2 slots of the worker are taken.", FailureKind.REJECTED)
+        RunReport("3", RunStatus.FAILED, "All 2 slots of the worker are taken.", FailureKind.REJECTED, seq=0)
     ]
     rig.end("1")
     assert rig.assign("4")
@@ -165,9 +100,9 @@ def test_a_run_being_stopped_holds_its_slot_until_its_agent_is_gone() -> None:
 def test_an_agent_that_is_not_offered_is_unavailable() -> None:
     rig = Rig()
     assert rig.hear(AssignRun("r", "t", "other", "1")) == []
-    assert rig.sent() == [
-        RunReport("r", RunStatus.FAILED, "The worker does not offer the agent 'other'.", FailureKind.AGENT_UNAVAILABLE)
-    ]
+    (report,) = rig.sent()
+    why = "The worker does not offer the agent 'other'."
+    assert report == RunReport("r", RunStatus.FAILED, why, FailureKind.AGENT_UNAVAILABLE, seq=0)
 
 
 def test_a_cancelled_run_is_stopped_once_and_reported_only_when_its_agent_is_gone() -> None:
@@ -178,7 +113,7 @@ def test_a_cancelled_run_is_stopped_once_and_reported_only_when_its_agent_is_gon
     assert rig.hear(CancelRun("r", "not needed")) == []
     assert rig.sent() == []
     rig.end("r", RunStatus.FAILED)
-    assert rig.sent() == [RunReport("r", RunStatus.CANCELLED, "not needed", FailureKind.CANCELLED)]
+    assert rig.sent() == [RunReport("r", RunStatus.CANCELLED, "not needed", FailureKind.CANCELLED, seq=1)]
 
 
 def test_cancelling_an_unknown_run_needs_no_answer() -> None:
@@ -195,7 +130,7 @@ def test_a_hung_agent_does_not_run_for_ever_its_worker_enforces_the_timeout() ->
     assert rig.wait(0.2) == [StopAgent("r")]
     assert rig.sent() == []
     rig.end("r", RunStatus.FAILED)
-    report = RunReport("r", RunStatus.FAILED, "the run took longer than its task allows", FailureKind.TIMEOUT)
+    report = RunReport("r", RunStatus.FAILED, "the run took longer than its task allows", FailureKind.TIMEOUT, seq=1)
     assert rig.sent() == [report]
 
 
@@ -289,7 +224,7 @@ def test_failed_attempts_are_further_and_further_apart() -> None:
         assert rig.wait(0.2) == [Dial()]
 
 
-@pytest.mark.parametrize("sign", [HelloAck("w"), OutputAck("r", 1)])
+@pytest.mark.parametrize("sign", [HelloAck("w"), Stored(1)])
 def test_a_sign_of_life_makes_the_next_failure_a_first_one(sign: ToWorker) -> None:
     rig = Rig(up=False)
     rig.feed(DaemonBegan())
@@ -384,7 +319,7 @@ def test_a_drained_daemon_ends_when_its_last_report_is_known_to_have_arrived() -
     rig.assign("r")
     rig.feed(DrainAsked())
     assert rig.end("r") == []
-    assert rig.sent()[-2:] == [RunReport("r", RunStatus.COMPLETED), rig.beat(WorkerStatus.DRAINING, 0)]
+    assert rig.sent()[-2:] == [RunReport("r", RunStatus.COMPLETED, seq=1), rig.beat(WorkerStatus.DRAINING, 0)]
     assert rig.core.leaving
     assert rig.feed(OutboxSent()) == []
     assert rig.hear(HeartbeatAck(0)) == []
@@ -397,6 +332,7 @@ def test_with_an_old_control_plane_a_drained_daemon_ends_when_its_last_report_is
     assert rig.feed(OutboxSent()) == []
     rig.feed(DrainAsked())
     assert rig.end("r") == []
+    rig.sent()
     assert rig.feed(OutboxSent()) == [Finish()]
 
 
@@ -406,6 +342,14 @@ def test_a_drained_daemon_does_not_wait_for_ever_for_its_last_ack() -> None:
     rig.feed(DrainAsked())
     assert rig.wait(FAREWELL - 0.1) == []
     assert rig.wait(0.2) == [Finish()]
+
+
+def test_an_old_control_plane_that_takes_nothing_does_not_keep_a_drained_daemon() -> None:
+    rig = Rig()
+    rig.assign("r")
+    rig.feed(DrainAsked())
+    rig.end("r")
+    assert rig.wait(FAREWELL + 0.1) == [Finish()]
 
 
 def test_a_drained_daemon_does_not_come_back_for_a_lost_link() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from taskrun.domain.daemon.pulse import PATIENCE, Pulse
 from taskrun.domain.daemon.slot import SLOT, RunSlot, SlotEvent, SlotState
 from taskrun.domain.daemon.uplink import UPLINK, UplinkEvent, UplinkState
 from taskrun.domain.errors import IllegalMove
+from taskrun.domain.now import Now
 from taskrun.domain.protocol import HeartbeatAck, RunReport
 from taskrun.domain.status import FailureKind, RunStatus
 
@@ -39,7 +42,8 @@ def test_a_run_that_was_done_before_it_could_be_stopped_is_done(state: SlotState
     outbox = Outbox()
     done = RunReport("r", RunStatus.COMPLETED)
     RunSlot(outbox.lane("r"), state).end(done)
-    assert outbox.take() == [done]
+    (said,) = outbox.take()
+    assert said == replace(done, seq=0)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_a_stopped_run_is_reported_by_the_first_reason_it_was_stopped_for(
     assert not slot.stop(SlotEvent.CANCELLED, "second")
     assert not slot.stop(SlotEvent.TIMED_OUT, "third")
     slot.end(RunReport("r", RunStatus.FAILED, "killed", FailureKind.AGENT_ERROR, session_id="s"))
-    assert outbox.take() == [RunReport("r", status, "first", failure, session_id="s")]
+    assert outbox.take() == [RunReport("r", status, "first", failure, session_id="s", seq=0)]
 
 
 def test_the_reconnect_bound_doubles_up_to_its_maximum_and_begins_anew_after_a_reset() -> None:
@@ -76,22 +80,24 @@ def test_the_reconnect_delay_has_full_jitter_so_that_workers_do_not_come_back_al
 
 def test_heartbeats_of_one_link_have_different_timestamps_even_when_the_clock_stands_or_goes_back() -> None:
     pulse = Pulse()
-    assert [pulse.beat(7), pulse.beat(7), pulse.beat(3)] == [7, 8, 9]
+    assert [pulse.beat(Now(0.0, utc_ms)) for utc_ms in (7, 7, 3)] == [7, 8, 9]
 
 
 def test_only_a_control_plane_that_has_acked_can_fall_silent() -> None:
     old, new = Pulse(), Pulse()
-    assert new.acked(HeartbeatAck(new.beat(1)))
+    new.acked(HeartbeatAck(new.beat(Now(0.0, 1))))
+    assert new.is_answered
     for pulse in (old, new):
         pulse.heard()
         for _ in range(PATIENCE):
             assert not pulse.is_silent
-            pulse.beat(1)
+            pulse.beat(Now(0.0, 1))
     assert (old.is_silent, new.is_silent) == (False, True)
 
 
 def test_an_ack_of_an_earlier_heartbeat_does_not_speak_for_the_last() -> None:
     pulse = Pulse()
-    first = pulse.beat(1)
-    pulse.beat(2)
-    assert not pulse.acked(HeartbeatAck(first))
+    first = pulse.beat(Now(0.0, 1))
+    pulse.beat(Now(0.0, 2))
+    pulse.acked(HeartbeatAck(first))
+    assert not pulse.is_answered

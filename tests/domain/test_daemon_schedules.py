@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from taskrun.domain.daemon.effects import Dial, Effect, Finish, HangUp, StartAgent, StopAgent
+from taskrun.domain.daemon.lane import Lane
 from taskrun.domain.daemon.news import (
     AgentEnded,
     ControlPlaneSpoke,
@@ -21,7 +22,6 @@ from taskrun.domain.daemon.news import (
     StopAsked,
     TimePassed,
 )
-from taskrun.domain.daemon.outbox import Lane
 from taskrun.domain.daemon.session import DaemonCore
 from taskrun.domain.errors import Unavailable
 from taskrun.domain.now import Now

@@ -9,7 +9,7 @@ import pytest
 
 from taskrun.domain.errors import ResourceExhausted, Unavailable
 from taskrun.domain.events import SlotsChanged, WorkerMoved
-from taskrun.domain.protocol import Heartbeat, HeartbeatAck, OutputAck
+from taskrun.domain.protocol import Heartbeat, HeartbeatAck, Stored
 from taskrun.domain.records import OutputSegment, StoryEntry, Task, TaskSpec
 from taskrun.domain.status import TaskStatus, WorkerStatus
 from taskrun.engine import inbox
@@ -81,7 +81,7 @@ async def test_no_assignment_leaves_before_the_commit(
 async def test_no_output_is_acknowledged_and_no_watcher_woken_before_the_commit(
     plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer
 ) -> None:
-    await peer.connect()
+    await peer.connect(process="p")
     task = await one_task(plane)
     seen: list[StoryEntry] = []
 
@@ -93,12 +93,12 @@ async def test_no_output_is_acknowledged_and_no_watcher_woken_before_the_commit(
     await jumping.advance(0)
     stored = store.lag()
     peer.heard.clear()
-    await peer.say(OutputSegment(peer_run(task), 0, ("x",)))
+    await peer.say(OutputSegment(peer_run(task), 0, ("x",)), Heartbeat(WorkerStatus.BUSY, 1, 10, 7))
     await jumping.advance(0)
     assert (peer.heard, seen) == ([], [])
     stored.set()
     await jumping.advance(0)
-    assert peer.heard == [OutputAck(peer_run(task), 1)]
+    assert peer.heard == [HeartbeatAck(7), Stored(1)]
     assert [entry.body for entry in seen] == [OutputSegment(peer_run(task), 0, ("x",))]
     await peer.end(peer_run(task))
     await watcher

@@ -3,7 +3,7 @@ from __future__ import annotations
 from taskrun.adapters.agents.function import FunctionAgent
 from taskrun.domain.events import RunEnded
 from taskrun.domain.records import Task, TaskSpec
-from taskrun.domain.status import FailureKind, TaskStatus
+from taskrun.domain.status import FailureKind, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 from taskrun.ports.agents import AgentRequest, AgentSink
 from taskrun.testing.harness import Harness, RecordingTelemetry
@@ -40,11 +40,14 @@ async def test_what_takes_hours_is_over_at_once_when_the_clock_advances() -> Non
         assert await status(plane, task_id) is TaskStatus.COMPLETED
 
 
-async def test_a_killed_worker_is_gone_and_its_task_waits_for_another() -> None:
+async def test_a_killed_worker_has_its_time_to_come_back_and_then_its_task_waits_for_another() -> None:
     telemetry = RecordingTelemetry()
     async with Harness(telemetry=telemetry) as plane:
         task_id = await started(plane)
         await plane.kill_worker("atlas")
+        assert await status(plane, task_id) is TaskStatus.RUNNING
+        assert [view.status for view in plane.engine.workers()] == [WorkerStatus.DISCONNECTED]
+        await plane.clock.advance(121)
         assert await status(plane, task_id) is TaskStatus.PENDING
         assert plane.engine.workers() == []
         assert [event.failure for event in telemetry.events if isinstance(event, RunEnded)] == [FailureKind.WORKER_LOST]
@@ -55,7 +58,7 @@ async def test_a_frozen_worker_is_cut_off_for_its_silence_and_comes_back_when_it
         await started(plane)
         plane.workers["atlas"].line.freeze()
         await plane.clock.advance(11)
-        assert plane.engine.workers() == []
+        assert [view.status for view in plane.engine.workers()] == [WorkerStatus.DISCONNECTED]
         plane.workers["atlas"].line.thaw()
         await plane.clock.advance(5)
-        assert [view.id for view in plane.engine.workers()] == ["atlas"]
+        assert [view.status for view in plane.engine.workers()] == [WorkerStatus.BUSY]

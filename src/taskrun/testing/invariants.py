@@ -5,15 +5,15 @@ These look inside the core: they are its conscience, and no part of its interfac
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from taskrun.domain.batch import Answer, TaskClaimed, TasksClaimed
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.machines.task import TASK
-from taskrun.domain.records import OutputSegment, Requirement, StoryEntry, Task, TaskChange
+from taskrun.domain.records import OutputSegment, Requirement, RunEvent, StoryEntry, Task, TaskChange
 from taskrun.domain.scheduler import Claim, Scheduler
-from taskrun.domain.status import TaskStatus
+from taskrun.domain.status import RunStatus, TaskStatus
 from taskrun.testing.naive_store import NaiveStore
 
 #: What a story may say next of its task's status; the same again means that the run or the wish to cancel changed.
@@ -68,6 +68,21 @@ def check_story(task: Task, story: Sequence[StoryEntry]) -> None:
     assert (status, expected) == (task.status, task.next_seq)
 
 
+def check_said(task: Task, story: Sequence[StoryEntry], said: Mapping[str, Sequence[str]]) -> None:
+    """What each run said, its output and the ids of its events, is in the story once and in order: all that was heard
+    of a run that was lost, and all there was of one that completed."""
+    heard: dict[str, list[str]] = defaultdict(list)
+    for entry in story:
+        if isinstance(entry.body, OutputSegment):
+            heard[entry.body.run_id] += entry.body.contents
+        elif isinstance(entry.body, RunEvent):
+            heard[entry.body.run_id].append(entry.body.id)
+    for run in task.runs:
+        words = heard[run.id]
+        assert words == said.get(run.id, [])[: len(words)], f"run {run.id} said {said.get(run.id)}, and not {words}"
+        assert run.status is not RunStatus.COMPLETED or len(words) == len(said[run.id]), f"run {run.id} was cut short"
+
+
 def _check_runs(core: ControlPlaneCore, store: NaiveStore) -> None:
     """The runs that workers have are those of the RUNNING tasks, one each."""
     active = core._runs._by_run
@@ -80,6 +95,9 @@ def _check_runs(core: ControlPlaneCore, store: NaiveStore) -> None:
         assert (run.run.id, run.run.worker_id) == (run_id, run.worker.id)
         assert not run.run.status.is_terminal
         assert run_id in run.worker.runs
+        assert run.run.process == run.worker.process
+        # What is told to be stored is: a core that begins anew goes on with the same number.
+        assert run.run.status is RunStatus.ASSIGNED or not run.worker.resumes or run.next_seq == run.run.next_seq
     assert sum(len(worker.runs) for worker in core._fleet.all()) == len(active)
 
 

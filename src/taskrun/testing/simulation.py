@@ -6,7 +6,7 @@ the store answered comes in with the next turn.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import DomainEvent
 from taskrun.domain.now import Now
-from taskrun.domain.protocol import BATCH, AssignRun, FromWorker, Hello, RunReport, ToWorker
+from taskrun.domain.protocol import FEATURES, AssignRun, FromWorker, Hello, LiveRun, RunReport, ToWorker
 from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, StoryEntry, Task, TaskSpec, WorkerInfo
 from taskrun.domain.status import FailureKind, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -32,7 +32,7 @@ from taskrun.testing.invariants import check_core
 from taskrun.testing.naive_store import NaiveStore
 
 #: What a worker of today announces, and what one of old does.
-NEW, OLD = frozenset({BATCH}), frozenset[str]()
+NEW, OLD = frozenset(FEATURES), frozenset[str]()
 
 _Event = TypeVar("_Event", bound=DomainEvent)
 
@@ -128,9 +128,12 @@ class Simulation:
         slots: int = 10,
         labels: Labels = NO_LABELS,
         features: frozenset[str] = NEW,
+        process: str = "",
+        live_runs: Sequence[LiveRun] = (),
     ) -> Hello:
-        """A hello that offers these agents."""
-        return Hello(WorkerInfo("host", "1", tuple(map(AgentSpec, agents)), labels), features, slots)
+        """A hello that offers these agents. Without a process its runs end with the stream."""
+        info = WorkerInfo("host", "1", tuple(map(AgentSpec, agents)), labels)
+        return Hello(info, features, slots, process=process, live_runs=tuple(live_runs))
 
     def connect(
         self,
@@ -140,9 +143,11 @@ class Simulation:
         slots: int = 10,
         labels: Labels = NO_LABELS,
         features: frozenset[str] = NEW,
+        process: str = "",
+        live_runs: Sequence[LiveRun] = (),
     ) -> int:
         """Opens a stream and returns its session. Raises what the core refuses with."""
-        hello = self.hello(*agents, slots=slots, labels=labels, features=features)
+        hello = self.hello(*agents, slots=slots, labels=labels, features=features, process=process, live_runs=live_runs)
         session, reply = next(self._sessions), next(self._replies)
         self.turn(ConnectWorker(reply, session, worker_id, hello))
         self.settle()

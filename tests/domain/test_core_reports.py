@@ -8,6 +8,7 @@ from taskrun.domain.events import MessageRefused, RunEnded, TaskRequeued
 from taskrun.domain.protocol import AssignRun, CancelRun, RunReport
 from taskrun.domain.records import ModelBackend, OutputSegment, RunEvent, RunMessage, TaskChange, Usage
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus
+from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.testing.simulation import Simulation
 
 ENDS = [status for status in RunStatus if status.is_terminal]
@@ -129,7 +130,8 @@ def test_a_lost_workers_report_for_a_superseded_run_is_refused_and_it_is_told_to
     assert sim.task(task.id).status is TaskStatus.COMPLETED
 
 
-def test_each_attempt_is_a_new_run_with_a_new_id(sim: Simulation) -> None:
+def test_each_attempt_is_a_new_run_with_a_new_id() -> None:
+    sim = Simulation(ControlPlaneTimers(retry=0, poison=0))
     for _ in range(3):
         sim.vanish(sim.connect()) if sim.store.tasks else sim.create()
     sim.vanish(sim.connect())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from taskrun.domain.control_plane.inputs import CancelTask, ConnectWorker, WorkerSpoke
 from taskrun.domain.errors import FailedPrecondition
+from taskrun.domain.protocol import RunReport
 from taskrun.domain.records import OutputSegment, Run, Task
 from taskrun.domain.retry import retry_delay
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus
@@ -14,10 +16,10 @@ from taskrun.testing.simulation import OLD, Simulation
 AGENT_ERROR = frozenset({FailureKind.AGENT_ERROR})
 
 
-def failed_twice(sim: Simulation, **options: object) -> tuple[Task, int]:
+def failed_twice(sim: Simulation) -> tuple[Task, int]:
     """A task that rests after two failures, and the session of the only worker."""
     session = sim.connect()
-    task = sim.create(retry_on=AGENT_ERROR, max_attempts=5, **options)
+    task = sim.create(retry_on=AGENT_ERROR, max_attempts=5)
     for _ in range(2):
         sim.report(session, sim.assigned(session).run_id, RunStatus.FAILED, FailureKind.AGENT_ERROR)
     return task, session
@@ -68,6 +70,19 @@ def test_a_task_that_rests_can_be_cancelled_at_once() -> None:
     sim.wait(10)
     with pytest.raises(FailedPrecondition):
         sim.cancel(task.id)
+
+
+def test_a_cancel_that_comes_while_a_task_goes_to_rest_is_heard() -> None:
+    sim = Simulation()
+    task, session = failed_twice(sim)
+    sim.vanish(session)
+    sim.wait(5)
+    sim.turn(ConnectWorker("connect", 77, "w2", sim.hello("echo")))
+    sim.turn(CancelTask("cancel", task.id), overtake=True)
+    failed = RunReport(sim.assigned(77).run_id, RunStatus.FAILED, "no", FailureKind.AGENT_ERROR)
+    sim.turn(WorkerSpoke(77, (failed,)), overtake=True)
+    assert sim.replies["cancel"] == sim.task(task.id)
+    assert sim.task(task.id).status is TaskStatus.CANCELLED
 
 
 def test_a_task_that_rests_is_not_lost_with_the_control_plane() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskrun.domain.control_plane.fleet import MANY_MESSAGES
-from taskrun.domain.control_plane.inputs import WorkerSpoke
+from taskrun.domain.control_plane.inputs import DrainStarted, WorkerSpoke
 from taskrun.domain.errors import PermissionDenied, Unavailable
 from taskrun.domain.events import MessageRefused
 from taskrun.domain.protocol import (
@@ -396,3 +396,13 @@ def test_a_worker_that_does_not_resume_is_told_nothing_of_the_store(sim: Simulat
 def test_a_stream_that_is_cut_is_told_nothing_of_the_store(worker: Resuming) -> None:
     worker.sim.say(worker.session, worker.sim.hello("echo"))
     assert Stored(2) not in worker.sim.heard(worker.session)
+
+
+def test_a_control_plane_that_goes_tells_what_is_stored_so_that_nobody_waits_for_it(sim: Simulation) -> None:
+    worker = Resuming(sim)
+    worker.text(1, "a")
+    assert sim.heard(worker.session) == []
+    sim.turn(DrainStarted())
+    assert sim.heard(worker.session) == [Stored(2)]
+    sim.turn(DrainStarted())
+    assert sim.heard(worker.session) == []

@@ -10,6 +10,7 @@ from taskrun.domain.events import WorkerConnected, WorkerMoved
 from taskrun.domain.protocol import AssignRun, CancelRun, Heartbeat, HeartbeatAck, HelloAck
 from taskrun.domain.records import Task
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.testing.simulation import Simulation
 
 
@@ -154,8 +155,8 @@ def test_a_worker_whose_stream_breaks_is_lost_and_its_run_ends_so(sim: Simulatio
     assert sim.core.workers() == []
 
 
-def test_no_run_stays_running_on_a_worker_that_is_gone_until_its_attempts_are_used_up(sim: Simulation) -> None:
-    task = lose(sim, 3)
+def test_no_run_stays_running_on_a_worker_that_is_gone_until_its_attempts_are_used_up() -> None:
+    task = lose(Simulation(ControlPlaneTimers(retry=0, poison=0)), 3)
     assert task.status is TaskStatus.FAILED
     assert [run.attempt for run in task.runs] == [1, 2, 3]
 

@@ -40,7 +40,8 @@ def test_a_created_task_is_its_id_alone_on_standard_output(client: StubClient, t
 def test_every_option_of_a_task_is_sent(client: StubClient, taskrun: Taskrun) -> None:
     words = (
         "create-task --agent general --input {} --label team=docs --label a=b --timeout 10m --priority 5 "
-        "--silence-timeout 30s --max-attempts 2 --retry-on timeout --retry-on agent_error --selector gpu=yes --idempotency-key k"
+        "--silence-timeout 30s --max-attempts 2 --retry-on timeout --retry-on agent_error --selector gpu=yes "
+        "--idempotency-key k"
     )
     assert taskrun(*words.split()).code == 0
     retry_on = frozenset({FailureKind.TIMEOUT, FailureKind.AGENT_ERROR})
@@ -218,6 +219,7 @@ NEEDED = {
     "watch-task": "t-1",
     "get-task": "t-1",
     "cancel-task": "t-1",
+    "release-task": "t-1",
     "init": "--dir new",
     "completion": "bash",
 }
@@ -228,7 +230,7 @@ PROGRAMS = {"dev", "demo", "store"}
 def test_every_command_answers_in_json(
     client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    client.tasks = [replace(TASK, runs=(RUN,))]
+    client.tasks = [replace(TASK, runs=(replace(RUN, failure=FailureKind.POISON),))]
     client.story = [StoryEntry(0, 1_000, TaskChange(TaskStatus.COMPLETED))]
     words = f"{command} {NEEDED.get(command, '')}"
     first = taskrun(*words.replace("new", "a").split(), "--json")

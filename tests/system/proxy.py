@@ -57,13 +57,20 @@ class Proxy:
         """Everything comes through again, what was held first."""
         self._loop.call_soon_threadsafe(self._forwarding.set)
 
+    def cut(self) -> None:
+        """Ends the connections that there are."""
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def _cut(self) -> None:
+        for connection in self._open:
+            connection.cancel()
+
     def _await(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     async def _close(self) -> None:
         self._server.close()
-        for connection in self._open:
-            connection.cancel()
+        self._cut()
         await asyncio.gather(*self._open, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -23,7 +23,7 @@ from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.records import OutputSegment, StoryEntry, Task, TaskChange, TaskSpec
-from taskrun.domain.status import RunStatus
+from taskrun.domain.status import RunStatus, WorkerStatus
 from tests.acceptance.processes.program import LoggedProgram
 from tests.acceptance.samples import samples
 
@@ -168,7 +168,8 @@ class Site:
 
     def worker_ids(self) -> list[str]:
         """The connected workers."""
-        return [worker.id for worker in self.client.workers()]
+        away = WorkerStatus.DISCONNECTED
+        return [worker.id for worker in self.client.workers() if worker.status is not away]
 
     def metrics(self) -> dict[str, float]:
         """What a scrape shows."""

@@ -39,7 +39,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     directory = tmp_path_factory.mktemp("silence")
     gate = directory / "gate"
     with Site(directory) as site:
-        site.start_plane()
+        site.start_plane("--worker-grace", "1s")
         with Proxy(site.grpc_port) as proxy:
             # Of these two each task goes to the one that has nothing to do.
             frozen_worker = site.start_worker("frozen")

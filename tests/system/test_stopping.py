@@ -61,9 +61,9 @@ def test_a_worker_survives_its_control_plane_and_works_for_the_next_one(site: Si
     run_id = only_run(site.begin(gate))
     port = str(site.grpc_port)
     site.plane.kill()
-    # Nobody is left to whom this run could be reported.
-    soon(lambda: processes_of(run_id) == [])
     site.start_plane("--grpc-addr", f"[::1]:{port}")
+    # This one kept its tasks in memory: its successor has never heard of the run.
+    soon(lambda: processes_of(run_id) == [])
     task = site.create("echo", "Here we are again.")
     assert site.end_of(task.id).status is TaskStatus.COMPLETED
     assert worker.is_running

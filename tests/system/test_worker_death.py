@@ -18,6 +18,15 @@ from tests.system.site import RunningProgram, Site, command, only_run, processes
 #: Promised: seconds after which no process of a dead worker's runs is left.
 NO_ORPHAN_AFTER = 2.0
 
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A site of its own, whose control plane waits for nobody to come back."""
+    with Site(tmp_path) as site:
+        site.start_plane("--worker-grace", "1s")
+        yield site
+
+
 #: Ignores every polite signal, has descendants in sessions of their own, orphaned ones too, that hold its output open.
 #: Once its gate is open it is done at once.
 NASTY = command(

@@ -7,13 +7,13 @@ in this process loads no gRPC. `AsyncClient` and `Client`, which call a control 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from taskrun.version import __version__ as __version__
 
 # Each name as itself is what exports it; one a line would be a page of them.
 # fmt: off
 # isort: off
+TYPE_CHECKING = False  # the real one would take longer to load than all the rest
 if TYPE_CHECKING:
     from taskrun.adapters.agents.function import FunctionAgent as FunctionAgent
     from taskrun.adapters.grpc.async_client import AsyncClient as AsyncClient
@@ -112,7 +112,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = ["__version__", *_HOME_OF]  # the names of the table
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'taskrun' has no attribute {name!r}")

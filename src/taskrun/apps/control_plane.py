@@ -15,6 +15,7 @@ from taskrun.adapters.telemetry.logs import configure
 from taskrun.apps.control_plane_parts import ControlPlaneContainer
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
+from taskrun.apps.process import begin, ctrl_c_raises
 from taskrun.apps.program import CODES, program
 from taskrun.apps.racing import first_of
 from taskrun.apps.settings import ControlPlaneSettings
@@ -67,7 +68,8 @@ def _use_all_files() -> None:
 def _do(settings: ControlPlaneSettings) -> None:
     _use_all_files()
     configure(settings.log_format, settings.log_level)
-    asyncio.run(serve(settings))
+    with ctrl_c_raises():
+        asyncio.run(serve(settings))
 
 
 command = program(
@@ -82,6 +84,7 @@ command = program(
 
 def main() -> None:
     """The program. SIGABRT ends it with its stacks on standard error, for the case that it hangs."""
+    begin()
     faulthandler.enable()
     sys.exit(run(command, NAME, CODES))
 

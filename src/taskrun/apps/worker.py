@@ -18,6 +18,7 @@ from taskrun.adapters.telemetry.logs import configure
 from taskrun.apps.enrolling import enroll, is_enrolled
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
+from taskrun.apps.process import begin, ctrl_c_raises
 from taskrun.apps.program import CODES, program
 from taskrun.apps.settings import WorkerSettings
 from taskrun.apps.signals import ignore_stops, on_stop
@@ -106,7 +107,8 @@ def _work_dir(settings: WorkerSettings) -> Iterator[Path]:
 
 def _do(settings: WorkerSettings) -> None:
     configure(settings.log_format, settings.log_level)
-    asyncio.run(work(settings))
+    with ctrl_c_raises():
+        asyncio.run(work(settings))
 
 
 command = program(
@@ -122,6 +124,7 @@ command = program(
 
 def main() -> None:
     """The program. SIGABRT ends it with its stacks on standard error, for the case that it hangs."""
+    begin()
     faulthandler.enable()
     sys.exit(run(command, NAME, CODES))
 

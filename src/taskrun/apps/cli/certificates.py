@@ -9,6 +9,7 @@ import rich_click as click
 
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
+from taskrun.apps.process import ctrl_c_raises
 
 
 @click.command("init")
@@ -21,7 +22,9 @@ def init(connection: Connection, directory: str, hosts: Sequence[str]) -> None:
     """Makes a CA, and certificates for the control plane, one worker and one client. Never overwrites any."""
     from taskrun.adapters.ca.files import init_certs
 
-    paths = [str(path) for path in init_certs(Path(directory), hosts)]
+    # It takes back what it has written when it is interrupted.
+    with ctrl_c_raises():
+        paths = [str(path) for path in init_certs(Path(directory), hosts)]
     if connection.json:
         showing.as_json({"files": paths})
         return

@@ -14,9 +14,10 @@ from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import task_form
 from taskrun.apps.cli.values import Duration
-from taskrun.apps.cli.watching import follow
-from taskrun.apps.exits import OK
+from taskrun.apps.cli.watching import follow, say_how_to_come_back
+from taskrun.apps.exits import INTERRUPTED, OK
 from taskrun.apps.kinds import labels_from
+from taskrun.apps.process import OutputFailed, ctrl_c_waits
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError
 from taskrun.domain.limits import MAX_INPUT_BYTES, checked_spec
 from taskrun.domain.records import Task, TaskSpec
@@ -78,14 +79,21 @@ def create_task(
         )
     )
     with connection.open() as client:
-        [task] = client.create([spec])
-        if isinstance(task, TaskRunError):
-            raise task
-        if watch:
-            _introduce(connection, task)
-            return follow(connection, client, task.id, 0)
-    _tell(connection, task)
-    return OK
+        made = None
+        try:
+            # Whoever interrupts it wants to know whether there is a task, and which.
+            with ctrl_c_waits():
+                [made] = client.create([spec])
+                if isinstance(made, TaskRunError):
+                    raise made
+                _tell(connection, made, watch)
+        except KeyboardInterrupt:
+            if isinstance(made, Task):
+                say_how_to_come_back(connection, made.id, 0)
+            else:
+                showing.note("The control plane has not answered: there may be a task all the same.", "yellow")
+            return INTERRUPTED
+        return follow(connection, client, made.id, 0) if watch else OK
 
 
 @click.command("release-task")
@@ -104,23 +112,25 @@ def release_task(connection: Connection, task_id: str) -> None:
         [task] = client.create([old.spec])
     if isinstance(task, TaskRunError):
         raise task
-    _tell(connection, task)
+    _tell(connection, task, watch=False)
 
 
-def _tell(connection: Connection, task: Task) -> None:
-    if connection.json:
-        showing.as_json(task_form(task))
-    else:
-        click.echo(task.id)
-        showing.note(f"Follow it: {connection.command('watch-task', task.id)}")
-
-
-def _introduce(connection: Connection, task: Task) -> None:
-    """Who watches wants the id too, to come back to it: the first line of JSON, or a remark."""
-    if connection.json:
-        showing.as_json_line({"task": task_form(task)})
-    else:
+def _tell(connection: Connection, task: Task, watch: bool) -> None:
+    """The id is the answer. Who watches wants it too, to come back: as the first line of JSON, or as a remark."""
+    try:
+        if connection.json and watch:
+            showing.as_json_line({"task": task_form(task)})
+        elif connection.json:
+            showing.as_json(task_form(task))
+        elif watch:
+            showing.note(f"task {task.id}")
+        else:
+            click.echo(task.id)
+            showing.note(f"Follow it: {connection.command('watch-task', task.id)}")
+    except OutputFailed:
+        # The task is there: its id must not be lost.
         showing.note(f"task {task.id}")
+        raise
 
 
 def as_input(text: str) -> str:
@@ -142,6 +152,8 @@ def _no_json(constant: str) -> NoReturn:
 
 
 def _read(file: str) -> str:
+    if file == "-" and sys.stdin is None:
+        raise InvalidArgument("Standard input is closed: there is nothing to read.")
     try:
         data = _upto(sys.stdin.buffer) if file == "-" else _open(file)
     except OSError as error:

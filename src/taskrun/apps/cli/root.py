@@ -63,6 +63,6 @@ def cli() -> None:
     """TaskRun: tasks for AI agents on remote workers.
 
     Exit codes: 0 done, 1 the task failed or was cancelled, 2 wrong usage, 3 the control plane cannot be reached or does
-    not allow it.
+    not allow it, 4 the answer could not be written.
     """
     warn_of_unknown("taskrun", os.environ)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rich_click as click
@@ -16,6 +13,7 @@ from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import entry_form
 from taskrun.apps.exits import FAILED, INTERRUPTED, OK
+from taskrun.apps.process import ctrl_c_raises, ctrl_c_waits
 from taskrun.domain.errors import Unavailable
 from taskrun.domain.records import OutputSegment, Run, RunEvent, RunMessage, StoryEntry, TaskChange
 from taskrun.domain.status import RunEventType, TaskStatus
@@ -41,45 +39,28 @@ def follow(connection: Connection, client: Client, task_id: str, from_seq: int) 
     tell: Tell = _tell_json if connection.json else Teller().tell
     seq, status = from_seq, None
     try:
-        for entries in client.watch(task_id, from_seq):
-            last = entries[-1]
-            with _undisturbed():
-                tell(entries)
-                seq = last.next_seq
-            if last.is_end and isinstance(last.body, TaskChange):
-                status = last.body.status
-        # Nothing was left to see when the watch began behind the end.
-        status = status or client.get(task_id).status
+        with ctrl_c_raises():
+            for entries in client.watch(task_id, from_seq):
+                last = entries[-1]
+                # What is shown and not counted would be shown again.
+                with ctrl_c_waits():
+                    tell(entries)
+                    seq = last.next_seq
+                if last.is_end and isinstance(last.body, TaskChange):
+                    status = last.body.status
+            # Nothing was left to see when the watch began behind the end.
+            status = status or client.get(task_id).status
     except KeyboardInterrupt:
-        _say_how_to_come_back(connection, task_id, seq)
+        say_how_to_come_back(connection, task_id, seq)
         return INTERRUPTED
     except Unavailable:
         if seq > from_seq:
-            _say_how_to_come_back(connection, task_id, seq)
+            say_how_to_come_back(connection, task_id, seq)
         raise
     return OK if status is TaskStatus.COMPLETED else FAILED
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Lets a Ctrl-C wait: what is shown and not counted would be shown again. A second one does not wait."""
-    asked: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt
-
-
-def _say_how_to_come_back(connection: Connection, task_id: str, seq: int) -> None:
+def say_how_to_come_back(connection: Connection, task_id: str, seq: int) -> None:
     """On a line of its own: the terminal has shown part of one, or a ^C."""
     click.echo(err=True)
     way_back = connection.command("watch-task", task_id, "--from-seq", str(seq))

@@ -15,6 +15,7 @@ import pytest
 from loguru import logger
 
 import taskrun.apps.control_plane
+from taskrun.adapters.ca.files import init_certs
 from taskrun.apps.cli.children import PATIENCE
 from taskrun.apps.configuration import table
 from taskrun.apps.control_plane import serve
@@ -102,6 +103,40 @@ def test_a_missing_file_is_one_line(certs: Path, tmp_path: Path, control_plane: 
     assert result.code == 2
     assert result.err.startswith(f"taskrun-control-plane: certs/{name} is missing: run taskrun init")
     assert result.err.count("\n") == 1
+
+
+def without_server_auth(certs: Path) -> None:
+    for suffix in ("crt", "key"):
+        shutil.copy(certs / f"worker.{suffix}", certs / f"server.{suffix}")
+
+
+def of_another_ca(certs: Path) -> None:
+    init_certs(certs.parent / "other")
+    for suffix in ("crt", "key"):
+        shutil.copy(certs.parent / "other" / f"server.{suffix}", certs / f"server.{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (without_server_auth, "certs/server.crt is no certificate for servers (serverAuth)"),
+        (of_another_ca, "certs/server.crt was not signed by the CA certs/ca.crt"),
+    ],
+)
+def test_a_certificate_that_nobody_would_accept_is_one_line_before_anything_is_opened(
+    certs: Path,
+    tmp_path: Path,
+    taken: str,
+    control_plane: Program,
+    spoil: Callable[[Path], None],
+    said: str,
+) -> None:
+    shutil.copytree(certs, tmp_path / "certs")
+    spoil(tmp_path / "certs")
+    # The port is taken: that would be said first if it were asked for.
+    result = control_plane("--certs-dir=certs", f"--http-addr={taken}", "--grpc-addr=[::1]:0")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"taskrun-control-plane: {said}: workers and clients would refuse it.\n"
 
 
 @pytest.mark.parametrize("check", [["--check"], []], ids=["check", "start"])

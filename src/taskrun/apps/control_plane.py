@@ -36,6 +36,7 @@ async def serve(settings: ControlPlaneSettings) -> None:
     parts = ControlPlaneContainer(settings=settings)
     stopped = asyncio.Event()
     on_stop(stopped.set)
+    # Certificates that nobody would accept are found before anything is opened.
     parts.tls(), parts.authority()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store().close)

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from taskrun.adapters.ca.authority import FileAuthority
 from taskrun.adapters.ca.disk import read_public
-from taskrun.adapters.ca.files import load_key_pair
+from taskrun.adapters.ca.files import load_server_pair
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.grpc.server import GrpcServer
 from taskrun.adapters.grpc.tls import ServerTls
@@ -31,7 +31,7 @@ from taskrun.engine.retention import Pruner
 
 def _server_tls(settings: ControlPlaneSettings) -> ServerTls:
     certs = settings.certs_dir
-    pair = load_key_pair(certs / "server.crt", certs / "server.key")
+    pair = load_server_pair(certs / "server.crt", certs / "server.key", certs / "ca.crt")
     return ServerTls(read_public(certs / "ca.crt"), pair.certificate_pem, pair.key_pem)
 
 

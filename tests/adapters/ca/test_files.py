@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import VerificationError
 
+from taskrun.adapters.ca.certificates import pem
 from taskrun.adapters.ca.chain import verify_client, verify_server
-from taskrun.adapters.ca.files import LIFETIME, init_certs, load_key_pair
+from taskrun.adapters.ca.files import LIFETIME, init_certs, load_key_pair, load_server_pair
 from taskrun.adapters.ca.identity import parse_peer
-from taskrun.adapters.ca.keys import new_key
+from taskrun.adapters.ca.keys import new_key, to_pem
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.domain.identity import Role
 
@@ -191,3 +193,39 @@ def test_a_missing_key_is_named(certs: Path) -> None:
 def test_a_key_pair_does_not_show_its_key(certs: Path) -> None:
     pair = load_key_pair(certs / "worker.crt", certs / "worker.key")
     assert repr(pair) == "KeyPair(CN=worker:local)"
+
+
+def test_a_server_certificate_of_somebody_else_s_making_is_taken_if_peers_would_take_it(
+    certs: Path, tmp_path: Path
+) -> None:
+    ca, key = load_key_pair(certs / "ca.crt", certs / "ca.key"), new_key()
+    assert isinstance(ca.key, ec.EllipticCurvePrivateKey)
+    now = datetime.now(UTC)
+    bare = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(ca.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("plane.example.org")]), critical=False)
+        .sign(ca.key, hashes.SHA256())
+    )
+    (tmp_path / "server.crt").write_bytes(pem(bare))
+    (tmp_path / "server.key").write_bytes(to_pem(key))
+    (tmp_path / "server.key").chmod(0o600)
+    pair = load_server_pair(tmp_path / "server.crt", tmp_path / "server.key", certs / "ca.crt")
+    assert pair.certificate == bare
+
+
+def test_a_server_s_certificate_is_for_servers_and_follows_from_its_ca(certs: Path, tmp_path: Path) -> None:
+    init_certs(tmp_path)
+    load_server_pair(certs / "server.crt", certs / "server.key", certs / "ca.crt")
+    with pytest.raises(FailedPrecondition, match="was not signed by the CA"):
+        load_server_pair(certs / "server.crt", certs / "server.key", tmp_path / "ca.crt")
+    with pytest.raises(FailedPrecondition, match="is no certificate for servers"):
+        load_server_pair(certs / "worker.crt", certs / "worker.key", certs / "ca.crt")
+    (tmp_path / "ca.crt").write_text("no CA")
+    with pytest.raises(FailedPrecondition, match="cannot be read"):
+        load_server_pair(certs / "server.crt", certs / "server.key", tmp_path / "ca.crt")

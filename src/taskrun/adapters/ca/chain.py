@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -14,6 +15,8 @@ _SERVER_POLICY = ExtensionPolicy.webpki_defaults_ee()
 _CLIENT_POLICY = ExtensionPolicy.webpki_defaults_ee().may_be_present(
     x509.SubjectAlternativeName, Criticality.AGNOSTIC, None
 )
+#: For a certificate that somebody else may have made, and that is looked at for its signature alone.
+_ANY_POLICY = ExtensionPolicy.permit_all()
 
 
 def verify_client(leaf: x509.Certificate, ca: x509.Certificate, at: datetime) -> None:
@@ -26,6 +29,13 @@ def verify_server(
 ) -> None:
     """Raises `VerificationError` unless `leaf` is, at that moment, this CA's certificate for the server `name`."""
     _policy(ca, at, _SERVER_POLICY).build_server_verifier(name).verify(leaf, [])
+
+
+def verify_issued(
+    leaf: x509.Certificate, between: Sequence[x509.Certificate], ca: x509.Certificate, at: datetime
+) -> None:
+    """Raises `VerificationError` unless `leaf`, whatever it is for, follows from this CA by way of those `between`."""
+    _policy(ca, at, _ANY_POLICY).build_client_verifier().verify(leaf, list(between))
 
 
 def fingerprint(certificate: x509.Certificate) -> str:

@@ -12,8 +12,11 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import VerificationError
 
 from taskrun.adapters.ca.certificates import client_certificate, pem, self_signed_ca, server_certificate
+from taskrun.adapters.ca.chain import verify_issued
 from taskrun.adapters.ca.disk import create_all, read_private, read_public
 from taskrun.adapters.ca.keys import new_key, to_pem
 from taskrun.adapters.ca.malformed import MALFORMED
@@ -88,6 +91,40 @@ def load_key_pair(certificate_path: Path, key_path: Path, *, now: datetime | Non
         raise FailedPrecondition(f"{key_path} is not the key of {certificate_path}.")
     _check_validity(certificate, certificate_path, now or datetime.now(UTC))
     return KeyPair(certificate, key, certificate_pem, key_pem)
+
+
+def load_server_pair(certificate_path: Path, key_path: Path, ca_path: Path, *, now: datetime | None = None) -> KeyPair:
+    """A server's certificate and key, as `load_key_pair`; certificates after the first lead to the CA.
+
+    Raises `FailedPrecondition` also for a certificate that no peer would accept: one that does not follow from the CA
+    at `ca_path`, or that is not for servers.
+    """
+    now = now or datetime.now(UTC)
+    pair = load_key_pair(certificate_path, key_path, now=now)
+    try:
+        _check_for_servers(pair.certificate, certificate_path)
+        [ca, *_] = x509.load_pem_x509_certificates(read_public(ca_path))
+        _, *between = x509.load_pem_x509_certificates(pair.certificate_pem)
+        verify_issued(pair.certificate, between, ca, now)
+    except VerificationError as error:
+        raise FailedPrecondition(
+            f"{certificate_path} was not signed by the CA {ca_path}: workers and clients would refuse it."
+        ) from error
+    except MALFORMED as error:
+        raise FailedPrecondition(f"{certificate_path} or {ca_path} holds what cannot be read.") from error
+    return pair
+
+
+def _check_for_servers(certificate: x509.Certificate, path: Path) -> None:
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        # It is for everything, then.
+        return
+    if not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}.intersection(usages):
+        raise FailedPrecondition(
+            f"{path} is no certificate for servers (serverAuth): workers and clients would refuse it."
+        )
 
 
 def _check_validity(certificate: x509.Certificate, path: Path, now: datetime) -> None:

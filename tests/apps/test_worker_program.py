@@ -92,6 +92,20 @@ def test_the_second_signal_stops_the_runs(site: Site, agents: Path, tmp_path: Pa
     assert all_gone(family)
 
 
+def test_a_control_plane_that_is_killed_says_nothing_about_certificates(
+    site: Site, agents: Path, tmp_path: Path
+) -> None:
+    plane = site.start()
+    worker = site.worker(config=agents)
+    _, watcher = begun(site, tmp_path / "never")
+    send(plane, signal.SIGKILL)
+    watcher.wait_for_end(PATIENCE)
+    assert watcher.exit_code == 3
+    assert f"taskrun: Lost {site.grpc_addr}: the connection broke." in watcher.said()
+    worker.wait_for(f"the link is lost: Lost {site.grpc_addr}: the connection broke.", PATIENCE)
+    assert "certificate" not in worker.said()
+
+
 def test_a_worker_that_never_reached_anybody_ends_at_a_signal(site: Site) -> None:
     worker = site.child("worker", [*WORKER, f"--certs-dir={site.certs}", "--addr=https://[::1]:1"])
     worker.wait_for("working for https://[::1]:1", PATIENCE)

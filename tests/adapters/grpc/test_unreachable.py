@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import grpc
 import pytest
 
 from taskrun.adapters.ca.identity import parse_peer
+from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.async_client import AsyncClient
 from taskrun.adapters.grpc.server import GrpcServer
 from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.adapters.grpc.unreachable import failure
 from taskrun.domain.errors import TaskRunError, Unauthenticated, Unavailable
 from tests.adapters.grpc.certificates import MiniCa
 from tests.adapters.grpc.conftest import Plane
@@ -92,3 +95,24 @@ async def test_a_port_where_nobody_listens_is_named(ca: MiniCa) -> None:
     async with AsyncClient("[::1]:1", ca.client()) as client:
         with pytest.raises(Unavailable, match=r"^Cannot reach https://\[::1\]:1: nothing listens there\.$"):
             await client.workers()
+
+
+class Stranger(Exception):
+    """An `RpcError`, as far as it is looked at."""
+
+    def __init__(self, details: str) -> None:
+        super().__init__(details)
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return str(self)
+
+
+@pytest.mark.parametrize("details", ["Socket closed", "recvmsg:Connection reset by peer", "Broken pipe"])
+def test_a_connection_that_was_accepted_was_not_refused_for_its_certificate(ca: MiniCa, details: str) -> None:
+    address, pem = parse_address("[::1]:1"), ca.client().cert_pem
+    assert "certificate" in failure(Stranger(details), address, pem).message
+    said = failure(Stranger(details), address, pem, accepted=True).message
+    assert said == "Lost https://[::1]:1: the connection broke."

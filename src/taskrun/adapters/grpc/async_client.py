@@ -106,11 +106,13 @@ class AsyncClient:
     async def _follow(self, call: RemoteCall[Question, Answer], question: Question) -> AsyncGenerator[Answer, None]:
         method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(call.path)
         stream = method(call.request(question))
+        accepted = False
         try:
             async for data in stream:
+                accepted = True
                 yield call.answer(data)
         except grpc.aio.AioRpcError as error:
-            raise failure(error, self._address, self._tls.cert_pem) from error
+            raise failure(error, self._address, self._tls.cert_pem, accepted=accepted) from error
         finally:
             stream.cancel()
 

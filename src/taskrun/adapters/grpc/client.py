@@ -130,11 +130,13 @@ class Client:
     def _follow(self, call: RemoteCall[Question, Answer], question: Question) -> Generator[Answer, None, None]:
         method: grpc.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(call.path)
         stream = method(call.request(question))
+        accepted = False
         try:
             for data in stream:
+                accepted = True
                 yield call.answer(data)
         except self._grpc.RpcError as error:
-            raise self._failure(error) from error
+            raise self._failure(error, accepted) from error
         finally:
             stream.cancel()
 
@@ -153,8 +155,8 @@ class Client:
         except InvalidArgument as error:
             return error
 
-    def _failure(self, error: Any) -> TaskRunError:
+    def _failure(self, error: Any, accepted: bool = False) -> TaskRunError:
         # It brings cryptography along, which a call that succeeds does not need.
         from taskrun.adapters.grpc.unreachable import failure
 
-        return failure(error, self._address, self._tls.cert_pem)
+        return failure(error, self._address, self._tls.cert_pem, accepted=accepted)

@@ -30,7 +30,8 @@ _CONNECT = 15.0
 _FAREWELL = 2.0
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
-Translate = Callable[[grpc.aio.AioRpcError], TaskRunError]
+#: Makes an error of ours of one of gRPC's; true says that the control plane had let us in.
+Translate = Callable[[grpc.aio.AioRpcError, bool], TaskRunError]
 
 
 class GrpcLink:
@@ -40,6 +41,7 @@ class GrpcLink:
         self._channel, self._call, self._worker_id, self._translate = channel, call, worker_id, translate
         self._speech: Speech = OldSpeech(worker_id)
         self._reading: asyncio.Future[Any] | None = None
+        self._accepted = False
 
     async def incoming(self) -> AsyncIterator[Sequence[ToWorker]]:
         """See `Link.incoming`."""
@@ -84,6 +86,7 @@ class GrpcLink:
             await asyncio.wait([self._reading], timeout=greeting)
             if self._reading.done():
                 self._reading.result()
+        self._accepted = True
 
     async def abandon(self) -> None:
         """Ends the stream at once."""
@@ -120,7 +123,7 @@ class GrpcLink:
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            raise _for_worker(self._translate(error)) from error
+            raise _for_worker(self._translate(error, self._accepted)) from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and not task.cancelling() and self._call.cancelled():
@@ -160,8 +163,8 @@ class GrpcConnector:
             raise
         return link
 
-    def _translate(self, error: grpc.aio.AioRpcError) -> TaskRunError:
-        return failure(error, self._address, self._tls.cert_pem)
+    def _translate(self, error: grpc.aio.AioRpcError, accepted: bool) -> TaskRunError:
+        return failure(error, self._address, self._tls.cert_pem, accepted=accepted)
 
 
 def _for_worker(error: TaskRunError) -> TaskRunError:

@@ -13,6 +13,7 @@ from taskrun.domain.errors import TaskRunError, Unavailable
 
 _WRONG_CA = "its certificate was not signed by the CA that is expected here"
 _HUNG_UP = "it closed the connection, as it does when it does not accept a certificate"
+_BROKE = "the connection broke"
 
 #: What gRPC itself says when there is no connection, and what it means. The first that fits counts.
 _REASONS = (
@@ -38,12 +39,17 @@ _REASONS = (
 )
 
 
-def failure(error: Any, address: Address, cert_pem: bytes) -> TaskRunError:
-    """The error behind a failed call: a `grpc.RpcError`, of either kind of channel."""
+def failure(error: Any, address: Address, cert_pem: bytes, *, accepted: bool = False) -> TaskRunError:
+    """The error behind a failed call: a `grpc.RpcError`, of either kind of channel.
+
+    `accepted` says that the control plane had let the caller in: his certificate is not what ended the connection.
+    """
     code, details = error.code(), error.details() or ""
     if code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
         return error_of(code, details)
     reason = next((meaning for needle, meaning in _REASONS if needle in details), None)
     if reason is None:
         return error_of(code, details)
+    if accepted:
+        return Unavailable(f"Lost {address}: {_BROKE if reason == _HUNG_UP else reason}.")
     return certificate_fault(cert_pem) or Unavailable(f"Cannot reach {address}: {reason}.")

@@ -87,3 +87,20 @@ def test_the_kind_decides_what_agent_is_made(definition: AgentDefinition, kind: 
     agent = made(definition)
     assert isinstance(agent, kind)
     assert agent.spec.name == definition.name
+
+
+@pytest.mark.parametrize(
+    ("keys", "environ", "model", "said"),
+    [
+        ({"model": "opus"}, {"ANTHROPIC_MODEL": "haiku"}, "opus", {}),
+        ({}, {"ANTHROPIC_MODEL": "haiku"}, "haiku", {}),
+        ({"set_environment": {"ANTHROPIC_MODEL": "sonnet"}}, {"ANTHROPIC_MODEL": "haiku"}, "sonnet", {}),
+        ({}, {}, "", {"model": "the CLI's default"}),
+    ],
+)
+def test_a_model_is_announced_if_somebody_has_chosen_one(
+    keys: dict[str, Any], environ: dict[str, str], model: str, said: dict[str, str]
+) -> None:
+    definition = AgentDefinition(name="a", kind="claude-code", **keys)
+    [backend] = make_agent(definition, work_dir=Path("/runs"), environ=environ, stop_grace=1.0).spec.backends
+    assert (backend.model_name, backend.metadata) == (model, said)

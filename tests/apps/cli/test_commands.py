@@ -22,11 +22,11 @@ from taskrun.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from taskrun.domain.records import StoryEntry, TaskChange, TaskQuery, TaskSpec
+from taskrun.domain.records import AgentSpec, ModelBackend, StoryEntry, TaskChange, TaskQuery, TaskSpec
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.engine.enrollment import MAX_TTL_MS
 from tests.apps.cli.conftest import Taskrun
-from tests.apps.cli.stub import RUN, TASK, StubClient
+from tests.apps.cli.stub import RUN, TASK, WORKER, StubClient
 
 # create-task
 
@@ -342,6 +342,19 @@ def test_workers_are_listed(client: StubClient, taskrun: Taskrun) -> None:
     shown = taskrun("list-workers", "--agent=general", "--status=idle").out
     assert client.asked[1] == ("general", WorkerStatus.IDLE)
     assert shown.splitlines()[1].split()[:5] == ["w-1", "IDLE", "0/10", "general", "host"]
+
+
+def test_workers_are_listed_with_the_models_of_their_agents(
+    client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backends = (ModelBackend("anthropic", "opus"), ModelBackend("anthropic", metadata={"model": "the CLI's default"}))
+    agents = tuple(AgentSpec(f"a-{number}", backends=(each,)) for number, each in enumerate(backends))
+    worker = replace(WORKER, info=replace(WORKER.info, agents=agents))
+    monkeypatch.setattr(client, "workers", lambda *_: [worker])
+    assert "a-0 (opus), a-1 (the CLI's default)" in taskrun("list-workers").out
+    [listed] = json.loads(taskrun("list-workers", "--json").out)["workers"]
+    [backend] = listed["agents"][1]["backends"]
+    assert (backend["model_name"], backend["metadata"]) == ("", {"model": "the CLI's default"})
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,10 @@ _NO_COMMAND = "\n"
 #: The template of a definition that has none.
 _INPUT = "{input}"
 
+#: Names the model for the CLI where the definition does not.
+_MODEL_VARIABLE = "ANTHROPIC_MODEL"
+_CLI_DEFAULT = "the CLI's default"
+
 _SUMMARY_CHARACTERS = 200
 
 
@@ -77,9 +81,11 @@ class ClaudeCodeAgent(ProgramAgent):
     )
 
     def backends(self) -> tuple[ModelBackend, ...]:
-        """The definition's model, or the CLI's default."""
+        """The model that the definition or a variable names. Which one the CLI has as its default only a run shows."""
         tools = tuple(self.definition.allowed_tools)
-        return (ModelBackend(PROVIDER, self.definition.model, 0, True, ("text",), tools),)
+        model = self.definition.model or self._variables().get(_MODEL_VARIABLE, "")
+        metadata = {} if model else {"model": _CLI_DEFAULT}
+        return (ModelBackend(PROVIDER, model, 0, True, ("text",), tools, metadata),)
 
     def launch(self, request: AgentRequest, directory: RunDirectory) -> Launch:
         """The CLI with the definition's options and the rendered prompt."""

@@ -112,13 +112,17 @@ class ProgramAgent(ABC):
         finally:
             directory.delete()
 
+    def _variables(self) -> Mapping[str, str]:
+        """What the program sees of the worker's environment, and what its definition sets."""
+        passing = passed(self.workshop.environ, (*self.ALLOWED, *self.definition.environment))
+        return {**passing, **self.definition.set_environment}
+
     def _program(self, request: AgentRequest, directory: RunDirectory) -> Program:
         launch = self.launch(request, directory)
         environ = {
             **of_run(request.run_id, request.task_id, directory),
             **launch.environ,
-            **passed(self.workshop.environ, (*self.ALLOWED, *self.definition.environment)),
-            **self.definition.set_environment,
+            **self._variables(),
         }
         working_directory = Path(self.definition.working_directory or directory.work).absolute()
         if not working_directory.is_dir():

@@ -10,7 +10,7 @@ from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import worker_form
 from taskrun.apps.cli.values import Duration, Words, alternatives
-from taskrun.domain.records import WorkerView
+from taskrun.domain.records import AgentSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 
 #: The statuses that a connected worker can have.
@@ -54,13 +54,22 @@ def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
     showing.note("TASKRUN_TOKEN=... taskrun-worker --enroll http://[::1]:50052   (the control plane's HTTP address)")
 
 
+def _agent(agent: AgentSpec) -> str:
+    """Its name, and the models that it says it uses."""
+    models = [
+        backend.model_name or backend.metadata.get("model") or "a model that it does not name"
+        for backend in agent.backends
+    ]
+    return f"{agent.name} ({', '.join(models)})" if models else agent.name
+
+
 def _row(worker: WorkerView) -> Sequence[str]:
     info = worker.info
     return (
         worker.id,
         worker.status.value,
         f"{worker.active_runs}/{worker.max_concurrent_runs}",
-        ", ".join(agent.name for agent in info.agents) or "-",
+        ", ".join(map(_agent, info.agents)) or "-",
         info.hostname or "-",
         info.version or "-",
         showing.age(worker.last_heartbeat_ms),

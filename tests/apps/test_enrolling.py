@@ -5,6 +5,7 @@ import json
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,7 @@ from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.http.enroll_client import AnswerLost
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.adapters.system.clock import SystemClock
-from taskrun.apps.enrolling import enroll, is_enrolled
+from taskrun.apps.enrolling import ADDRESS, address_in, enroll, is_enrolled
 from taskrun.domain import tokens
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError, Unauthenticated, Unavailable
 from taskrun.engine.enrollment import Enroller
@@ -52,7 +53,7 @@ class EnrollmentServer:
         except TaskRunError:
             return 400, b"{}"
         pems = {"certificate_pem": given.certificate_pem.decode(), "ca_pem": given.ca_pem.decode()}
-        return 200, json.dumps({"worker_id": given.worker_id, **pems}).encode()
+        return 200, json.dumps({"worker_id": given.worker_id, "grpc_addr": given.grpc_addr, **pems}).encode()
 
 
 @pytest.fixture
@@ -110,6 +111,24 @@ async def test_an_enrolled_worker_holds_the_key_of_its_certificate(server: Enrol
     assert await enroll(server.url, await token_of(server.enroller), directory) == "w-1"
     pair = load_key_pair(directory / "worker.crt", directory / "worker.key")
     assert parse_peer(pair.certificate_pem).name == "w-1"
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [("https://plane:1", "https://plane:1"), ("", ""), ("http://plane:1", ""), ("https://h\u00e4:1", "")],
+)
+async def test_a_worker_keeps_the_address_that_it_is_told(
+    server: EnrollmentServer, directory: Path, told: str, kept: str
+) -> None:
+    assert address_in(directory) == ""
+    server.alter = lambda answer: replace(answer, grpc_addr=told)
+    await enroll(server.url, await token_of(server.enroller), directory)
+    assert address_in(directory) == kept
+
+
+def test_an_address_that_is_none_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / ADDRESS).write_text("nonsense of mine://x")
+    assert address_in(tmp_path) == ""
 
 
 async def test_an_enrolled_worker_trusts_the_control_plane_s_ca(

@@ -17,6 +17,7 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
     ControlPlaneSettings: {
         "grpc_addr": ("127.0.0.1:1", HostPort("127.0.0.1", 1)),
         "http_addr": ("localhost:2", HostPort("localhost", 2)),
+        "advertise_addr": ("https://plane:2", "https://plane:2"),
         "http_tls": ("true", True),
         "http_allow_remote": ("true", True),
         "http_host": ("plane.example.org", ("plane.example.org",)),

@@ -132,6 +132,27 @@ def test_a_worker_enrols_by_token_and_goes_on_with_its_certificate_when_it_is_st
     )
 
 
+def test_a_worker_follows_the_instructions_and_finds_its_control_plane_wherever_that_is(
+    site: Site, agents: Path, tmp_path: Path
+) -> None:
+    made = site.cli("create-token", "--worker-id=build-2")
+    [_, instruction] = [line for line in made.stderr.splitlines() if "taskrun-worker" in line or "(" not in line]
+    assert instruction == f"TASKRUN_TOKEN=... taskrun-worker --enroll {site.http_addr}"
+    mine = tmp_path / "mine"
+    told = [f"--enroll={instruction.split()[-1]}", f"--certs-dir={mine}", f"--config={agents}"]
+    for message in ("enrolled", "enrolled already, going on with the certificate that is here"):
+        worker = site.child("worker", [*WORKER, *told], TASKRUN_TOKEN=made.stdout.strip())
+        worker.wait_for(message, PATIENCE)
+        worker.wait_for(f"working for {site.grpc_addr}", PATIENCE)
+        assert worker.wait_for("connected", PATIENCE)["worker_id"] == "build-2"
+        assert worker.stop() == 0
+    # The certificate alone is enough, and a flag counts more.
+    worker = site.child("worker", [*WORKER, f"--certs-dir={mine}"])
+    worker.wait_for("connected", PATIENCE)
+    elsewhere = site.child("worker", [*WORKER, f"--certs-dir={mine}", "--addr=https://[::1]:1"])
+    elsewhere.wait_for("working for https://[::1]:1", PATIENCE)
+
+
 def test_an_enrolled_worker_starts_again_though_nobody_answers(certs: Path, tmp_path: Path) -> None:
     plane = Site(certs)
     try:

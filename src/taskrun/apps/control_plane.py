@@ -45,6 +45,8 @@ async def serve(settings: ControlPlaneSettings) -> None:
         http_addr = replace(settings.http_addr, port=await http_server.start())
         stack.push_async_callback(grpc_server.stop, STOP_GRACE)
         grpc_addr = replace(settings.grpc_addr, port=await grpc_server.start())
+        advertised = parts.advertised()
+        advertised.grpc, advertised.http = grpc_addr, http_addr
         stack.push_async_callback(engine.stop)
         recovery = await engine.start()
         parts.telemetry().seed(recovery.counts)

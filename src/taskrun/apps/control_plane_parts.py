@@ -23,6 +23,7 @@ from taskrun.adapters.stores.sqlite.tokens import SqliteTokenStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
+from taskrun.apps.advertising import Advertised
 from taskrun.apps.settings import ControlPlaneSettings
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.enrollment import Enroller
@@ -40,10 +41,21 @@ def _authority(settings: ControlPlaneSettings, clock: SystemClock) -> FileAuthor
 
 
 def _app(
-    settings: ControlPlaneSettings, engine: ControlPlane, enroller: Enroller, telemetry: PrometheusTelemetry
+    settings: ControlPlaneSettings,
+    engine: ControlPlane,
+    enroller: Enroller,
+    telemetry: PrometheusTelemetry,
+    advertised: Advertised,
 ) -> ASGIApp:
-    hosts = (settings.http_addr.host, *settings.http_host)
-    return create_app(engine, enroller, lambda: engine.ready, telemetry.render, hosts, draining=lambda: engine.draining)
+    return create_app(
+        engine,
+        enroller,
+        lambda: engine.ready,
+        telemetry.render,
+        (settings.http_addr.host, *settings.http_host),
+        draining=lambda: engine.draining,
+        grpc_addr=advertised.grpc_addr,
+    )
 
 
 def _http_server(settings: ControlPlaneSettings, app: ASGIApp) -> HttpServer:
@@ -85,6 +97,23 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
     tls = providers.Singleton(_server_tls, settings)
     address = providers.Callable(str, settings.provided.grpc_addr)
     identify = providers.Object(parse_peer)
-    grpc_server = providers.Singleton(GrpcServer, address, tls, identify, engine, engine, engine, enroller)
-    app = providers.Singleton(_app, settings, engine, enroller, telemetry)
+    advertised = providers.Singleton(
+        Advertised,
+        settings.provided.advertise_addr,
+        settings.provided.grpc_addr,
+        settings.provided.http_addr,
+        settings.provided.http_tls,
+    )
+    grpc_server = providers.Singleton(
+        GrpcServer,
+        address,
+        tls,
+        identify,
+        engine,
+        engine,
+        engine,
+        enroller,
+        enroll_url=advertised.provided.enroll_url,
+    )
+    app = providers.Singleton(_app, settings, engine, enroller, telemetry, advertised)
     http_server = providers.Singleton(_http_server, settings, app)

@@ -13,9 +13,10 @@ from loguru import logger
 from taskrun.adapters.ca.disk import Replacement, read_public
 from taskrun.adapters.ca.enroll_keys import checked_enrollment, fingerprint_of, new_key_and_csr
 from taskrun.adapters.ca.files import load_key_pair
+from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.http.enroll_client import AnswerLost, request_enrollment
 from taskrun.domain import tokens
-from taskrun.domain.errors import FailedPrecondition
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.ports.enrollment import Enrollment
 
 #: Seconds before each further attempt, when an answer was lost.
@@ -23,6 +24,8 @@ PAUSES = (0.5, 1.0)
 
 #: Says which token the identity beside it was made for, by the token's digest: that token is used up.
 SPENT = "worker.token"
+#: Says where the control plane's gRPC is.
+ADDRESS = "control-plane.addr"
 
 
 async def enroll(
@@ -37,9 +40,9 @@ async def enroll(
 ) -> str:
     """Spends the token for a certificate and returns the worker's id.
 
-    Puts `worker.key` (0600), `worker.crt`, `ca.crt` and `worker.token` (the token's digest) into `directory`, in place
-    of an older identity of the same control plane's. `url`, `ca_cert`, `insecure` and `timeout` as
-    `taskrun.adapters.http.enroll_client.post` has them.
+    Puts `worker.key` (0600), `worker.crt`, `ca.crt`, `worker.token` (the token's digest) and the control plane's gRPC
+    address, if it is told one, into `directory`, in place of an older identity of the same control plane's. `url`,
+    `ca_cert`, `insecure` and `timeout` as `taskrun.adapters.http.enroll_client.post` has them.
 
     When the answer is lost, the same request is made again, three times in all; `wait` blocks for so many seconds.
 
@@ -68,6 +71,23 @@ def is_enrolled(token: str, directory: Path) -> bool:
     return spent == tokens.digest(secret).hex() and fingerprint_of(ca_pem) == pin
 
 
+def address_in(directory: Path) -> str:
+    """The control plane's gRPC address, as an enrolment into this directory was told it; "" if it was not."""
+    try:
+        address = (directory / ADDRESS).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return address if _is_address(address) else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parse_address(text)
+    except InvalidArgument:
+        return False
+    return text.isascii()
+
+
 def _enroll(ask: Callable[[bytes], Enrollment], token: str, directory: Path, wait: Callable[[float], None]) -> str:
     secret, pin = tokens.split(token)
     _refuse_another_ca(directory / "ca.crt", pin)
@@ -79,6 +99,8 @@ def _enroll(ask: Callable[[bytes], Enrollment], token: str, directory: Path, wai
         enrollment = checked_enrollment(answer, pin, key_pem, datetime.now(UTC))
         files.add("worker.crt", enrollment.certificate_pem)
         files.add("ca.crt", enrollment.ca_pem)
+        if _is_address(enrollment.grpc_addr):
+            files.add(ADDRESS, f"{enrollment.grpc_addr}\n".encode())
         files.add(SPENT, f"{tokens.digest(secret).hex()}\n".encode())
         files.commit()
     return enrollment.worker_id

@@ -41,6 +41,9 @@ from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 #: The database's name in the data directory.
 DATABASE = "taskrun.db"
 
+#: Where a control plane on this machine is found, unless it was told otherwise.
+DEFAULT_ADDR = "https://[::1]:50051"
+
 _PLANE, _DAEMON = ControlPlaneTimers(), DaemonTimers()
 
 
@@ -70,6 +73,7 @@ class ControlPlaneSettings:
 
     grpc_addr: HostPort = setting(HostPort("::1", 50051), "Where gRPC listens, with mutual TLS. Port 0: any.", ADDRESS)
     http_addr: HostPort = setting(HostPort("::1", 50052), "Where HTTP listens. Port 0: any.", ADDRESS)
+    advertise_addr: str = setting("", "Where workers that enrol find gRPC, if not where it seems.", _GRPC_URL)
     http_tls: bool = setting(False, "Serve HTTP over TLS, with the server's certificate.", SWITCH)
     http_allow_remote: bool = setting(False, "Let HTTP without TLS listen beyond this machine.", SWITCH)
     http_host: tuple[str, ...] = setting((), "A name, beside loopback's, under which HTTP may be asked.", NAMES)
@@ -123,7 +127,9 @@ class ControlPlaneSettings:
 class WorkerSettings:
     """What `taskrun-worker` can be told. Durations are in seconds."""
 
-    addr: str = setting("https://[::1]:50051", "The control plane's gRPC address.", _GRPC_URL)
+    addr: str = setting(
+        "", f"The control plane's gRPC address; else what enrolment was told, else {DEFAULT_ADDR}.", _GRPC_URL
+    )
     certs_dir: Path = setting(Path("certs"), "Where ca.crt, worker.crt and worker.key are, or are put.", PATH)
     # The command line has TASKRUN_CERT and the like for the person who types: a worker must not take those for its own.
     ca_cert: Path | None = setting(

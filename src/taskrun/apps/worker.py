@@ -15,12 +15,12 @@ from loguru import logger
 from taskrun.adapters.ca.files import load_key_pair
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.telemetry.logs import configure
-from taskrun.apps.enrolling import enroll, is_enrolled
+from taskrun.apps.enrolling import address_in, enroll, is_enrolled
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.process import begin, ctrl_c_raises
 from taskrun.apps.program import CODES, program
-from taskrun.apps.settings import WorkerSettings
+from taskrun.apps.settings import DEFAULT_ADDR, WorkerSettings
 from taskrun.apps.signals import ignore_stops, on_stop
 from taskrun.apps.worker_parts import CONTAINMENT_LABEL, WorkerContainer
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
@@ -35,12 +35,13 @@ async def work(settings: WorkerSettings) -> None:
         await _enroll(settings)
     worker_id = _own_id(settings)
     with _work_dir(settings) as work_dir, logger.contextualize(worker_id=worker_id):
-        parts = WorkerContainer(settings=settings, work_dir=work_dir)
+        addr = settings.addr or address_in(settings.certs_dir) or DEFAULT_ADDR
+        parts = WorkerContainer(settings=settings, addr=addr, work_dir=work_dir)
         daemon, info = parts.daemon(), parts.info()
         on_stop(daemon.drain, daemon.cancel_runs)
         logger.info(
             "working for {}",
-            settings.addr,
+            addr,
             agents=[agent.spec.name for agent in parts.agents()],
             containment=info.labels[CONTAINMENT_LABEL],
         )

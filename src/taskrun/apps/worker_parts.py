@@ -52,6 +52,8 @@ class WorkerContainer(containers.DeclarativeContainer):
     """The parts of `taskrun-worker`."""
 
     settings = providers.Dependency(instance_of=WorkerSettings)
+    #: The control plane's gRPC address.
+    addr = providers.Dependency(instance_of=str)
     #: Where runs get their directories.
     work_dir = providers.Dependency(instance_of=Path)
 
@@ -59,7 +61,7 @@ class WorkerContainer(containers.DeclarativeContainer):
     chance = providers.Object(random.SystemRandom().random)
     process = providers.Factory(lambda: str(uuid.uuid4()))
     tls = providers.Singleton(_client_tls, settings)
-    connector = providers.Singleton(GrpcConnector, settings.provided.addr, tls)
+    connector = providers.Singleton(GrpcConnector, addr, tls)
     agents = providers.Singleton(_agents, settings, work_dir)
     info = providers.Singleton(_info, settings)
     daemon = providers.Singleton(

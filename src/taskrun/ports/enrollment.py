@@ -14,6 +14,8 @@ class BootstrapToken:
     token: str
     worker_id: str
     expires_at_ms: int
+    #: Where to exchange it, as the adapter that hands it out knows; "" = not said.
+    enroll_url: str = ""
 
 
 @value(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Enrollment:
     worker_id: str
     certificate_pem: bytes
     ca_pem: bytes
+    #: Where the control plane's gRPC is for this worker, as the adapter that hands it out knows; "" = not said.
+    grpc_addr: str = ""
 
 
 class EnrollmentApi(Protocol):

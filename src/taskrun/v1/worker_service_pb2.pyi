@@ -209,20 +209,24 @@ class CreateBootstrapTokenResponse(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     WORKER_ID_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    ENROLL_URL_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """shown this once; carries the SHA-256 pin of the CA certificate"""
     worker_id: _builtins.str
     expires_at_ms: _builtins.int
+    enroll_url: _builtins.str
+    """where to exchange it: the control plane's HTTP address; "" = not said"""
     def __init__(
         self,
         *,
         token: _builtins.str = ...,
         worker_id: _builtins.str = ...,
         expires_at_ms: _builtins.int = ...,
+        enroll_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "token", b"token", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enroll_url", b"enroll_url", "expires_at_ms", b"expires_at_ms", "token", b"token", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

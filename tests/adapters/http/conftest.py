@@ -111,6 +111,7 @@ class Surface:
             ["control.example.com"],
             draining=lambda: self.draining,
             now=self.now,
+            grpc_addr=lambda asked: f"https://{asked}:1",
         )
         return HttpServer(app, "127.0.0.1", port)
 

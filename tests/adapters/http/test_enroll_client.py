@@ -104,6 +104,11 @@ def test_the_answer_comes_back_as_it_was_sent(peer: Peer) -> None:
     assert request_enrollment(peer.url, "t", b"r") == Enrollment("w-1", b"the certificate", b"the CA")
 
 
+def test_the_answer_says_where_grpc_is(peer: Peer) -> None:
+    peer.body = json.dumps(GOOD | {"grpc_addr": "https://plane:1"}).encode()
+    assert request_enrollment(peer.url, "t", b"r").grpc_addr == "https://plane:1"
+
+
 @pytest.mark.parametrize("below", ["", "/", "/v1/enroll", "/v1/enroll/", "/behind/a/proxy"])
 def test_the_url_may_name_the_server_or_the_method(peer: Peer, below: str) -> None:
     post(peer.url + below, b"{}")

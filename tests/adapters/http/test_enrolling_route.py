@@ -25,7 +25,12 @@ def refused(answer: httpx.Response) -> tuple[int, str]:
 async def test_a_token_and_a_request_are_exchanged_for_an_identity(surface: Surface) -> None:
     answer = await surface.enroll()
     assert answer.status_code == 200
-    assert answer.json() == {"worker_id": "w-1", "certificate_pem": "the certificate", "ca_pem": "the CA"}
+    assert answer.json() == {
+        "worker_id": "w-1",
+        "certificate_pem": "the certificate",
+        "ca_pem": "the CA",
+        "grpc_addr": "https://127.0.0.1:1",
+    }
     assert surface.desk.asked == [("the token", b"the request")]
 
 

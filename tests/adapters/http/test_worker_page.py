@@ -64,7 +64,7 @@ async def test_the_page_holds_no_inline_script_or_style_and_loads_nothing_from_e
 async def test_without_workers_the_page_says_what_to_do(surface: Surface) -> None:
     page = (await surface.get("/ui/workers")).text
     assert "taskrun create-token" in page
-    assert f"taskrun-worker --enroll {surface.url} --token" in page
+    assert f"TASKRUN_TOKEN=<var>TOKEN</var> taskrun-worker --enroll {surface.url}</code>" in page
 
 
 async def test_without_script_the_page_refreshes_all_the_same(surface: Surface) -> None:

@@ -48,6 +48,7 @@ class StubClient:
     story: list[StoryEntry | BaseException] = field(default_factory=list)
     error: TaskRunError | None = None
     asked: list[object] = field(default_factory=list)
+    enroll_url: str = ""
     #: Tasks that `find` gives at once.
     page: int = 1000
 
@@ -91,7 +92,7 @@ class StubClient:
 
     def create_token(self, worker_id: str = "", ttl_ms: int = 0) -> BootstrapToken:
         self._hear((worker_id, ttl_ms))
-        return BootstrapToken("taskrun1_secret", worker_id or "made-up", 5_000)
+        return BootstrapToken("taskrun1_secret", worker_id or "made-up", 5_000, self.enroll_url)
 
     def _hear(self, *questions: object) -> None:
         if self.error:

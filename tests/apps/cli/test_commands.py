@@ -375,6 +375,25 @@ def test_a_command_makes_a_token(client: StubClient, taskrun: Taskrun) -> None:
     assert f"once, until {local_time(5_000)}" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("url", "told", "alone"),
+    [
+        ("http://[::1]:50052", "http://[::1]:50052", True),
+        ("https://plane:50052", "https://plane:50052", False),
+        ("https://0.0.0.0:7", "https://x.example:7", False),
+        ("https://[::]:7", "https://x.example:7", False),
+        ("", "HTTP-ADDRESS-OF-THE-CONTROL-PLANE", False),
+    ],
+)
+def test_who_makes_a_token_is_told_where_it_is_good(
+    client: StubClient, taskrun: Taskrun, url: str, told: str, alone: bool
+) -> None:
+    client.enroll_url = url
+    ended = taskrun("create-token", "--addr=https://x.example:1")
+    assert f"TASKRUN_TOKEN=... taskrun-worker --enroll {told}\n" in ended.err
+    assert ("on its own machine only" in ended.err) is alone
+
+
 def test_a_ttl_too_long_for_a_number_is_for_the_control_plane_to_refuse(client: StubClient, taskrun: Taskrun) -> None:
     assert taskrun("create-token", "--ttl=99999999999999999999d").code == 0
     assert client.asked[1] == ("", Duration.LONGEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from cryptography import x509
@@ -52,7 +53,7 @@ def checked_enrollment(enrollment: Enrollment, pin: str, key_pem: bytes, now: da
         raise ProtocolViolation("The control plane answered with somebody else's certificate.")
     if certificate.public_key() != load_pem_private_key(key_pem, password=None).public_key():
         raise ProtocolViolation("The control plane answered with a certificate for another key.")
-    return Enrollment(enrollment.worker_id, pem(certificate), pem(ca))
+    return replace(enrollment, certificate_pem=pem(certificate), ca_pem=pem(ca))
 
 
 def fingerprint_of(certificate_pem: bytes) -> str:

@@ -118,10 +118,13 @@ def decode_worker_page(message: pb.ListWorkersResponse) -> WorkerPage:
 def encode_token(token: BootstrapToken) -> pb.CreateBootstrapTokenResponse:
     """A token just made."""
     return pb.CreateBootstrapTokenResponse(
-        token=token.token, worker_id=token.worker_id, expires_at_ms=token.expires_at_ms
+        token=token.token,
+        worker_id=token.worker_id,
+        expires_at_ms=token.expires_at_ms,
+        enroll_url=token.enroll_url,
     )
 
 
 def decode_token(message: pb.CreateBootstrapTokenResponse) -> BootstrapToken:
     """A token just made."""
-    return BootstrapToken(message.token, message.worker_id, message.expires_at_ms)
+    return BootstrapToken(message.token, message.worker_id, message.expires_at_ms, message.enroll_url)

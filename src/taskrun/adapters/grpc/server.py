@@ -39,14 +39,18 @@ class GrpcServer:
         enrollment: EnrollmentApi,
         timers: StreamTimers = _DEFAULT_TIMERS,
         options: Options = SERVER_OPTIONS,
+        enroll_url: Callable[[], str] = lambda: "",
     ) -> None:
-        """`identify` reads who a peer is from its certificate in PEM form, or raises a `TaskRunError`."""
+        """`identify` reads who a peer is from its certificate in PEM form, or raises a `TaskRunError`.
+
+        `enroll_url` says where a bootstrap token can be exchanged.
+        """
         self._options = options
         self._address = parse_address(address)
         self._tls, self._guard = tls, Guard(identify)
         self._services: dict[str, dict[str, Handler]] = {
             "taskrun.v1.TaskService": TaskService(tasks).handlers(),
-            "taskrun.v1.WorkerService": WorkerService(workers, enrollment).handlers(),
+            "taskrun.v1.WorkerService": WorkerService(workers, enrollment, enroll_url).handlers(),
             "taskrun.v1.RunService": RunService(gateway, timers).handlers(),
         }
         self._health = HealthService()

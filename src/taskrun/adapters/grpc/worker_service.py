@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from taskrun.adapters.grpc.access import Context, Handler
 from taskrun.adapters.grpc.codec_workers import decode_worker_query, encode_token, encode_worker
 from taskrun.adapters.grpc.handlers import unary
@@ -19,8 +22,11 @@ _AWAY = frozenset({WorkerStatus.DISCONNECTED, WorkerStatus.LOST})
 class WorkerService:
     """The methods that clients call about workers."""
 
-    def __init__(self, workers: WorkerApi, enrollment: EnrollmentApi) -> None:
-        self._workers, self._enrollment = workers, enrollment
+    def __init__(
+        self, workers: WorkerApi, enrollment: EnrollmentApi, enroll_url: Callable[[], str] = lambda: ""
+    ) -> None:
+        """`enroll_url` says where a token can be exchanged."""
+        self._workers, self._enrollment, self._enroll_url = workers, enrollment, enroll_url
 
     def handlers(self) -> dict[str, Handler]:
         """The service's methods by name."""
@@ -51,4 +57,5 @@ class WorkerService:
     async def _create_token(
         self, request: pb.CreateBootstrapTokenRequest, context: Context
     ) -> pb.CreateBootstrapTokenResponse:
-        return encode_token(await self._enrollment.create_token(request.worker_id, request.ttl_ms))
+        made = await self._enrollment.create_token(request.worker_id, request.ttl_ms)
+        return encode_token(replace(made, enroll_url=self._enroll_url()))

@@ -41,13 +41,14 @@ def create_app(
     draining: Callable[[], bool],
     now: Callable[[], Now] = system_now,
     throttle: Throttle | None = None,
+    grpc_addr: Callable[[str], str] = lambda asked: "",
 ) -> Starlette:
     """The ASGI application. It answers under loopback's names and `allowed_hosts` (names or addresses, no port).
 
     `metrics` gives Prometheus' text format. `throttle` slows failing enrolments; its default lets an address fail 20
-    times and then 10 times a minute.
+    times and then 10 times a minute. `grpc_addr` says where gRPC is for somebody who asked for this host.
     """
-    enroll = EnrollRoute(enrollment, throttle or Throttle(lambda: now().mono))
+    enroll = EnrollRoute(enrollment, throttle or Throttle(lambda: now().mono), grpc_addr)
     page = WorkerPage(workers, now)
 
     async def show_metrics(_: Request) -> Response:

@@ -50,6 +50,7 @@ class _EnrollmentBody(msgspec.Struct):
     worker_id: str
     certificate_pem: str
     ca_pem: str
+    grpc_addr: str = ""
 
 
 def request_enrollment(
@@ -69,7 +70,8 @@ def request_enrollment(
         enrolled = msgspec.json.decode(answer.body, type=_EnrollmentBody)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProtocolViolation("The answer is no enrolment: is this the control plane's HTTP address?") from error
-    return Enrollment(enrolled.worker_id, enrolled.certificate_pem.encode(), enrolled.ca_pem.encode())
+    pems = (enrolled.certificate_pem.encode(), enrolled.ca_pem.encode())
+    return Enrollment(enrolled.worker_id, *pems, enrolled.grpc_addr)
 
 
 def post(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from loguru import logger
 from starlette.requests import Request
@@ -24,9 +26,10 @@ class _EnrollRequest(msgspec.Struct, forbid_unknown_fields=True):
 class EnrollRoute:
     """Its `post` is the route. Failures are counted by the address of the peer; successes never are."""
 
-    def __init__(self, enrollment: EnrollmentApi, throttle: Throttle) -> None:
+    def __init__(self, enrollment: EnrollmentApi, throttle: Throttle, grpc_addr: Callable[[str], str]) -> None:
         self._enrollment = enrollment
         self._throttle = throttle
+        self._grpc_addr = grpc_addr
 
     async def post(self, request: Request) -> Response:
         """200 with the identity; 400, 401 (one body, whatever the reason), 413, 415, 429."""
@@ -53,5 +56,6 @@ class EnrollRoute:
                 "worker_id": enrollment.worker_id,
                 "certificate_pem": enrollment.certificate_pem.decode(),
                 "ca_pem": enrollment.ca_pem.decode(),
+                "grpc_addr": self._grpc_addr(request.url.hostname or ""),
             }
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import rich_click as click
 
+from taskrun.adapters.grpc.address import parse_address
+from taskrun.apps.advertising import is_every_address, is_loopback
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import worker_form
 from taskrun.apps.cli.values import Duration, Words, alternatives
+from taskrun.apps.kinds import HostPort
 from taskrun.domain.records import AgentSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 
@@ -44,14 +48,26 @@ def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
     """Makes a bootstrap token, which lets one worker in, once, and prints it. It cannot be shown again."""
     with connection.open() as client:
         made = client.create_token(worker_id, ttl_ms)
+    enroll_url = _reachable(made.enroll_url, connection.addr)
     if connection.json:
-        showing.as_json({"token": made.token, "worker_id": made.worker_id, "expires_at_ms": made.expires_at_ms})
+        token = {"token": made.token, "worker_id": made.worker_id, "expires_at_ms": made.expires_at_ms}
+        showing.as_json(token | {"enroll_url": enroll_url})
         return
     click.echo(made.token)
     showing.note(
         f"It lets {made.worker_id} in, once, until {showing.local_time(made.expires_at_ms)}. On the worker's machine:"
     )
-    showing.note("TASKRUN_TOKEN=... taskrun-worker --enroll http://[::1]:50052   (the control plane's HTTP address)")
+    showing.note(f"TASKRUN_TOKEN=... taskrun-worker --enroll {enroll_url or 'HTTP-ADDRESS-OF-THE-CONTROL-PLANE'}")
+    if is_loopback(urlsplit(enroll_url).hostname or ""):
+        showing.note("(The control plane takes enrolments on its own machine only: see --http-addr and --http-tls.)")
+
+
+def _reachable(enroll_url: str, addr: str) -> str:
+    """Of a control plane that listens on every address of its machine, we know the one that has led us there."""
+    url = urlsplit(enroll_url)
+    if not is_every_address(url.hostname or ""):
+        return enroll_url
+    return f"{url.scheme}://{HostPort(parse_address(addr).host, url.port or 0)}"
 
 
 def _agent(agent: AgentSpec) -> str:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+#: What a person, a service manager or a terminal sends to end something.
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def begin() -> None:
     """The first thing that a program's `main` does."""
     end_at_ctrl_c()
@@ -54,12 +58,31 @@ def ctrl_c_raises() -> Iterator[None]:
 
 
 @contextmanager
-def ctrl_c_waits() -> Iterator[None]:
-    """Lets a Ctrl-C wait until the block has ended, and be a KeyboardInterrupt then. A second one does not wait."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
+def ends_raise() -> Iterator[None]:
+    """Like `ctrl_c_raises`, and SIGTERM, and SIGHUP of a terminal that is closed, are the same.
+
+    After the block they are ignored: it ends with what has to be put in order, and then the process ends anyhow.
+    """
+    heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, signal.default_int_handler)
+    try:
         yield
-        return
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Lets a Ctrl-C wait until the block has ended, and be a KeyboardInterrupt then. A second one does not wait.
+
+    Other signals that are KeyboardInterrupts, as in `ends_raise`, wait too.
+    """
+    before = {number: signal.getsignal(number) for number in ENDS}
+    waiting = [number for number in ENDS if before[number] is signal.default_int_handler]
+    if before[signal.SIGINT] is signal.SIG_DFL:
+        waiting.append(signal.SIGINT)
     asked: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -67,11 +90,13 @@ def ctrl_c_waits() -> Iterator[None]:
             raise KeyboardInterrupt
         asked.append(number)
 
-    signal.signal(signal.SIGINT, handle)
+    for number in waiting:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in waiting:
+            signal.signal(number, before[number])
     if asked:
         raise KeyboardInterrupt
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import shlex
 import signal
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from taskrun.apps.cli.stage import DemoFailed, check
+from taskrun.apps.exits import INTERRUPTED, OK, UNHEARD
 from tests.apps.places import CLI, PATIENCE, Site, all_gone, descendants, ended, environ, send
 
 ROOT = Path(__file__).parents[3]
@@ -108,6 +111,31 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(site: Site, tmp_path: 
     assert family
     assert all_gone(family)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_provider")
+@pytest.mark.parametrize(
+    ("words", "up"), [(["demo"], b"3  A worker, let in"), (DEV[len(CLI) :], b"Ctrl-C ends it.")], ids=["demo", "dev"]
+)
+def test_a_terminal_that_is_closed_leaves_nothing_behind(tmp_path: Path, words: list[str], up: bytes) -> None:
+    (tmp_path / "tmp").mkdir()
+    ours, theirs = pty.openpty()
+    argv = ["setsid", "--ctty", *CLI, *words]
+    with subprocess.Popen(
+        argv, cwd=tmp_path, env=environ(TMPDIR=str(tmp_path / "tmp")), stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while up not in shown:
+            shown += os.read(ours, 4096)
+        family = descendants(process.pid)
+        os.close(ours)
+        process.wait(PATIENCE)
+    # It may have noticed first that nobody reads any more.
+    assert process.returncode in (OK, INTERRUPTED, UNHEARD)
+    assert family
+    assert all_gone(family)
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 @pytest.mark.usefixtures("no_provider")

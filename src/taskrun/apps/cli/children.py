@@ -9,14 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import rich_click as click
 
+from taskrun.apps.process import ENDS, ctrl_c_waits, ends_raise
 from taskrun.domain.errors import TaskRunError
 
 CONTROL_PLANE = (sys.executable, "-m", "taskrun.apps.control_plane", "--log-format", "json")
@@ -140,7 +143,7 @@ class Child:
 
     def _read(self) -> None:
         # Signals are for the main thread: one that came here would not wake it up.
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for raw in output:
@@ -164,9 +167,39 @@ def _parsed(text: str) -> Line:
     return line if isinstance(line, dict) else {"message": text}
 
 
-def end_like_ctrl_c() -> None:
-    """From now on SIGTERM ends this process as Ctrl-C does: in good order, its children first."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+class Children:
+    """The programs of one command. Made by `children`."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        tell: Callable[[str, Line], None] | None = None,
+    ) -> Child:
+        """One more, which is gone at the end, whenever that comes."""
+        with ctrl_c_waits():
+            return self._stack.enter_context(Child(name, argv, environ, tell))
+
+    def directory(self, prefix: str) -> Path:
+        """A temporary directory that is gone when all of them are."""
+        with ctrl_c_waits():
+            path = tempfile.mkdtemp(prefix=prefix)
+            self._stack.callback(shutil.rmtree, path, ignore_errors=True)
+        return Path(path)
+
+
+@contextmanager
+def children() -> Iterator[Children]:
+    """Within the block SIGTERM and a terminal's end are as Ctrl-C; after it, nothing that it has begun is left.
+
+    While it is cleared away no further signal is heard: each program ends within `PATIENCE`, or is killed.
+    """
+    with ExitStack() as stack, ends_raise():
+        yield Children(stack)
 
 
 def plain_environ() -> dict[str, str]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,8 @@ from taskrun.apps.cli.children import (
     SCRIPTED_MODEL,
     WORKER,
     Child,
-    end_like_ctrl_c,
+    Children,
+    children,
     model_environ,
     own_name,
     plain_environ,
@@ -55,26 +53,21 @@ def demo(as_json: bool) -> int:
     cancelled, lists, metrics, and a clean stop. With ANTHROPIC_API_KEY it talks to the real provider; without, a
     scripted model on this machine answers.
     """
-    end_like_ctrl_c()
     with audience(as_json) as report:
         return _play(report)
 
 
 def _play(report: Report) -> int:
     began = time.monotonic()
-    directory = Path(tempfile.mkdtemp(prefix="taskrun-demo-"))
-    try:
-        with ExitStack() as stack:
-            story = Story(directory, stack, report)
-            try:
-                story.tell()
-            except TaskRunError as error:
-                click.secho(f"\n✗ {error.message}", fg="red", err=True)
-                story.say_what_was_logged()
-                report({"error": error.message})
-                return FAILED
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with children() as family:
+        story = Story(family.directory("taskrun-demo-"), family, report)
+        try:
+            story.tell()
+        except TaskRunError as error:
+            click.secho(f"\n✗ {error.message}", fg="red", err=True)
+            story.say_what_was_logged()
+            report({"error": error.message})
+            return FAILED
     took = time.monotonic() - began
     click.secho(f"\nAll of this really happened, in {took:.0f} seconds.", fg="green", bold=True)
     click.echo(f"To play with it: {own_name()} dev")
@@ -83,12 +76,12 @@ def _play(report: Report) -> int:
 
 
 class Story:
-    """The steps, each of which checks what it shows. The processes end with `stack`, however the story ends."""
+    """The steps, each of which checks what it shows. The processes end with `family`, however the story ends."""
 
-    def __init__(self, directory: Path, stack: ExitStack, report: Report) -> None:
+    def __init__(self, directory: Path, family: Children, report: Report) -> None:
         self._certs, self._worker_certs = directory / "certs", directory / "worker"
         self._data = directory / "data"
-        self._stack = stack
+        self._family = family
         self._report = report
         #: What has happened in the step under way.
         self._happened: list[str] = []
@@ -125,7 +118,7 @@ class Story:
                 showing.note(f"  {line}")
 
     def _start(self, name: str, argv: Sequence[str], **more: str) -> Child:
-        child = self._stack.enter_context(Child(name, argv, self._plain | more))
+        child = self._family.start(name, argv, self._plain | more)
         self._children.append(child)
         return child
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from taskrun.apps.cli.children import (
     Child,
     ChildFailed,
     Line,
-    end_like_ctrl_c,
+    children,
     model_environ,
     own_name,
     plain_environ,
@@ -54,16 +53,15 @@ def dev(as_json: bool, directory: str, grpc_addr: str, http_addr: str, config: s
     """
     certs = _certificates(Path(directory))
     environ = plain_environ()
-    end_like_ctrl_c()
-    with ExitStack() as stack:
+    with children() as family:
         try:
             if not provider_is_set():
-                model = stack.enter_context(Child("model", SCRIPTED_MODEL, environ))
+                model = family.start("model", SCRIPTED_MODEL, environ)
                 environ |= model_environ(str(model.wait_for("")["message"]))
-            plane = stack.enter_context(Child("control plane", _plane(certs, grpc_addr, http_addr), environ, _tell))
+            plane = family.start("control plane", _plane(certs, grpc_addr, http_addr), environ, _tell)
             ready = plane.wait_for("ready")
             argv = _worker(certs, f"https://{ready['grpc_addr']}", config)
-            worker = stack.enter_context(Child("worker", argv, environ, _tell))
+            worker = family.start("worker", argv, environ, _tell)
             worker.wait_for("connected")
             env = _write_env(Path(directory), certs, ready)
             (_say_in_json if as_json else _say_what_to_type)(env, ready)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from taskrun.apps.cli import children
 from taskrun.apps.cli.children import CONTROL_PLANE, WORKER, Child, plain_environ
 
 PATIENCE = 60.0
 PLANE = [*CONTROL_PLANE, "--grpc-addr=[::1]:0", "--http-addr=[::1]:0", "--store=memory"]
-CLI = [sys.executable, "-m", "taskrun.apps.cli"]
+CLI = [*children.CLI]
 
 
 def environ(**more: str) -> dict[str, str]:

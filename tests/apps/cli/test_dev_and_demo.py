@@ -77,10 +77,36 @@ def test_dev_says_why_it_cannot_start_and_leaves_nothing_behind(tmp_path: Path) 
     assert "Traceback" not in result.stderr
 
 
+#: Writes down each program that Python runs: its words, and where.
+DIARY = """
+import json, os, sys
+with open(os.environ["DIARY"], "a") as diary:
+    diary.write(json.dumps([os.getcwd(), sys.orig_argv]) + "\\n")
+"""
+
+
+def programs_of(diary: Path) -> list[tuple[str, list[str]]]:
+    """Where each of our programs ran, and with what words, its name being the first."""
+    names = {"taskrun.apps.cli": "taskrun", "taskrun.apps.worker": "taskrun-worker"}
+    names["taskrun.apps.control_plane"] = "taskrun-control-plane"
+    ran = [json.loads(line) for line in diary.read_text().splitlines()]
+    return [(cwd, [names[words[2]], *words[3:]]) for cwd, words in ran if words[1] == "-m" and words[2] in names]
+
+
+def typed_in(shown: str) -> list[list[str]]:
+    """The words of each command that the demo shows, without variables before it and the & behind it."""
+    lines = [shlex.split(line, comments=True) for line in re.findall(r"^  \$ (.*)", shown, re.MULTILINE)]
+    return [[word for word in words if word != "&" and not word.startswith("TASKRUN_")] for words in lines]
+
+
 @pytest.mark.usefixtures("no_provider")
 def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DIARY)
+    diary, tmp_path = tmp_path / "diary", tmp_path / "tmp"
+    tmp_path.mkdir()
+    variables = {"TMPDIR": str(tmp_path), "DIARY": str(diary), "PYTHONPATH": str(diary.parent)}
     began = time.monotonic()
-    result = ended([*CLI, "demo", "--json"], variables={"TMPDIR": str(tmp_path)})
+    result = ended([*CLI, "demo", "--json"], variables=variables)
     assert time.monotonic() - began < DEMO_SECONDS
     assert result.returncode == 0, result.stdout + result.stderr
     *steps, end = map(json.loads, result.stdout.splitlines())
@@ -98,6 +124,14 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     ):
         assert happened in result.stderr
     assert list(tmp_path.iterdir()) == []
+    # What it shows is what it did, word for word, and where it says.
+    ran, shown = programs_of(diary), typed_in(result.stderr)
+    assert shown[0] == ["cd", ran[1][0]]
+    ours = [words for words in shown if words[0].startswith("taskrun")]
+    assert len(ours) == 10
+    for words in ours:
+        assert (ran[1][0], words) in ran
+    assert {words[0] for words in shown} - {words[0] for words in ours} == {"cd", "export", "kill"}
 
 
 @pytest.mark.usefixtures("no_provider")

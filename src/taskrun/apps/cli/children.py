@@ -24,6 +24,8 @@ from taskrun.domain.errors import TaskRunError
 
 CONTROL_PLANE = (sys.executable, "-m", "taskrun.apps.control_plane", "--log-format", "json")
 WORKER = (sys.executable, "-m", "taskrun.apps.worker", "--log-format", "json")
+#: The command line, by this interpreter.
+CLI = (sys.executable, "-m", "taskrun.apps.cli")
 SCRIPTED_MODEL = (sys.executable, "-m", "taskrun.testing.scripted_model")
 
 #: Seconds from SIGTERM to SIGABRT, which a program of ours answers with its stacks, and from that to SIGKILL.
@@ -52,6 +54,7 @@ class Child:
         argv: Sequence[str],
         environ: Mapping[str, str],
         tell: Callable[[str, Line], None] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.name = name
         self._tell = tell
@@ -61,6 +64,7 @@ class Child:
         self._process = subprocess.Popen(
             argv,
             env=environ,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -179,10 +183,11 @@ class Children:
         argv: Sequence[str],
         environ: Mapping[str, str],
         tell: Callable[[str, Line], None] | None = None,
+        cwd: Path | None = None,
     ) -> Child:
         """One more, which is gone at the end, whenever that comes."""
         with ctrl_c_waits():
-            return self._stack.enter_context(Child(name, argv, environ, tell))
+            return self._stack.enter_context(Child(name, argv, environ, tell, cwd))
 
     def directory(self, prefix: str) -> Path:
         """A temporary directory that is gone when all of them are."""

@@ -7,7 +7,7 @@ import os
 import stat
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from taskrun.apps.cli.children import (
     provider_is_set,
 )
 from taskrun.apps.cli.connection import json_command
-from taskrun.apps.cli.stage import PATIENCE, Performed, Report, audience, check, perform, prompt, quote, title
+from taskrun.apps.cli.stage import PATIENCE, Performed, Report, audience, check, perform, prompt, quote, title, typed
 from taskrun.apps.exits import FAILED, OK
 from taskrun.domain.errors import TaskRunError
 
@@ -79,8 +79,8 @@ class Story:
     """The steps, each of which checks what it shows. The processes end with `family`, however the story ends."""
 
     def __init__(self, directory: Path, family: Children, report: Report) -> None:
-        self._certs, self._worker_certs = directory / "certs", directory / "worker"
-        self._data = directory / "data"
+        #: Where all of it happens: the paths that are shown are true there.
+        self._directory = directory
         self._family = family
         self._report = report
         #: What has happened in the step under way.
@@ -88,7 +88,7 @@ class Story:
         #: For the two programs, and with the way to the control plane for the command line.
         self._plain = plain_environ()
         self._environ = self._plain
-        self._addr = self._http = ""
+        self._http = ""
         self._children: list[Child] = []
 
     def tell(self) -> None:
@@ -117,8 +117,8 @@ class Story:
             for line in child.said().splitlines()[-10:]:
                 showing.note(f"  {line}")
 
-    def _start(self, name: str, argv: Sequence[str], **more: str) -> Child:
-        child = self._family.start(name, argv, self._plain | more)
+    def _start(self, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Child:
+        child = self._family.start(name, argv, environ, cwd=self._directory)
         self._children.append(child)
         return child
 
@@ -126,8 +126,9 @@ class Story:
         if provider_is_set():
             click.echo("ANTHROPIC_API_KEY is set: Claude Code talks to the real provider.")
             return
-        model = self._start(MODEL, (*SCRIPTED_MODEL, "--delay=0.08"))
+        model = self._start(MODEL, (*SCRIPTED_MODEL, "--delay=0.08"), self._plain)
         self._plain |= model_environ(str(model.wait_for("")["message"]))
+        self._environ = self._plain
         click.secho(
             "No ANTHROPIC_API_KEY is set: a scripted model on this machine answers in the real one's place.",
             fg="yellow",
@@ -135,76 +136,64 @@ class Story:
         click.echo("Everything else is real, Claude Code included.")
 
     def _make_certificates(self) -> None:
-        prompt("taskrun init --dir certs --host demo.example.org")
-        made = self._perform("init", f"--dir={self._certs}", "--host=demo.example.org", quiet=True)
+        prompt(f"cd {self._directory}")
+        made = self._perform("init", "--dir", "certs", "--host", "demo.example.org", shows="command")
         self._check(made.exit_code == OK and len(made.output.splitlines()) == 8, "four keys and four certificates")
-        modes = {stat.S_IMODE(path.stat().st_mode) for path in self._certs.glob("*.key")}
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in (self._directory / "certs").glob("*.key")}
         self._check(modes == {0o600}, "the keys are for their owner alone")
 
     def _start_control_plane(self) -> None:
-        prompt("taskrun-control-plane &")
-        places = (f"--certs-dir={self._certs}", f"--data-dir={self._data}", "--store=sqlite")
-        argv = [*CONTROL_PLANE, *places, "--grpc-addr=[::1]:0", "--http-addr=[::1]:0"]
-        plane = self._start("control plane", argv)
-        ready = plane.wait_for("ready")
+        argv = [*CONTROL_PLANE, "--grpc-addr", "[::1]:0", "--http-addr", "[::1]:0"]
+        prompt(f"{typed(argv)} &")
+        ready = self._start("control plane", argv, self._environ).wait_for("ready")
         self._http = f"http://{ready['http_addr']}"
-        self._addr = f"https://{ready['grpc_addr']}"
-        self._environ = self._plain | {
-            "TASKRUN_ADDR": self._addr,
-            "TASKRUN_CA_CERT": str(self._certs / "ca.crt"),
-            "TASKRUN_CERT": str(self._certs / "client.crt"),
-            "TASKRUN_KEY": str(self._certs / "client.key"),
-        }
+        # The certificates are where they are looked for; the ports are not the usual ones, which may be taken.
+        addr = f"https://{ready['grpc_addr']}"
+        prompt(f"export TASKRUN_ADDR={addr}")
+        self._environ = self._plain | {"TASKRUN_ADDR": addr}
         self._check(json.loads(self._get("/health")) == {"status": "ok"}, f"{self._http}/health says ok")
 
     def _enroll_worker(self) -> None:
-        prompt(f"taskrun create-token --worker-id {WORKER_ID}")
-        token = self._perform("create-token", f"--worker-id={WORKER_ID}", quiet=True).output.strip()
+        token = self._perform("create-token", "--worker-id", WORKER_ID, shows="command").output.strip()
         quote(f"{token[:32]}...")
-        prompt(f"TASKRUN_TOKEN=... taskrun-worker --enroll {self._http} &")
-        argv = [*WORKER, f"--addr={self._addr}", f"--enroll={self._http}", f"--certs-dir={self._worker_certs}"]
-        worker = self._start("worker", argv, TASKRUN_TOKEN=token)
-        worker.wait_for("connected")
-        key = self._worker_certs / "worker.key"
+        argv = [*WORKER, "--enroll", self._http, "--certs-dir", "worker"]
+        prompt(f"TASKRUN_TOKEN={token[:16]}... {typed(argv)} &")
+        self._start("worker", argv, self._environ | {"TASKRUN_TOKEN": token}).wait_for("connected")
+        key = self._directory / "worker" / "worker.key"
         self._check(key.exists(), "it made its key itself and got a certificate for 7 days")
-        listed = json.loads(self._perform("list-workers", "--json", quiet=True).output)["workers"]
+        listed = json.loads(self._perform("list-workers", "--json").output)["workers"]
         self._check([each["worker_id"] for each in listed] == [WORKER_ID], f"the control plane knows it as {WORKER_ID}")
 
     def _run_task(self) -> None:
-        prompt(f'taskrun create-task --agent support_triage --input "{TICKET}" --watch')
-        task = self._perform("create-task", "--agent=support_triage", f"--input={TICKET}", "--watch")
+        task = self._perform("create-task", "--agent", "support_triage", "--input", TICKET, "--watch", shows="all")
         self._check(task.exit_code == OK, "the task is COMPLETED")
         self._check(all(_object(task.output).get(key) for key in TRIAGED), f"the answer is JSON: {', '.join(TRIAGED)}")
 
     def _cancel_task(self) -> None:
-        prompt('taskrun create-task --agent general --input "Run: sleep 300"')
         wish = NAP_PROMPTS[provider_is_set()]
-        task_id = self._perform("create-task", "--agent=general", f"--input={wish}", quiet=True).output.strip()
+        made = self._perform("create-task", "--agent", "general", "--input", wish, shows="command")
+        task_id = made.output.strip()
         quote(task_id)
         cancelled: list[Performed] = []
 
         def cancel(said: str) -> None:
             if "tool Bash" in said and not cancelled:
                 self._check(_falls_asleep(NAP), "its shell command is running")
-                prompt(f"taskrun cancel-task {task_id}")
-                cancelled.append(self._perform("cancel-task", task_id))
+                cancelled.append(self._perform("cancel-task", task_id, shows="all"))
 
-        prompt(f"taskrun watch-task {task_id}")
-        watched = self._perform("watch-task", task_id, watch=cancel)
+        watched = self._perform("watch-task", task_id, watch=cancel, shows="all")
         self._check(cancelled and watched.exit_code == FAILED, "the task was told to stop, and has ended")
-        task = json.loads(self._perform("get-task", task_id, "--json", quiet=True).output)
+        task = json.loads(self._perform("get-task", task_id, "--json").output)
         self._check(task["status"] == "CANCELLED", "it is CANCELLED")
         self._check(not _sleepers(NAP), "no process of it is left")
 
     def _list(self) -> None:
-        prompt("taskrun list-tasks")
-        tasks = self._perform("list-tasks").output
+        tasks = self._perform("list-tasks", shows="all").output
         self._check("COMPLETED" in tasks and "CANCELLED" in tasks, "both tasks are listed")
-        prompt("taskrun list-workers")
-        self._check(WORKER_ID in self._perform("list-workers").output, "so is the worker")
+        self._check(WORKER_ID in self._perform("list-workers", shows="all").output, "so is the worker")
 
     def _look_at_metrics(self) -> None:
-        prompt(f"curl -s {self._http}/metrics | grep -E '^taskrun_(tasks_total|workers_connected)'")
+        click.echo(f"  {self._http}/metrics says, among much else:")
         lines = [line for line in self._get("/metrics").splitlines() if line.startswith(METRICS)]
         quote("\n".join(lines))
         self._check('taskrun_tasks_total{status="completed"} 1.0' in lines, "one task is completed")
@@ -221,8 +210,8 @@ class Story:
         check(happened, sentence)
         self._happened.append(sentence)
 
-    def _perform(self, *words: str, watch: Callable[[str], None] | None = None, quiet: bool = False) -> Performed:
-        return perform(*words, environ=self._environ, watch=watch, quiet=quiet)
+    def _perform(self, *words: str, watch: Callable[[str], None] | None = None, shows: str = "") -> Performed:
+        return perform(*words, environ=self._environ, cwd=self._directory, watch=watch, shows=shows)
 
     def _get(self, path: str) -> str:
         with urllib.request.urlopen(self._http + path, timeout=PATIENCE) as answer:  # noqa: S310  # our own, on loopback

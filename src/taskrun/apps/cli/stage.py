@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import shlex
 import subprocess
 import sys
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
 from taskrun.apps.cli import showing
+from taskrun.apps.cli.children import CLI, CONTROL_PLANE, WORKER
 from taskrun.domain.errors import TaskRunError
 
 #: Seconds that a command may be silent for.
@@ -109,27 +112,39 @@ def prompt(text: str) -> None:
     click.echo(f"  {click.style('$', dim=True)} {click.style(text, fg='cyan')}")
 
 
-def command_line(*words: str) -> list[str]:
-    """`taskrun` with these words, by this interpreter."""
-    return [sys.executable, "-m", "taskrun.apps.cli", *words]
+#: What each program is called where it is installed.
+_NAMES = {CLI: "taskrun", CONTROL_PLANE[:3]: "taskrun-control-plane", WORKER[:3]: "taskrun-worker"}
+
+
+def typed(argv: Sequence[str]) -> str:
+    """What a person would type for this program of ours, word for word."""
+    return shlex.join([_NAMES[argv[0], argv[1], argv[2]], *argv[3:]])
 
 
 def perform(
-    *words: str, environ: Mapping[str, str], watch: Callable[[str], None] | None = None, quiet: bool = False
+    *words: str,
+    environ: Mapping[str, str],
+    cwd: Path,
+    watch: Callable[[str], None] | None = None,
+    shows: str = "",
 ) -> Performed:
-    """Runs `taskrun` with these words, shows what it says unless `quiet`, and returns its output.
+    """Runs `taskrun` with these words and returns its output.
 
-    `watch` is called with each piece of what it says, as it comes, on either stream.
+    `shows` says what of it is shown: "command", or "all" for what it says too. `watch` is called with each piece of
+    what it says, as it comes, on either stream.
     """
+    argv = [*CLI, *words]
+    if shows:
+        prompt(typed(argv))
     process = subprocess.Popen(
-        command_line(*words), env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        argv, env=environ, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     quoted, output = Quoted(), list[str]()
 
     def hear(text: str, is_output: bool) -> None:
         if is_output:
             output.append(text)
-        if not quiet:
+        if shows == "all":
             quoted.show(text, dim=not is_output)
         if watch:
             watch(text)

@@ -72,9 +72,9 @@ def test_dev_says_why_it_cannot_start_and_leaves_nothing_behind(tmp_path: Path) 
         taken = f"[::1]:{listener.getsockname()[1]}"
         result = ended([*CLI, "dev", f"--grpc-addr={taken}", "--http-addr=[::1]:0", f"--dir={tmp_path}"])
     assert result.returncode == 1
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("The control plane is not up: taskrun-control-plane: Cannot listen on ")
-    assert "Traceback" not in result.stderr
+    why, last = result.stderr.splitlines()
+    assert why.strip().startswith(f"control plane │ taskrun-control-plane: Cannot listen on https://{taken}: ")
+    assert last == "The control plane is not up."
 
 
 #: Writes down each program that Python runs: its words, and where.

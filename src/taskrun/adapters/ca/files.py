@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import VerificationError
 
 from taskrun.adapters.ca.certificates import client_certificate, pem, self_signed_ca, server_certificate
-from taskrun.adapters.ca.chain import verify_issued
+from taskrun.adapters.ca.chain import verify_client, verify_issued
 from taskrun.adapters.ca.disk import create_all, read_private, read_public
 from taskrun.adapters.ca.keys import new_key, to_pem
 from taskrun.adapters.ca.malformed import MALFORMED
@@ -28,6 +28,9 @@ LOCAL_HOSTS = ("localhost", "::1", "127.0.0.1")
 LIFETIME = timedelta(days=365)
 #: The peers that `init_certs` makes: file name and identity.
 PEERS = {"worker": "worker:local", "client": "client:admin"}
+
+#: All that it makes.
+CERT_FILES = tuple(f"{name}.{kind}" for name in ("ca", "server", *PEERS) for kind in ("crt", "key"))
 
 _DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME = re.compile(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*", re.IGNORECASE)
@@ -69,6 +72,19 @@ def init_certs(directory: Path, hosts: Sequence[str] = (), *, now: datetime | No
     for name, certificate in certificates.items():
         files |= {f"{name}.crt": pem(certificate), f"{name}.key": to_pem(keys[name])}
     return create_all(directory, files)
+
+
+def check_certs(directory: Path, *, now: datetime | None = None) -> None:
+    """Raises `FailedPrecondition`, which names a file, unless all that `init_certs` makes is there and good."""
+    now = now or datetime.now(UTC)
+    ca = load_key_pair(directory / "ca.crt", directory / "ca.key", now=now)
+    load_server_pair(directory / "server.crt", directory / "server.key", directory / "ca.crt", now=now)
+    for name in PEERS:
+        path = directory / f"{name}.crt"
+        try:
+            verify_client(load_key_pair(path, path.with_suffix(".key"), now=now).certificate, ca.certificate, now)
+        except (VerificationError, *MALFORMED) as error:
+            raise FailedPrecondition(f"{path} is no client's certificate of the CA beside it.") from error
 
 
 def load_key_pair(certificate_path: Path, key_path: Path, *, now: datetime | None = None) -> KeyPair:

@@ -97,7 +97,9 @@ class Child:
             self._news.wait_for(lambda: self._ended or self._find(message) is not None, timeout)
             line = self._find(message)
         if line is None:
-            raise ChildFailed(f"The {self.name} is not up: {self._last() or 'it said nothing'}")
+            # What was told already is not said again.
+            why = "." if self._tell and self._lines else f": {self._last() or 'it said nothing'}"
+            raise ChildFailed(f"The {self.name} is not up{why}")
         return line
 
     def wait_for_end(self, timeout: float) -> str:

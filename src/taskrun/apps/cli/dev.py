@@ -25,6 +25,7 @@ from taskrun.apps.cli.children import (
     provider_is_set,
 )
 from taskrun.apps.cli.connection import json_command
+from taskrun.apps.cli.dev_certificates import certificates
 from taskrun.apps.exits import FAILED, OK
 
 _COLOURS = {"control plane": "cyan", "worker": "green", "model": "magenta"}
@@ -48,10 +49,10 @@ _KNOWN = frozenset({"time", "level", "message", "logger", "exception"})
 def dev(as_json: bool, directory: str, grpc_addr: str, http_addr: str, config: str | None) -> int:
     """Starts a control plane and one worker, and says what to type next. Ctrl-C ends them.
 
-    Certificates and tasks are kept in the directory, and used again the next time. Without ANTHROPIC_API_KEY, a
-    scripted model on this machine answers the agents.
+    Certificates and tasks are kept in the directory, and used again the next time; certificates only if they are still
+    good. Without ANTHROPIC_API_KEY, a scripted model on this machine answers the agents.
     """
-    certs = _certificates(Path(directory))
+    certs = certificates(Path(directory))
     environ = plain_environ()
     with children() as family:
         try:
@@ -72,16 +73,6 @@ def dev(as_json: bool, directory: str, grpc_addr: str, http_addr: str, config: s
         except KeyboardInterrupt:
             click.echo(err=True)
             return OK
-
-
-def _certificates(directory: Path) -> Path:
-    certs = (directory / "certs").absolute()
-    if not (certs / "ca.crt").exists():
-        from taskrun.adapters.ca.files import init_certs
-
-        init_certs(certs)
-        (directory / ".gitignore").write_text("*\n")
-    return certs
 
 
 def _plane(certs: Path, grpc_addr: str, http_addr: str) -> list[str]:

@@ -101,8 +101,8 @@ def test_a_missing_file_is_one_line(certs: Path, tmp_path: Path, control_plane: 
     (tmp_path / "certs" / name).unlink()
     result = control_plane("--certs-dir=certs")
     assert result.code == 2
-    assert result.err.startswith(f"taskrun-control-plane: certs/{name} is missing: run taskrun init")
-    assert result.err.count("\n") == 1
+    advice = "taskrun init makes it, or name its directory by --certs-dir."
+    assert result.err == f"taskrun-control-plane: certs/{name} is missing: {advice}\n"
 
 
 def without_server_auth(certs: Path) -> None:
@@ -175,6 +175,8 @@ def test_addresses_that_may_be_listened_on_pass_the_check(control_plane: Program
     ("option", "message"),
     [
         ("--stop-timeout=soon", "--stop-timeout is 'soon': it must be a duration"),
+        ("--http-host=a b", "--http-host is 'a b': it must be DNS names or IP addresses, without scheme, port and"),
+        ("--http-host=*", "--http-host is '*': it must be"),
         ("--no-such-option", "No such option '--no-such-option'"),
         ("--config=missing.toml", "missing.toml cannot be read: No such file"),
     ],

@@ -9,8 +9,8 @@ from taskrun.apps.kinds import (
     ADDRESS,
     DELAY,
     DURATION,
+    HOSTS,
     LABELS,
-    NAMES,
     PATH,
     SIZE,
     STORE,
@@ -59,8 +59,9 @@ COLOUR = one_of("red", "green")
         (SIZE, "1.5 kB", 1500),
         (SIZE, 0, 0),
         (SIZE, "7", 7),
-        (NAMES, ["a", "b"], ("a", "b")),
-        (NAMES, "a,b", ("a", "b")),
+        (HOSTS, ["a", "b"], ("a", "b")),
+        (HOSTS, "a,plane.example.org", ("a", "plane.example.org")),
+        (HOSTS, ("192.0.2.7", "2001:db8::7"), ("192.0.2.7", "2001:db8::7")),
         (NUMBER, "10", 10),
         (NUMBER, 1, 1),
         (COLOUR, "GREEN", "green"),
@@ -104,8 +105,15 @@ def test_a_value_is_read_from_a_flag_a_variable_or_a_file(kind: ValueKind, raw: 
         (SIZE, "-1"),
         (SIZE, True),
         (SIZE, "much"),
-        (NAMES, 1),
-        (NAMES, [1]),
+        (HOSTS, 1),
+        (HOSTS, [1]),
+        (HOSTS, ("a b",)),
+        (HOSTS, ("*",)),
+        (HOSTS, ("*.example.org",)),
+        (HOSTS, ("https://plane",)),
+        (HOSTS, ("plane:50052",)),
+        (HOSTS, ("[::1]",)),
+        (HOSTS, ("1.2.3",)),
         (NUMBER, "0"),
         (NUMBER, 11),
         (NUMBER, 1.5),
@@ -122,3 +130,17 @@ def test_what_breaks_the_rule_is_refused(kind: ValueKind, raw: Any) -> None:
 @pytest.mark.parametrize("text", ["[::1]:50051", "127.0.0.1:0", "plane.example.org:443"])
 def test_an_address_is_shown_as_it_is_written(text: str) -> None:
     assert str(ADDRESS.read(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        (("foo",), "'foo' is no KEY=VALUE: there is no = in it."),
+        (("=foo",), "'=foo' is no KEY=VALUE: nothing stands before the =."),
+        (("a=1", "b=2", "a=3"), "the key 'a' is given twice: each key has one value."),
+    ],
+)
+def test_a_label_that_is_none_is_told_from_one_that_is_there_already(pairs: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        LABELS.read(pairs)
+    assert refusal.value.message == said

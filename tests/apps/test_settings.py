@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.apps.agent_tables import _RULES
 from taskrun.apps.configuration import SettingRow, load, table
 from taskrun.apps.kinds import HostPort, StorePlace
 from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
@@ -166,16 +170,66 @@ def test_agents_are_tables_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (AGENT + 'colour = "red"\n', "agents: Object contains unknown field `colour`"),
+        (AGENT + 'colour = "red"\n', "agents: agent 'echo' has no key 'colour'."),
+        (AGENT + 'descripton = "x"\n', "agents: agent 'echo' has no key 'descripton'. Is 'description' meant?"),
         (AGENT + AGENT, "agents: two agents are named echo."),
-        (AGENT.replace("echo", "No Name"), "is no agent name"),
-        ("agents = 1\n", "agents: Expected `array`"),
+        (AGENT.replace("echo", "No Name"), "agents: 'No Name' is no agent name: one is "),
+        ("agents = 1\n", "config.toml: agents is 1: it must be a list of tables, each `[[agents]]`."),
+        ("agents = [1]\n", "agents is [1]: it must be a list of tables"),
+        (
+            AGENT.replace('kind = "command"\n', ""),
+            """has no `kind`: it must be "claude-code" or "command".""",
+        ),
+        (AGENT.replace('name = "echo"\n', ""), "agents: agent no. 1 has no `name`: it must be some text."),
+        (AGENT.replace('"command"', '"magic"'), """`kind` is 'magic': it must be "claude-code" or "command"."""),
+        (AGENT.replace('"echo"', "7"), "agents: agent no. 1: `name` is 7: it must be some text."),
+        (
+            AGENT.replace('["cat"]', '"cat"'),
+            "agent 'echo': `command` is 'cat': it must be a list of texts: ",
+        ),
+        (AGENT + 'timeout = "soon"\n', "agent 'echo': `timeout` is 'soon': it must be a duration such as 90, 90s, 10m"),
+        (AGENT + "timeout = true\n", "`timeout` is True: it must be a duration"),
+        (AGENT + "timeout = 0\n", "agents: Agent echo: `timeout` must be more than 0"),
+        (AGENT + "labels = { a = 1 }\n", "`labels` is {'a': 1}: it must be a table of texts"),
     ],
 )
 def test_an_agent_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
         load(WorkerSettings, {}, {}, toml(tmp_path, text))
     assert message in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("written", "limit"), [('"10m"', 600.0), ('"90s"', 90.0), ("90", 90.0), ("1.5", 1.5), ('"250ms"', 0.25)]
+)
+def test_an_agents_time_limit_is_a_duration_like_any_other(tmp_path: Path, written: str, limit: float) -> None:
+    [agent] = load(WorkerSettings, {}, {}, toml(tmp_path, f"{AGENT}timeout = {written}\n")).agents
+    assert agent.timeout == limit
+
+
+def test_every_key_of_an_agent_has_its_words() -> None:
+    assert _RULES.keys() == {field.name for field in msgspec.structs.fields(AgentDefinition)}
+
+
+def test_what_msgspec_says_is_not_for_people(tmp_path: Path) -> None:
+    for text in ("agents = 1", "agents = [1]", AGENT + "max_turns = 'x'", AGENT + "answer = { a = 1 }"):
+        with pytest.raises(InvalidArgument) as raised:
+            load(WorkerSettings, {}, {}, toml(tmp_path, text))
+        assert not re.search(r"Object|Expected|\$|at `", raised.value.message)
+
+
+@pytest.mark.parametrize("key", ["taskrun.containment", "taskrun.", "taskrun.mine"])
+def test_a_label_that_the_worker_tells_of_itself_cannot_be_set(tmp_path: Path, key: str) -> None:
+    said = f"{key!a} is not yours to set: a worker tells the labels under taskrun. itself."
+    config = toml(tmp_path, f'labels = {{ "{key}" = "x" }}')
+    for flags, environ, file in (
+        ({"labels": (f"{key}=x",)}, {}, None),
+        ({}, {"TASKRUN_LABELS": f"{key}=x"}, None),
+        ({}, {}, config),
+    ):
+        with pytest.raises(InvalidArgument) as raised:
+            load(WorkerSettings, flags, environ, file)
+        assert raised.value.message.endswith(said)
 
 
 @pytest.mark.parametrize(

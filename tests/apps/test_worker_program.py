@@ -191,9 +191,13 @@ def test_a_clients_certificate_is_refused_before_anybody_is_asked(certs: Path, w
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--certs-dir=nowhere"], "nowhere/worker.key is missing: run taskrun init, or enrol"),
+        (
+            ["--certs-dir=nowhere"],
+            "nowhere/worker.key is missing: enrol with --enroll and a token, or name it ",
+        ),
         (["--max-concurrent-runs=0"], "--max-concurrent-runs is '0'"),
-        (["--config=bad.toml"], "bad.toml: agents: Object missing required field `kind`"),
+        (["--config=bad.toml"], "bad.toml: agents: agent 'x' has no `kind`: it must be"),
+        (["--label=taskrun.containment=x"], "--label: 'taskrun.containment' is not yours to set"),
         (["--token=x"], "To enrol, give both"),
         (["--enroll=http://[::1]:1", "--token=x", "--cert=x"], "Enrolling fills the certs-dir"),
         (["--enroll=http://[::1]:1", "--token-file=nowhere"], "The token file nowhere cannot be read"),

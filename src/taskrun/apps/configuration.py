@@ -57,7 +57,7 @@ class SettingRow:
         except TaskRunError as error:
             raise InvalidArgument(f"{source}: {error.message}") from error
         except (ValueError, TypeError) as error:
-            raise InvalidArgument(f"{source} is {_shown(raw)}: it must be {self.kind.rule}.") from error
+            raise InvalidArgument(f"{source} is {shown_value(raw)}: it must be {self.kind.rule}.") from error
 
 
 def table(of: type) -> Iterator[SettingRow]:
@@ -113,7 +113,7 @@ def meant(key: str, known: Iterable[str]) -> str:
     return f" Is {close[0]!r} meant?" if close else ""
 
 
-def _shown(raw: Any) -> str:
+def shown_value(raw: Any) -> str:
     """The value, short and harmless, for a message."""
     text = ascii(", ".join(map(str, raw)) if isinstance(raw, tuple) else raw)
     return text if len(text) <= 64 else f"{text[:60]}..."

@@ -12,6 +12,7 @@ from dataclasses import replace
 from loguru import logger
 
 from taskrun.adapters.telemetry.logs import configure
+from taskrun.apps.advice import advising
 from taskrun.apps.control_plane_parts import ControlPlaneContainer
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
@@ -37,7 +38,8 @@ async def serve(settings: ControlPlaneSettings) -> None:
     stopped = asyncio.Event()
     on_stop(stopped.set)
     # Certificates that nobody would accept are found before anything is opened.
-    parts.tls(), parts.authority()
+    with advising("taskrun init makes it, or name its directory by --certs-dir"):
+        parts.tls(), parts.authority()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store().close)
         engine, grpc_server, http_server = parts.engine(), parts.grpc_server(), parts.http_server()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from taskrun.adapters.ca.hosts import is_host
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.limits import check_labels
 
@@ -133,14 +134,20 @@ def labels_from(pairs: Sequence[str]) -> dict[str, str]:
     labels = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key or key in labels:
-            raise InvalidArgument(f"{pair!a} is no KEY=VALUE with a key of its own.")
+        if not equals or not key:
+            missing = "there is no = in it" if not equals else "nothing stands before the ="
+            raise InvalidArgument(f"{pair!a} is no KEY=VALUE: {missing}.")
+        if key in labels:
+            raise InvalidArgument(f"the key {key!a} is given twice: each key has one value.")
         labels[key] = value
     return labels
 
 
-def _names(raw: Any) -> tuple[str, ...]:
-    return tuple(_text(item) for item in _items(raw))
+def _hosts(raw: Any) -> tuple[str, ...]:
+    hosts = tuple(_text(item) for item in _items(raw))
+    if not all(map(is_host, hosts)):
+        raise ValueError
+    return hosts
 
 
 def _items(raw: Any) -> list[str]:
@@ -198,4 +205,4 @@ DELAY = ValueKind("DURATION", "a duration such as 10s, 5m or 1h", seconds)
 SIZE = ValueKind("SIZE", "a number of bytes such as 500MiB or 10GiB", _size)
 STORE = ValueKind("memory|sqlite[:PATH]", "memory, sqlite or sqlite:PATH", _store)
 LABELS = ValueKind("KEY=VALUE", "labels, each KEY=VALUE and each key once", _labels, many=True)
-NAMES = ValueKind("NAME", "a list of names", _names, many=True)
+HOSTS = ValueKind("NAME", "DNS names or IP addresses, without scheme, port and brackets", _hosts, many=True)

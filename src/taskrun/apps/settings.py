@@ -3,23 +3,22 @@
 # ruff: noqa: RUF009  # `setting` makes a dataclass field, as `field` does
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.http.exposure import refuse_exposed
 from taskrun.adapters.telemetry.logs import FORMATS, LEVELS
+from taskrun.apps.agent_tables import read_agents
 from taskrun.apps.configuration import setting
 from taskrun.apps.kinds import (
     ADDRESS,
     DELAY,
     DURATION,
+    HOSTS,
     LABELS,
-    NAMES,
     PATH,
     SIZE,
     STORE,
@@ -41,6 +40,8 @@ from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 #: The database's name in the data directory.
 DATABASE = "taskrun.db"
 
+#: Labels that a worker tells of itself begin with this.
+OWN_LABELS = "taskrun."
 #: Where a control plane on this machine is found, unless it was told otherwise.
 DEFAULT_ADDR = "https://[::1]:50051"
 
@@ -52,19 +53,17 @@ def _grpc_url(raw: Any) -> str:
     return str(raw)
 
 
-def _agents(raw: Any) -> tuple[AgentDefinition, ...]:
-    try:
-        agents = msgspec.convert(raw, tuple[AgentDefinition, ...])
-    except msgspec.ValidationError as error:
-        raise InvalidArgument(f"{error}.") from error
-    names = [agent.name for agent in agents]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise InvalidArgument(f"two agents are named {min(twice)}.")
-    return agents
+def _worker_labels(raw: Any) -> Labels:
+    labels: Labels = LABELS.read(raw)
+    for key in labels:
+        if key.startswith(OWN_LABELS):
+            raise InvalidArgument(f"{key!a} is not yours to set: a worker tells the labels under {OWN_LABELS} itself.")
+    return labels
 
 
 _GRPC_URL = ValueKind("URL", "an address", _grpc_url)
-_AGENTS = ValueKind("", "a list of tables, each `[[agents]]`", _agents)
+_AGENTS = ValueKind("", "a list of tables, each `[[agents]]`", read_agents)
+_WORKER_LABELS = replace(LABELS, read=_worker_labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +75,7 @@ class ControlPlaneSettings:
     advertise_addr: str = setting("", "Where workers that enrol find gRPC, if not where it seems.", _GRPC_URL)
     http_tls: bool = setting(False, "Serve HTTP over TLS, with the server's certificate.", SWITCH)
     http_allow_remote: bool = setting(False, "Let HTTP without TLS listen beyond this machine.", SWITCH)
-    http_host: tuple[str, ...] = setting((), "A name, beside loopback's, under which HTTP may be asked.", NAMES)
+    http_host: tuple[str, ...] = setting((), "A name, beside loopback's, under which HTTP may be asked.", HOSTS)
     certs_dir: Path = setting(Path("certs"), "Where ca.crt, ca.key, server.crt and server.key are.", PATH)
     data_dir: Path = setting(Path("data"), "Where the database is, unless --store says more.", PATH)
     store: StorePlace = setting(
@@ -146,7 +145,7 @@ class WorkerSettings:
         "", "The bootstrap token. The variable or a file keeps it from other users.", TEXT, secret=True
     )
     token_file: Path | None = setting(None, "A file that holds the bootstrap token.", PATH)
-    labels: Labels = setting(NO_LABELS, "A label that tasks can select this worker by.", LABELS, flag="--label")
+    labels: Labels = setting(NO_LABELS, "A label that tasks can select this worker by.", _WORKER_LABELS, flag="--label")
     max_concurrent_runs: int = setting(
         DEFAULT_MAX_CONCURRENT_RUNS, "Runs at once; one more is refused.", whole_number(1, MAX_CONCURRENT_RUNS)
     )

@@ -12,9 +12,11 @@ from tempfile import TemporaryDirectory
 
 from loguru import logger
 
+from taskrun.adapters.ca.disk import read_public
 from taskrun.adapters.ca.files import load_key_pair
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.telemetry.logs import configure
+from taskrun.apps.advice import advising
 from taskrun.apps.enrolling import address_in, enroll, is_enrolled
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
@@ -33,7 +35,9 @@ async def work(settings: WorkerSettings) -> None:
     """Runs a worker until it has drained. Raises `TaskRunError` if it cannot start or is refused for good."""
     if settings.enroll:
         await _enroll(settings)
-    worker_id = _own_id(settings)
+    with advising("enrol with --enroll and a token, or name it by --certs-dir, --ca-cert, --cert or --key"):
+        worker_id = _own_id(settings)
+        read_public(settings.ca_path)
     with _work_dir(settings) as work_dir, logger.contextualize(worker_id=worker_id):
         addr = settings.addr or address_in(settings.certs_dir) or DEFAULT_ADDR
         parts = WorkerContainer(settings=settings, addr=addr, work_dir=work_dir)

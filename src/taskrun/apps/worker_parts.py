@@ -18,14 +18,14 @@ from taskrun.adapters.ca.files import load_key_pair
 from taskrun.adapters.grpc.link import GrpcConnector
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.system.clock import SystemClock
-from taskrun.apps.settings import WorkerSettings
+from taskrun.apps.settings import OWN_LABELS, WorkerSettings
 from taskrun.domain.records import WorkerInfo
 from taskrun.engine.daemon import Daemon
 from taskrun.ports.agents import Agent
 from taskrun.version import __version__
 
 #: The label by which a task can select workers whose runs are contained in this way.
-CONTAINMENT_LABEL = "taskrun.containment"
+CONTAINMENT_LABEL = f"{OWN_LABELS}containment"
 
 
 def _client_tls(settings: WorkerSettings) -> ClientTls:

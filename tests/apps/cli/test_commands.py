@@ -92,7 +92,9 @@ def test_the_input_comes_from_a_file_or_from_standard_input(
         ("create-task --agent a --input-file deep", "nested too deeply"),
         ('create-task --agent a --input {"k":1,"k":2}', "'k' twice"),
         ("create-task --agent Not_An_Agent --input x", "is no agent name"),
-        ("create-task --agent a --input x --label team", "is no KEY=VALUE"),
+        ("create-task --agent a --input x --label team", "--label: 'team' is no KEY=VALUE: there is no = in it."),
+        ("create-task --agent a --input x --label a=1 --label a=2", "--label: the key 'a' is given twice"),
+        ("create-task --agent a --input x --selector gpu", "--selector: 'gpu' is no KEY=VALUE"),
         ("create-task --agent a --input x --timeout soon", "'soon' is no duration"),
         ("create-task --agent a --input x --timeout 0s", "'0s' is no time at all"),
         ("create-task --agent a --input x --timeout 99999999999999999999d", "timeout_ms is "),
@@ -102,13 +104,15 @@ def test_the_input_comes_from_a_file_or_from_standard_input(
         ("list-tasks --status sleeping", "'sleeping' is not one of 'PENDING', 'RUNNING'"),
         ("list-workers --status asleep", "'asleep' is not one of 'IDLE', 'BUSY'"),
         ("list-tasks --limit 0", "--limit"),
-        ("list-tasks --label x", "is no KEY=VALUE"),
+        ("list-tasks --label x", "--label: 'x' is no KEY=VALUE"),
         ("watch-task t-1 --from-seq -1", "--from-seq"),
         ("create-token --ttl soon", "'soon' is no duration"),
         ("create-token --ttl 0", "'0' is no time at all"),
         ("create-token --ttl 0.1ms", "'0.1ms' is no time at all"),
         ("get-task", "Missing argument 'ID'"),
-        ("no-such-command", "No such command 'no-such-command'"),
+        ("no-such-command", "No such command 'no-such-command'. taskrun --help lists them."),
+        ("creat-task --agent a", "No such command 'creat-task'. Is 'create-task' meant?"),
+        ("listworkers", "Is 'list-workers' meant?"),
         ("--no-such-option", "No such option '--no-such-option'"),
     ],
 )
@@ -122,6 +126,15 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith("taskrun: ")
     assert message in ended.err
+
+
+@pytest.mark.parametrize("command", ["get-task", "watch-task", "cancel-task"])
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_id_is_no_task_s(client: StubClient, taskrun: Taskrun, command: str, empty: str) -> None:
+    ended = taskrun(command, empty)
+    assert (ended.code, client.asked) == (2, [])
+    assert "it is empty. Give the id of a task" in ended.err
+    assert ended.err.count("\n") == 1
 
 
 # Errors
@@ -167,7 +180,7 @@ def test_a_missing_certificate_means_that_nobody_can_be_reached(
     (tmp_path / "certs" / "client.crt").unlink()
     ended = taskrun("list-tasks")
     assert ended.code == 3
-    assert ended.err.startswith("taskrun: certs/client.crt is missing: run taskrun init")
+    assert ended.err.startswith("taskrun: certs/client.crt is missing: source the env file of taskrun dev, or name ")
 
 
 def test_a_key_that_others_may_read_is_not_used(client: StubClient, taskrun: Taskrun, tmp_path: Path) -> None:

@@ -17,8 +17,12 @@ from taskrun.domain.errors import FailedPrecondition
 _PRIVATE, _PUBLIC = 0o600, 0o644
 
 
+class FileMissing(FailedPrecondition):
+    """There is no such file."""
+
+
 def read_public(path: Path) -> bytes:
-    """A certificate file. Raises `FailedPrecondition`, saying what to do, if it is missing or unreadable."""
+    """A certificate file. Raises `FileMissing`, or `FailedPrecondition` if it cannot be read."""
     return _read(path, _PUBLIC)
 
 
@@ -110,7 +114,7 @@ def _read(path: Path, mode: int) -> bytes:
                 raise FailedPrecondition(f"Others may read the key {path}: run chmod 600 {shlex.quote(str(path))}.")
             return file.read()
     except FileNotFoundError as error:
-        raise FailedPrecondition(f"{path} is missing: run taskrun init, or enrol, or name the file.") from error
+        raise FileMissing(f"{path} is missing.") from error
     except OSError as error:
         raise FailedPrecondition(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from cryptography.x509.verification import VerificationError
 from taskrun.adapters.ca.certificates import client_certificate, pem, self_signed_ca, server_certificate
 from taskrun.adapters.ca.chain import verify_client, verify_issued
 from taskrun.adapters.ca.disk import create_all, read_private, read_public
+from taskrun.adapters.ca.hosts import is_dns_name
 from taskrun.adapters.ca.keys import new_key, to_pem
 from taskrun.adapters.ca.malformed import MALFORMED
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
@@ -31,9 +31,6 @@ PEERS = {"worker": "worker:local", "client": "client:admin"}
 
 #: All that it makes.
 CERT_FILES = tuple(f"{name}.{kind}" for name in ("ca", "server", *PEERS) for kind in ("crt", "key"))
-
-_DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DNS_NAME = re.compile(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +155,6 @@ def _host_name(host: str) -> x509.DNSName | x509.IPAddress:
         return x509.IPAddress(ip_address(host))
     except ValueError:
         pass
-    # A name whose last label is a number would be taken for a (malformed) address by whoever connects.
-    if not _DNS_NAME.fullmatch(host) or host.rpartition(".")[2].isdigit():
+    if not is_dns_name(host):
         raise InvalidArgument(f"{host!r} is no DNS name or IP address (give it without scheme and port).")
     return x509.DNSName(host.lower())

@@ -16,9 +16,15 @@ from click.core import ParameterSource
 from taskrun.adapters.ca.disk import read_private, read_public
 from taskrun.adapters.grpc.client import Client
 from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.apps.advice import advising
 from taskrun.domain.errors import FailedPrecondition, Unauthenticated
 
 Function = Callable[..., Any]
+
+_WHERE_FROM = (
+    "source the env file of taskrun dev, or name what taskrun init made for the control plane "
+    "by --ca-cert, --cert and --key"
+)
 
 _META = "taskrun.connection"
 
@@ -36,7 +42,10 @@ class Connection:
     def open(self) -> Client:
         """A client; use it as a context manager. Raises `Unauthenticated` if a certificate file cannot be used."""
         try:
-            tls = ClientTls(read_public(Path(self.ca_cert)), read_public(Path(self.cert)), read_private(Path(self.key)))
+            with advising(_WHERE_FROM):
+                tls = ClientTls(
+                    read_public(Path(self.ca_cert)), read_public(Path(self.cert)), read_private(Path(self.key))
+                )
         except FailedPrecondition as error:
             raise Unauthenticated(error.message) from error
         return Client(self.addr, tls)

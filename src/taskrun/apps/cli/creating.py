@@ -10,13 +10,12 @@ from typing import Any, NoReturn
 
 import rich_click as click
 
-from taskrun.apps.cli import showing
+from taskrun.apps.cli import showing, values
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import task_form
 from taskrun.apps.cli.values import Duration
 from taskrun.apps.cli.watching import follow, say_how_to_come_back
 from taskrun.apps.exits import INTERRUPTED, OK
-from taskrun.apps.kinds import labels_from
 from taskrun.apps.process import OutputFailed, ctrl_c_waits
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError
 from taskrun.domain.limits import MAX_INPUT_BYTES, checked_spec
@@ -68,13 +67,13 @@ def create_task(
         TaskSpec(
             agent=agent,
             input_json=as_input(_read(file) if file is not None else text or ""),
-            labels=labels_from(labels),
+            labels=values.labels("--label", labels),
             timeout_ms=timeout_ms,
             silence_timeout_ms=silence_timeout_ms,
             priority=priority,
             max_attempts=max_attempts,
             retry_on=frozenset(map(FailureKind, retry_on)),
-            selector=tuple(labels_from(selector).items()),
+            selector=tuple(values.labels("--selector", selector).items()),
             idempotency_key=idempotency_key,
         )
     )

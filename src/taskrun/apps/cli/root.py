@@ -47,6 +47,17 @@ class LazyGroup(click.RichGroup):
         """All of them, in the order of `HOMES`."""
         return list(HOMES)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As usual, and with the name that is likely meant by one that there is none of."""
+        name = args[0]
+        if name in HOMES or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from taskrun.apps.configuration import meant
+
+        raise click.UsageError(f"No such command {name!r}.{meant(name, HOMES) or ' taskrun --help lists them.'}")
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, or None if there is none of that name."""
         if cmd_name not in HOMES:

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 import rich_click as click
 
 from taskrun.adapters.grpc.client import Client
-from taskrun.apps.cli import showing
+from taskrun.apps.cli import showing, values
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import task_form
-from taskrun.apps.cli.values import Words, alternatives
-from taskrun.apps.kinds import labels_from
+from taskrun.apps.cli.values import TaskId, Words, alternatives
 from taskrun.domain.limits import MAX_PAGE
 from taskrun.domain.records import Run, Task, TaskQuery, Usage
 from taskrun.domain.status import TaskStatus
@@ -20,7 +19,7 @@ _STATUSES = [status.value for status in TaskStatus]
 
 
 @click.command("get-task")
-@click.argument("task_id", metavar="ID")
+@click.argument("task_id", metavar="ID", type=TaskId())
 @client_command
 def get_task(connection: Connection, task_id: str) -> None:
     """Shows a task and its runs. Its output is shown by watch-task, during the runs and after them."""
@@ -46,7 +45,7 @@ def get_task(connection: Connection, task_id: str) -> None:
 @client_command
 def list_tasks(connection: Connection, status: str | None, agent: str, labels: Sequence[str], limit: int) -> None:
     """Lists tasks, newest first."""
-    query = TaskQuery(TaskStatus(status) if status else None, agent, labels_from(labels), limit)
+    query = TaskQuery(TaskStatus(status) if status else None, agent, values.labels("--label", labels), limit)
     with connection.open() as client:
         tasks = list(_found(client, query))
     if connection.json:
@@ -58,7 +57,7 @@ def list_tasks(connection: Connection, status: str | None, agent: str, labels: S
 
 
 @click.command("cancel-task")
-@click.argument("task_id", metavar="ID")
+@click.argument("task_id", metavar="ID", type=TaskId())
 @client_command
 def cancel_task(connection: Connection, task_id: str) -> None:
     """Cancels a task. A waiting one ends at once; a running one when its agent has stopped."""

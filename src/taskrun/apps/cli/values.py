@@ -7,7 +7,8 @@ from typing import Any
 
 import rich_click as click
 
-from taskrun.apps.kinds import seconds
+from taskrun.apps.kinds import labels_from, seconds
+from taskrun.domain.errors import InvalidArgument
 
 
 class Duration(click.ParamType[int]):
@@ -35,6 +36,26 @@ class Duration(click.ParamType[int]):
         if not ms:
             self.fail(f"{value!a} is no time at all: leave the option out, or give 1ms or more.", param, ctx)
         return ms
+
+
+def labels(option: str, pairs: Sequence[str]) -> dict[str, str]:
+    """The labels of an option's values like `key=value`. Raises `InvalidArgument`, which names the option."""
+    try:
+        return labels_from(pairs)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{option}: {error.message}") from error
+
+
+class TaskId(click.ParamType[str]):
+    """The id of a task, which is no empty one: the variable that it came from was not set."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is."""
+        if not value.strip():
+            self.fail("it is empty. Give the id of a task, as create-task prints it.", param, ctx)
+        return str(value)
 
 
 def alternatives(words: Sequence[str]) -> str:

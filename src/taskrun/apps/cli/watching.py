@@ -12,6 +12,7 @@ from taskrun.adapters.grpc.client import Client
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import entry_form
+from taskrun.apps.cli.values import TaskId
 from taskrun.apps.exits import FAILED, INTERRUPTED, OK
 from taskrun.apps.process import ctrl_c_raises, ctrl_c_waits
 from taskrun.domain.errors import Unavailable
@@ -22,7 +23,7 @@ Tell = Callable[[Sequence[StoryEntry]], None]
 
 
 @click.command("watch-task")
-@click.argument("task_id", metavar="ID")
+@click.argument("task_id", metavar="ID", type=TaskId())
 @click.option("--from-seq", metavar="N", type=click.IntRange(min=0), default=0, help="Begin at this step of its story.")
 @client_command
 def watch_task(connection: Connection, task_id: str, from_seq: int) -> int:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from loguru import logger
 
@@ -24,6 +23,7 @@ from taskrun.apps.process import begin, ctrl_c_raises
 from taskrun.apps.program import CODES, program
 from taskrun.apps.settings import DEFAULT_ADDR, WorkerSettings
 from taskrun.apps.signals import ignore_stops, on_stop
+from taskrun.apps.work_dir import temporary_work_dir
 from taskrun.apps.worker_parts import CONTAINMENT_LABEL, WorkerContainer
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.domain.identity import Role
@@ -100,8 +100,8 @@ def _token(settings: WorkerSettings) -> str:
 def _work_dir(settings: WorkerSettings) -> Iterator[Path]:
     """Where runs get their directories: for the worker's user alone."""
     if settings.work_dir is None:
-        with TemporaryDirectory(prefix="taskrun-worker-") as directory:
-            yield Path(directory)
+        with temporary_work_dir() as directory:
+            yield directory
         return
     try:
         settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -307,6 +307,20 @@ def test_a_task_is_shown_with_its_runs(client: StubClient, taskrun: Taskrun) -> 
         assert text in shown
 
 
+def test_the_last_words_of_an_agent_are_shown_below_its_runs(client: StubClient, taskrun: Taskrun) -> None:
+    error = "It ended with exit code 1.\nTraceback:\n\x1b[2JKeyError\n"
+    failed = replace(RUN, status=RunStatus.FAILED, failure=FailureKind.AGENT_ERROR, error=error)
+    client.tasks = [
+        replace(TASK, status=TaskStatus.FAILED, runs=(failed, replace(failed, error="one line", attempt=2)))
+    ]
+    shown = taskrun("get-task", "t-1").out
+    assert "agent_error: It ended with exit code 1. ..." in shown
+    assert "agent_error: one line\n" in shown
+    below = "\nRun 1, agent_error:\n    It ended with exit code 1.\n    Traceback:\n    \\x1b[2JKeyError\n"
+    assert shown.endswith(below)
+    assert "Run 2" not in shown
+
+
 def test_tasks_are_listed_with_all_filters(client: StubClient, taskrun: Taskrun) -> None:
     client.tasks = [replace(TASK, status=TaskStatus.RUNNING, runs=(RUN,))]
     shown = taskrun("list-tasks", "--status=running", "--agent=general", "--label=team=docs", "--limit=5").out

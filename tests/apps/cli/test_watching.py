@@ -107,6 +107,20 @@ def test_a_task_that_did_not_complete_is_exit_code_1(
     assert second.startswith(f"· {last}")
 
 
+TRACE = "It ended with exit code 1.\r\nTraceback:\n\tline 1\n\x1b[2JKeyError\n"
+
+
+def test_the_last_words_of_an_agent_are_lines_of_their_own(client: StubClient, taskrun: Taskrun) -> None:
+    run = replace(RUN, status=RunStatus.FAILED, failure=FailureKind.AGENT_ERROR, error=TRACE)
+    client.story = story(TaskChange(TaskStatus.PENDING, run=run), TaskChange(TaskStatus.FAILED, run=run))
+    words = ["    It ended with exit code 1.", "    Traceback:", "    \tline 1", "    \\x1b[2JKeyError"]
+    first, *told = taskrun("watch-task", "t-1").err.splitlines()
+    assert first == "· run 1 failed (agent_error); waiting for another"
+    assert told[:4] == words
+    assert told[4].startswith("· FAILED (agent_error) · 2.5s")
+    assert told[5:] == words
+
+
 def test_a_lost_run_is_told_before_the_next(client: StubClient, taskrun: Taskrun) -> None:
     client.story = story(TaskChange(TaskStatus.PENDING, run=FAILED_RUN), TaskChange(TaskStatus.COMPLETED, run=RUN))
     assert "· run 1 failed (worker_lost): gone; waiting for another" in taskrun("watch-task", "t-1").err

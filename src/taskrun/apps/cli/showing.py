@@ -46,6 +46,11 @@ def lines(text: str) -> str:
     return _UNSAFE_BUT_LINES.sub(_escaped, text.replace("\r\n", "\n"))
 
 
+def indented(text: str, by: int = 4) -> str:
+    """The lines of a text that stands below another one; "" if it has none."""
+    return "".join(f"{' ' * by}{each}\n" for each in lines(text).strip("\n").splitlines())
+
+
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

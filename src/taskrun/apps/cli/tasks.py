@@ -33,6 +33,9 @@ def get_task(connection: Connection, task_id: str) -> None:
     if task.runs:
         click.echo()
         showing.table(_RUN_HEADERS, [_run_row(run) for run in task.runs])
+    for run in task.runs:
+        if run.failure and "\n" in run.error.strip():
+            click.echo(f"\nRun {run.attempt}, {run.failure.value}:\n{showing.indented(run.error)}", nl=False)
 
 
 @click.command("list-tasks")
@@ -103,7 +106,8 @@ def _task_row(task: Task) -> Sequence[str]:
 def _run_row(run: Run) -> Sequence[str]:
     started = run.started_at_ms
     took = showing.span(run.finished_at_ms - started) if started and run.finished_at_ms else "-"
-    error = f"{run.failure.value}: {run.error}" if run.failure else "-"
+    first, *more = run.error.strip().split("\n")
+    error = f"{run.failure.value}: {first}{' ...' if more else ''}" if run.failure else "-"
     model = run.backend.model_name if run.backend else "-"
     begun = (f"{run.attempt}", run.status.value, run.worker_id, showing.age(started), took)
     return *begun, model, *_usage_cells(run.usage), run.session_id or "-", error

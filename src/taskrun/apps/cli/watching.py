@@ -110,22 +110,24 @@ class Teller:
     def _change(self, body: TaskChange) -> None:
         run = body.run
         if body.status.is_terminal:
-            self._remark(_end(body.status, run), showing.COLOURS[body.status.value])
+            self._remark(_end(body.status, run), showing.COLOURS[body.status.value], _last_words(run))
         elif body.status is TaskStatus.RUNNING and body.cancel_requested:
             self._remark("cancel requested")
         elif body.status is TaskStatus.RUNNING and run and not run.started_at_ms:
             self._remark(f"run {run.attempt} on {run.worker_id}")
         elif body.status is TaskStatus.PENDING:
-            self._remark(f"run {run.attempt} failed{_why(run)}; waiting for another" if run else "waiting for a worker")
+            text = f"run {run.attempt} failed{_why(run)}; waiting for another" if run else "waiting for a worker"
+            self._remark(text, below=_last_words(run))
 
-    def _remark(self, text: str, colour: str | None = None) -> None:
-        """On a line of its own, if output and remarks share a terminal."""
+    def _remark(self, text: str, colour: str | None = None, below: str = "") -> None:
+        """On a line of its own, if output and remarks share a terminal; what is `below` it stands on further lines."""
         sys.stdout.flush()
         if self._in_line and self._terminal:
             sys.stdout.write("\n")
             sys.stdout.flush()
             self._in_line = False
         showing.note(f"· {text}", colour)
+        click.echo(showing.indented(below), nl=False, err=True)
 
 
 def _end(status: TaskStatus, run: Run | None) -> str:
@@ -143,6 +145,13 @@ def _end(status: TaskStatus, run: Run | None) -> str:
 
 
 def _why(run: Run | None) -> str:
+    """The kind of failure, and what was said of it if that is one line."""
     if run is None or run.failure is None:
         return ""
-    return f" ({run.failure.value}): {run.error}" if run.error else f" ({run.failure.value})"
+    error = run.error.strip()
+    return f" ({run.failure.value}): {error}" if error and "\n" not in error else f" ({run.failure.value})"
+
+
+def _last_words(run: Run | None) -> str:
+    """What was said of a failure in more than one line."""
+    return run.error if run and run.failure and "\n" in run.error.strip() else ""

@@ -38,9 +38,17 @@ def test_dev_starts_everything_says_what_to_type_and_ends_it_all(site: Site, tmp
     said = dev.said()
     assert "a scripted model on this machine answers in a real one's place" in said
     assert f"source {tmp_path / 'dev' / 'env'}" in said
-    for line in README_LINES:
-        result = ended(["bash", "-ec", f'source dev/env; taskrun() {{ {shlex.join(CLI)} "$@"; }}; {line}'], tmp_path)
+    hints = [f"taskrun {words}" for words in re.findall(r"^  \S+ ((?:create|list|cancel)-.*)$", said, re.MULTILINE)]
+    assert len(hints) == 7
+    task_id = ""
+    for line in [*README_LINES, *hints]:
+        typed = f'source dev/env; taskrun() {{ {shlex.join(CLI)} "$@"; }}; {re.sub("ID$", task_id, line)}'
+        result = ended(["bash", "-ec", typed], tmp_path)
         assert result.returncode == 0, f"{line}: {result.stderr}"
+        if "slow" in line:
+            assert result.stdout.strip() == "some words, one after the other"
+        elif "bash" in line:
+            task_id = result.stdout.strip()
     send(dev, signal.SIGINT)
     dev.wait_for_end(PATIENCE)
     assert dev.exit_code == 0
@@ -49,7 +57,8 @@ def test_dev_starts_everything_says_what_to_type_and_ends_it_all(site: Site, tmp
 
 
 def test_the_readme_has_lines_to_play_with() -> None:
-    assert [line.split()[1] for line in README_LINES] == ["create-task", "list-tasks", "list-workers"]
+    commands = ["create-task", "list-tasks", "list-workers", "create-task", "create-task", "cancel-task", "get-task"]
+    assert [line.split()[1] for line in README_LINES] == commands
     assert README_PART.index("source .venv/bin/activate") < README_PART.index("source .taskrun-dev/env")
 
 

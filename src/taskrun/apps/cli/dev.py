@@ -144,4 +144,12 @@ def _say_what_to_type(env: Path, ready: Mapping[str, Any]) -> None:
         "list-workers",
     ):
         click.secho(f"  {program} {command}", bold=True)
+    if not provider_is_set():
+        click.echo("\nThe scripted model obeys orders: slow output, and a tool call that you can cancel.\n")
+        for command in (
+            'create-task --agent general --input "[[slow: 0.3]] some words, one after the other" --watch',
+            'create-task --agent general --input "[[bash: sleep 60]]"',
+            "cancel-task ID",
+        ):
+            click.secho(f"  {program} {command}", bold=True)
     click.echo(f"\nThe workers page: http://{ready['http_addr']}/ui/workers\nCtrl-C ends it.\n")

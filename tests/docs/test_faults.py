@@ -12,7 +12,7 @@ ROWS = re.findall(r"^\| (?!what goes wrong|---)(.+?) \| (.+) \|$", (ROOT / "docs
 NAMED = [name for _, held in ROWS for name in re.findall(r"`([^`]+)`", held)]
 #: Where the paths of tests begin.
 FOLDERS = (ROOT / "tests", ROOT / "src/taskrun")
-LATER = re.compile(r"comes with (durable stores|resuming workers|renewal)\.$")
+LATER = re.compile(r"comes with renewal\.$")
 
 
 def test_every_fault_has_its_row() -> None:

@@ -1,0 +1,23 @@
+"""`docs/promises.md` names what holds each promise: it is there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.docs.test_faults import ROOT, has_test
+
+ROWS = re.findall(r"^\| (?!promise|---)(.+?) \| (.+) \|$", (ROOT / "docs/promises.md").read_text(), re.MULTILINE)
+NAMED = [name for _, held in ROWS for name in re.findall(r"`([^`]+\.py[^`]*)`", held)]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_holds_a_promise_is_there(name: str) -> None:
+    place, _, test = name.partition("::")
+    assert has_test(place, test) if test else (ROOT / "tests" / place).is_file()
+
+
+def test_every_promise_is_held() -> None:
+    assert len(ROWS) == 8
+    assert all("`" in held for _, held in ROWS)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from taskrun.adapters.stores.migrations import refuse_strange
 from taskrun.adapters.stores.sqlite.connection import open_reader, snapshot
 from taskrun.adapters.stores.sqlite.failures import code_of, translated
-from taskrun.adapters.stores.sqlite.migrating import applied, known_migrations, refuse_strange
+from taskrun.adapters.stores.sqlite.migrating import applied, known_migrations
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition
 
 #: Findings of one kind that are told.

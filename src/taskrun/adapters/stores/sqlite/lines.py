@@ -13,8 +13,8 @@ from itertools import islice
 
 import msgspec
 
+from taskrun.adapters.stores.rows import selector_json
 from taskrun.adapters.stores.sqlite.bulk import insert, json_list
-from taskrun.adapters.stores.sqlite.rows import selector_json
 from taskrun.domain.records import Requirement, Task
 
 #: Numbers of requirements that are remembered.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
-from importlib.resources import files
 
+from taskrun.adapters.stores.migrations import Migration, migrations_of, refuse_strange
 from taskrun.adapters.stores.sqlite.connection import transaction
 from taskrun.domain.errors import FailedPrecondition
 
@@ -20,25 +18,9 @@ _TABLE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the schema."""
-
-    number: int
-    name: str
-    sql: str
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of the SQL, in hex."""
-        return sha256(self.sql.encode()).hexdigest()
-
-
 def known_migrations() -> list[Migration]:
     """The migrations of this version of TaskRun, in their order."""
-    folder = files("taskrun.adapters.stores.sqlite") / "migrations"
-    steps = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
-    return [Migration(int(name[:4]), name.removesuffix(".sql"), (folder / name).read_text("utf-8")) for name in steps]
+    return migrations_of("taskrun.adapters.stores.sqlite")
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -67,16 +49,6 @@ def applied(connection: sqlite3.Connection) -> Mapping[int, tuple[str, str]]:
         return {}
     rows = connection.execute("SELECT number, name, checksum FROM migrations ORDER BY number")
     return {number: (name, checksum) for number, name, checksum in rows}
-
-
-def refuse_strange(known: list[Migration], done: Mapping[int, tuple[str, str]]) -> None:
-    """Raises `FailedPrecondition` if something was applied that is not known, or is known otherwise."""
-    ours = {step.number: step for step in known}
-    for number, (name, checksum) in done.items():
-        if number not in ours:
-            raise FailedPrecondition(f"The database was made by a newer TaskRun (it has step {name}): use that.")
-        if ours[number].checksum != checksum:
-            raise FailedPrecondition(f"The database's step {name} was made from another file than this TaskRun has.")
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -7,17 +7,17 @@ and of the queue are rows that change in the same transaction.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import msgspec
 
+from taskrun.adapters.stores.batches import Before, check_batch, count_changes, newest_keys
+from taskrun.adapters.stores.rows import birth_of, entries_json, state_of
 from taskrun.adapters.stores.sqlite import reader
 from taskrun.adapters.stores.sqlite.bulk import insert, json_list
 from taskrun.adapters.stores.sqlite.connection import transaction
 from taskrun.adapters.stores.sqlite.lines import Lines
-from taskrun.adapters.stores.sqlite.rows import birth_of, entries_json, state_of
 from taskrun.domain.batch import (
     Answer,
     Ask,
@@ -30,8 +30,7 @@ from taskrun.domain.batch import (
     TaskClaimed,
     TasksClaimed,
 )
-from taskrun.domain.errors import StoreFailed
-from taskrun.domain.records import StoryEntry, Task
+from taskrun.domain.records import Task
 from taskrun.domain.status import TaskStatus
 
 #: Of each id: the status of its task, and the number that its story goes on with.
@@ -62,9 +61,6 @@ _CLAIMED = """
 _decode_before = msgspec.json.Decoder(list[tuple[str, TaskStatus | None, int | None]]).decode
 _decode_ids = msgspec.json.Decoder(list[str]).decode
 
-#: Of an id: its status, and the number that its story goes on with; None if it has none.
-_Before = dict[str, tuple[TaskStatus | None, int | None]]
-
 
 class Writer:
     """Applies batches. Raises `sqlite3.Error`, or `StoreFailed` for a batch that it refuses; then nothing is stored."""
@@ -78,7 +74,7 @@ class Writer:
         try:
             with transaction(self._connection):
                 before = self._before(batch)
-                _check(batch, before)
+                check_batch(batch, before)
                 self._save(batch, before)
                 self._tell(batch)
                 answers = [self._answer(ask) for ask in batch.asks]
@@ -101,14 +97,14 @@ class Writer:
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
         return Recovery(tuple(self._tasks(_RUNNING)), reader.backlog(self._connection), by_status)
 
-    def _before(self, batch: Batch) -> _Before:
+    def _before(self, batch: Batch) -> Before:
         ids = list(batch.tasks.keys() | batch.story.keys())
         if not ids:
             return {}
         (json,) = self._connection.execute(_BEFORE, (json_list(ids),)).fetchone()
         return {task_id: (status, next_seq) for task_id, status, next_seq in _decode_before(json)}
 
-    def _save(self, batch: Batch, before: _Before) -> None:
+    def _save(self, batch: Batch, before: Before) -> None:
         tasks = list(batch.tasks.values())
         new = [task for task in tasks if before[task.id][0] is None]
         insert(self._connection, _SAVE, [_row(task) for task in tasks], _SAVE_AGAIN)
@@ -116,26 +112,15 @@ class Writer:
         self._lines.remove(task for task in tasks if before[task.id][0] is TaskStatus.PENDING)
         self._lines.put(task for task in tasks if task.status is TaskStatus.PENDING)
         self._count(tasks, before)
-        keys = {
-            (task.created_by, task.spec.idempotency_key): (task.created_at_ms, task.id)
-            for task in new
-            if task.spec.idempotency_key
-        }
         insert(
             self._connection,
             "INSERT INTO keys (caller, key, made_at, task_id)",
-            [(*name, *made) for name, made in keys.items()],
+            [(*name, task.created_at_ms, task.id) for name, task in newest_keys(new).items()],
             _NEWER_KEY,
         )
 
-    def _count(self, tasks: Iterable[Task], before: _Before) -> None:
-        changes = Counter[TaskStatus]()
-        for task in tasks:
-            old = before[task.id][0]
-            changes[task.status] += 1
-            if old is not None:
-                changes[old] -= 1
-        rows = [(status.value, change) for status, change in changes.items() if change]
+    def _count(self, tasks: Iterable[Task], before: Before) -> None:
+        rows = [(status.value, change) for status, change in count_changes(tasks, before).items() if change]
         insert(self._connection, "INSERT INTO counts (status, tasks)", rows, _COUNT_MORE)
 
     def _tell(self, batch: Batch) -> None:
@@ -167,22 +152,3 @@ class Writer:
 def _row(task: Task) -> tuple[str, str, str, int | None, bytes]:
     status = task.status
     return (task.id, status.value, task.spec.agent, task.finished_at_ms if status.is_terminal else None, state_of(task))
-
-
-def _check(batch: Batch, before: _Before) -> None:
-    """Raises `StoreFailed` for a story with a gap, or of no task, and for a task under the id of another."""
-    for task_id, task in batch.tasks.items():
-        if task.id != task_id:
-            raise StoreFailed(f"Task {task.id} is saved under the id of another, {task_id}.")
-    for task_id, entries in batch.story.items():
-        status, expected = before[task_id]
-        if status is None and task_id not in batch.tasks:
-            raise StoreFailed(f"There is a story, but no task {task_id}.")
-        _check_story(task_id, expected, entries)
-
-
-def _check_story(task_id: str, expected: int | None, entries: Iterable[StoryEntry]) -> None:
-    for entry in entries:
-        if expected is not None and entry.seq != expected:
-            raise StoreFailed(f"The story of task {task_id} goes on with {expected}, not {entry.seq}.")
-        expected = entry.next_seq

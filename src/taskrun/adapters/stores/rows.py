@@ -1,4 +1,4 @@
-"""Records to and from the JSON that the database holds: total functions both ways.
+"""Records to and from the JSON that a database holds: total functions both ways.
 
 A task is kept in two parts: its state, which changes, and its birth, which never does. Which field is in which is taken
 from `Task` itself, and fields are stored by name: a field that `Task` or `Run` gains later, with a default, needs no
@@ -53,6 +53,8 @@ _MARKS: dict[type, str] = {TaskChange: "change", OutputSegment: "output", RunEve
 
 _encode = msgspec.json.Encoder().encode
 _decode_tasks = msgspec.json.Decoder(list[tuple[str, Birth, _State]]).decode
+_decode_birth = msgspec.json.Decoder(Birth).decode
+_decode_state = msgspec.json.Decoder(_State).decode
 _decode_entries = msgspec.json.Decoder(list[tuple[int, int, str, msgspec.Raw]]).decode
 _body_decoders: dict[str, Any] = {mark: msgspec.json.Decoder(body).decode for body, mark in _MARKS.items()}
 _decode_selector = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
@@ -70,17 +72,22 @@ def birth_of(task: Task) -> bytes:
 
 def tasks_of(json: str | bytes) -> list[Task]:
     """The tasks of a JSON list of [id, birth, state]. Raises `msgspec.MsgspecError`, or `ValueError`, if it is none."""
-    names = _MOVING_NAMES
-    return [
-        Task(
-            id=task_id,
-            created_by=birth.created_by,
-            created_at_ms=birth.created_at_ms,
-            spec=birth.spec,
-            **dict(zip(names, _moving_values(state), strict=True)),
-        )
-        for task_id, birth, state in _decode_tasks(json)
-    ]
+    return [_task(task_id, birth, state) for task_id, birth, state in _decode_tasks(json)]
+
+
+def task_of(task_id: str, birth: str | bytes, state: str | bytes) -> Task:
+    """The task of this id, birth and state. Raises as `tasks_of`."""
+    return _task(task_id, _decode_birth(birth), _decode_state(state))
+
+
+def _task(task_id: str, birth: Birth, state: Any) -> Task:
+    return Task(
+        id=task_id,
+        created_by=birth.created_by,
+        created_at_ms=birth.created_at_ms,
+        spec=birth.spec,
+        **dict(zip(_MOVING_NAMES, _moving_values(state), strict=True)),
+    )
 
 
 def entries_json(entries: Iterable[StoryEntry]) -> bytes:
@@ -88,7 +95,7 @@ def entries_json(entries: Iterable[StoryEntry]) -> bytes:
     return _encode([(entry.seq, entry.at_ms, _MARKS[type(entry.body)], entry.body) for entry in entries])
 
 
-def entries_of(json: bytes) -> list[StoryEntry]:
+def entries_of(json: str | bytes) -> list[StoryEntry]:
     """The inverse of `entries_json`."""
     return [StoryEntry(seq, at_ms, _body(mark, raw)) for seq, at_ms, mark, raw in _decode_entries(json)]
 

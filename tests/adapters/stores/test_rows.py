@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskrun.adapters.stores.sqlite.rows import entries_of, tasks_of
+from taskrun.adapters.stores.rows import entries_of, tasks_of
 from taskrun.domain.records import Run, StoryEntry, Task, TaskChange, TaskSpec
 from taskrun.domain.status import RunStatus, TaskStatus
 

@@ -1,0 +1,44 @@
+"""The steps of a database's schema: numbered files, each applied once and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+
+from taskrun.domain.errors import FailedPrecondition
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the SQL, in hex."""
+        return sha256(self.sql.encode()).hexdigest()
+
+
+def migrations_of(package: str) -> list[Migration]:
+    """The files of the package's folder `migrations`, in their order."""
+    folder = files(package) / "migrations"
+    steps = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return [Migration(int(name[:4]), name.removesuffix(".sql"), (folder / name).read_text("utf-8")) for name in steps]
+
+
+def refuse_strange(known: Sequence[Migration], done: Mapping[int, tuple[str, str]]) -> None:
+    """Raises `FailedPrecondition` if something was applied that is not known, or is known otherwise.
+
+    `done` has the name and the checksum of what was applied, by number.
+    """
+    ours = {step.number: step for step in known}
+    for number, (name, checksum) in done.items():
+        if number not in ours:
+            raise FailedPrecondition(f"The database was made by a newer TaskRun (it has step {name}): use that.")
+        if ours[number].checksum != checksum:
+            raise FailedPrecondition(f"The database's step {name} was made from another file than this TaskRun has.")

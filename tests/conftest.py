@@ -7,6 +7,10 @@ import signal
 import pytest
 from loguru import logger
 
+from tests.postgres import databases, postgres_server, postgres_url
+
+__all__ = ["audible", "databases", "postgres_server", "postgres_url"]
+
 # A shell that starts the tests in the background lets them, and the programs that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from taskrun.adapters.stores.memory import MemoryStore
+from taskrun.adapters.stores.postgres import database as postgres
+from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
 from taskrun.testing.contracts.store import StoreContract
@@ -22,6 +24,14 @@ class TestSqliteStore(StoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[SqliteStore]:
         store = SqliteStore(Database(tmp_path / "store.db"))
+        yield store
+        await store.close()
+
+
+class TestPostgresStore(StoreContract):
+    @pytest.fixture
+    async def store(self, postgres_url: str) -> AsyncIterator[PostgresStore]:
+        store = PostgresStore(postgres.Database(postgres_url))
         yield store
         await store.close()
 

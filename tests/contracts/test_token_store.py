@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
+from taskrun.adapters.stores.postgres import database as postgres
+from taskrun.adapters.stores.postgres.tokens import PostgresTokenStore
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.tokens import SqliteTokenStore
 from taskrun.testing.contracts.token_store import TokenStoreContract
@@ -22,4 +24,12 @@ class TestSqliteTokenStore(TokenStoreContract):
     async def tokens(self, tmp_path: Path) -> AsyncIterator[SqliteTokenStore]:
         database = Database(tmp_path / "store.db")
         yield SqliteTokenStore(database)
+        await database.close()
+
+
+class TestPostgresTokenStore(TokenStoreContract):
+    @pytest.fixture
+    async def tokens(self, postgres_url: str) -> AsyncIterator[PostgresTokenStore]:
+        database = postgres.Database(postgres_url)
+        yield PostgresTokenStore(database)
         await database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from typing import Any
 
 from dependency_injector import containers, providers
 from starlette.types import ASGIApp
@@ -25,9 +26,12 @@ from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
 from taskrun.apps.advertising import Advertised
 from taskrun.apps.settings import ControlPlaneSettings
+from taskrun.domain.errors import FailedPrecondition
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.enrollment import Enroller
 from taskrun.engine.retention import Pruner
+from taskrun.ports.enrollment import TokenStore
+from taskrun.ports.store import Store
 
 
 def _server_tls(settings: ControlPlaneSettings) -> ServerTls:
@@ -67,6 +71,27 @@ def _http_server(settings: ControlPlaneSettings, app: ASGIApp) -> HttpServer:
     return HttpServer(app, address.host, address.port, tls=tls, allow_remote=settings.http_allow_remote)
 
 
+def _postgres(settings: ControlPlaneSettings) -> Any:
+    """The PostgreSQL database. Its driver is an extra, loaded only here."""
+    try:
+        from taskrun.adapters.stores.postgres.database import Database
+    except ImportError as error:
+        raise FailedPrecondition("--store postgresql needs the extra: pip install 'taskrun[postgres]'.") from error
+    return Database(settings.store.url)
+
+
+def _postgres_store(database: Any) -> Store:
+    from taskrun.adapters.stores.postgres.store import PostgresStore
+
+    return PostgresStore(database)
+
+
+def _postgres_tokens(database: Any) -> TokenStore:
+    from taskrun.adapters.stores.postgres.tokens import PostgresTokenStore
+
+    return PostgresTokenStore(database)
+
+
 class ControlPlaneContainer(containers.DeclarativeContainer):
     """The parts of `taskrun-control-plane`."""
 
@@ -75,15 +100,18 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     new_id = providers.Singleton(UuidV7Source)
     database = providers.Singleton(Database, settings.provided.database_path)
+    postgres = providers.Singleton(_postgres, settings)
     store = providers.Selector(
         settings.provided.store.kind,
         memory=providers.Singleton(MemoryStore),
         sqlite=providers.Singleton(SqliteStore, database),
+        postgresql=providers.Singleton(_postgres_store, postgres),
     )
     tokens = providers.Selector(
         settings.provided.store.kind,
         memory=providers.Singleton(MemoryTokenStore),
         sqlite=providers.Singleton(SqliteTokenStore, database),
+        postgresql=providers.Singleton(_postgres_tokens, postgres),
     )
     telemetry = providers.Singleton(PrometheusTelemetry, store.provided.backlog, clock.provided.now)
 

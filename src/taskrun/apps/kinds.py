@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class StorePlace:
-    """Where tasks are kept: `memory`, or `sqlite`, with a path or in the data directory."""
+    """Where tasks are kept: `memory`, `sqlite`, with a path or in the data directory, or `postgresql`, with a URL."""
 
     kind: str
     path: Path | None = None
+    #: It may hold a password: never shown.
+    url: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.path}" if self.path else self.kind
@@ -186,7 +188,12 @@ def whole_number(least: int, most: int) -> ValueKind:
     return ValueKind("NUMBER", f"a whole number from {least} to {most}", read)
 
 
+_POSTGRESQL = ("postgresql://", "postgres://")
+
+
 def _store(raw: Any) -> StorePlace:
+    if _text(raw).startswith(_POSTGRESQL):
+        return StorePlace("postgresql", url=raw)
     word, colon, path = _text(raw).partition(":")
     if word not in ("memory", "sqlite") or (colon and (word != "sqlite" or not path)):
         raise ValueError
@@ -203,6 +210,6 @@ DURATION = ValueKind("DURATION", "a duration such as 10s, 5m or 1h, and not 0", 
 #: Possibly nothing.
 DELAY = ValueKind("DURATION", "a duration such as 10s, 5m or 1h", seconds)
 SIZE = ValueKind("SIZE", "a number of bytes such as 500MiB or 10GiB", _size)
-STORE = ValueKind("memory|sqlite[:PATH]", "memory, sqlite or sqlite:PATH", _store)
+STORE = ValueKind("memory|sqlite[:PATH]|postgresql://...", "memory, sqlite, sqlite:PATH or postgresql://...", _store)
 LABELS = ValueKind("KEY=VALUE", "labels, each KEY=VALUE and each key once", _labels, many=True)
 HOSTS = ValueKind("NAME", "DNS names or IP addresses, without scheme, port and brackets", _hosts, many=True)

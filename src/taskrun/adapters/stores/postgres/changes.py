@@ -1,0 +1,219 @@
+"""A batch's changes as statements: every one writes many rows, given as columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from taskrun.adapters.stores.batches import count_changes, newest_keys
+from taskrun.adapters.stores.postgres.lines import line_of
+from taskrun.adapters.stores.rows import birth_of, entries_json, selector_json, state_of
+from taskrun.domain.batch import Batch
+from taskrun.domain.records import Requirement, Task
+from taskrun.domain.status import TaskStatus
+
+#: About what a task takes beside its birth and its story.
+TASK_BYTES = 2000
+#: The name under which what all tasks take is counted; the others are statuses.
+BYTES = "bytes"
+
+# Columns hold no NULL on their way: a list of nothing else would have no type. 0 and -1 stand for it where they cannot
+# be meant.
+_CREATE = """
+    INSERT INTO tasks (id, status, agent, line, rank, since, owner, finished_at, story_seq, birth, state)
+    SELECT id, status, agent, line, rank, since, CASE status WHEN 'RUNNING' THEN %b::int8 END, nullif(finished_at, 0),
+        nullif(story_seq, -1), birth, state
+    FROM unnest(%b::text[], %b::text[], %b::text[], %b::uuid[], %b::int8[], %b::int8[], %b::int8[], %b::int8[],
+        %b::text[], %b::text[])
+        AS new (id, status, agent, line, rank, since, finished_at, story_seq, birth, state)
+"""
+_SAVE = """
+    UPDATE tasks SET status = new.status, since = new.since, finished_at = nullif(new.finished_at, 0),
+        owner = CASE new.status WHEN 'RUNNING' THEN %b::int8 END, story_seq = nullif(new.story_seq, -1),
+        state = new.state
+    FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::text[])
+        AS new (id, status, since, finished_at, story_seq, state)
+    WHERE tasks.id = new.id
+"""
+_GO_ON = """
+    UPDATE tasks SET story_seq = new.story_seq FROM unnest(%b::text[], %b::int8[]) AS new (id, story_seq)
+    WHERE tasks.id = new.id
+"""
+_TELL = """
+    INSERT INTO story (task_id, seq, next_seq, entries)
+    SELECT * FROM unnest(%b::text[], %b::int8[], %b::int8[], %b::text[])
+"""
+_KEEP_KEYS = """
+    INSERT INTO keys (caller, key, made_at, task_id)
+    SELECT * FROM unnest(%b::text[], %b::text[], %b::int8[], %b::text[]) AS new (caller, key) ORDER BY caller, key
+    ON CONFLICT (caller, key) DO UPDATE SET made_at = excluded.made_at, task_id = excluded.task_id
+"""
+_KNOW = """
+    INSERT INTO requirements (line, agent, selector)
+    SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[]) AS new (line) ORDER BY line
+    ON CONFLICT DO NOTHING
+"""
+_COUNT_WAITING = """
+    INSERT INTO waiting (line, shard, amount) SELECT line, %b::int8, more FROM unnest(%b::uuid[], %b::int8[])
+        AS new (line, more) ORDER BY line
+    ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
+"""
+_COUNT = """
+    INSERT INTO counts (name, shard, amount) SELECT name, %b::int8, more FROM unnest(%b::text[], %b::int8[])
+        AS new (name, more) ORDER BY name
+    ON CONFLICT (name, shard) DO UPDATE SET amount = counts.amount + excluded.amount
+"""
+
+#: SQL and its parameters.
+Statement = tuple[str, list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the database holds of a task that is in a batch."""
+
+    status: TaskStatus
+    #: It is in the queue.
+    waits: bool
+    #: The number that its story goes on with.
+    story_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Who writes, and what is known to be there."""
+
+    owner: int
+    #: The row of each count that is the writer's own.
+    shard: int
+    #: Lines whose requirements are stored.
+    known: set[UUID]
+
+
+def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[Statement]:
+    """All that the batch changes. `rows` has what there is of its tasks; it must fit."""
+    new = [task for task in batch.tasks.values() if task.id not in rows]
+    old = [task for task in batch.tasks.values() if task.id in rows]
+    story = {task_id: entries for task_id, entries in batch.story.items() if entries}
+    size = 0
+
+    def story_seq(task_id: str) -> int:
+        if task_id in story:
+            return story[task_id][-1].next_seq
+        seq = rows[task_id].story_seq if task_id in rows else None
+        return -1 if seq is None else seq
+
+    if new:
+        births = [birth_of(task) for task in new]
+        size += sum(map(len, births)) + TASK_BYTES * len(new)
+        yield (
+            _CREATE,
+            [
+                writing.owner,
+                [task.id for task in new],
+                [task.status.value for task in new],
+                [task.spec.agent for task in new],
+                [line_of(task.spec.requirement) for task in new],
+                [-task.spec.priority for task in new],
+                [task.waits_since_ms for task in new],
+                [_end(task) for task in new],
+                [story_seq(task.id) for task in new],
+                [birth.decode() for birth in births],
+                [state_of(task).decode() for task in new],
+            ],
+        )
+        yield from _keys(new)
+    if old:
+        yield (
+            _SAVE,
+            [
+                writing.owner,
+                [task.id for task in old],
+                [task.status.value for task in old],
+                [task.waits_since_ms for task in old],
+                [_end(task) for task in old],
+                [story_seq(task.id) for task in old],
+                [state_of(task).decode() for task in old],
+            ],
+        )
+    if others := [task_id for task_id in story if task_id not in batch.tasks]:
+        yield _GO_ON, [others, [story_seq(task_id) for task_id in others]]
+    if story:
+        told = [entries_json(entries) for entries in story.values()]
+        size += sum(map(len, told))
+        yield (
+            _TELL,
+            [
+                list(story),
+                [entries[0].seq for entries in story.values()],
+                [entries[-1].next_seq for entries in story.values()],
+                [text.decode() for text in told],
+            ],
+        )
+    yield from _queue(batch, rows, writing)
+    counts = {
+        status.value: more for status, more in count_changes(batch.tasks.values(), statuses(rows)).items() if more
+    }
+    if size:
+        counts[BYTES] = size
+    if counts:
+        yield _COUNT, [writing.shard, list(counts), list(counts.values())]
+
+
+def lines_put(batch: Batch) -> set[UUID]:
+    """The lines that the batch's tasks come to stand in."""
+    return {line_of(task.spec.requirement) for task in batch.tasks.values() if task.status is TaskStatus.PENDING}
+
+
+class _Statuses(dict[str, tuple[TaskStatus | None, int | None]]):
+    def __missing__(self, task_id: str) -> tuple[None, None]:
+        return (None, None)
+
+
+def statuses(rows: Mapping[str, Row]) -> Mapping[str, tuple[TaskStatus | None, int | None]]:
+    """The rows as `Before`; who has none is in it too."""
+    return _Statuses({task_id: (row.status, row.story_seq) for task_id, row in rows.items()})
+
+
+def _keys(new: list[Task]) -> Iterator[Statement]:
+    keys = newest_keys(new)
+    if keys:
+        yield (
+            _KEEP_KEYS,
+            [
+                [caller for caller, _ in keys],
+                [key for _, key in keys],
+                [task.created_at_ms for task in keys.values()],
+                [task.id for task in keys.values()],
+            ],
+        )
+
+
+def _queue(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[Statement]:
+    """How many more wait in each line, and the requirements of lines that are new."""
+    more = Counter[Requirement]()
+    for task in batch.tasks.values():
+        row = rows.get(task.id)
+        more[task.spec.requirement] += (task.status is TaskStatus.PENDING) - (row is not None and row.waits)
+    unknown = [needs for needs in more if line_of(needs) not in writing.known]
+    if unknown and (wanted := lines_put(batch)):
+        unknown = [needs for needs in unknown if line_of(needs) in wanted]
+        if unknown:
+            yield (
+                _KNOW,
+                [
+                    [line_of(needs) for needs in unknown],
+                    [needs.agent for needs in unknown],
+                    [selector_json(needs.selector) for needs in unknown],
+                ],
+            )
+    changed = {line_of(needs): count for needs, count in more.items() if count}
+    if changed:
+        yield _COUNT_WAITING, [writing.shard, list(changed), list(changed.values())]
+
+
+def _end(task: Task) -> int:
+    return task.finished_at_ms if task.status.is_terminal else 0

@@ -1,0 +1,70 @@
+"""How a connection is made: where to, and with the settings that the store's promises rest on."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from taskrun.domain.errors import InvalidArgument
+
+#: In force on every connection, whatever the server, the database or the role says. A commit is on the disk when it
+#: returns; nothing waits, or makes others wait, for long.
+SETTINGS = {
+    "synchronous_commit": "on",
+    "statement_timeout": "10s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "15s",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+}
+#: The planner is told what we know and statistics may not: every statement reaches a few rows of tables that may be
+#: large, through an index made for it. A plan made while a table was empty would else be the plan for a million rows
+#: until the server next looks.
+PLANNING = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_sort": "off",
+    "jit": "off",
+}
+#: For libpq: a server that is gone without a word is noticed.
+_NETWORK: dict[str, str | int] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
+_NAME: dict[str, str | int] = {"fallback_application_name": "taskrun", "client_encoding": "UTF8"}
+
+
+def conninfo_of(url: str) -> str:
+    """What libpq is told: the caller's URL, and ours where it says nothing, but for the settings: those are ours.
+
+    Raises `InvalidArgument` for a URL that is none.
+    """
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error as error:
+        # What libpq says holds the URL, and that may hold a password.
+        raise InvalidArgument("The URL of the PostgreSQL database is not one that libpq understands.") from error
+    settings = " ".join(f"-c {name}={text.replace(' ', chr(92) + ' ')}" for name, text in (SETTINGS | PLANNING).items())
+    options = f"{given.pop('options', None) or ''} {settings}".strip()
+    known = {name: text for name, text in given.items() if text is not None}
+    return make_conninfo("", **(_NETWORK | known | _NAME), options=options)
+
+
+def place_of(url: str) -> str:
+    """The database's name and where it is, without names and passwords of people."""
+    given = conninfo_to_dict(url)
+    host, port = given.get("host") or given.get("hostaddr"), given.get("port")
+    return " ".join(
+        part
+        for part in (
+            f"database {given['dbname']}" if given.get("dbname") else "the PostgreSQL database",
+            f"at {host}" if host else "",
+            f"port {port}" if port else "",
+        )
+        if part
+    )

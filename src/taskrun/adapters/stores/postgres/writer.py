@@ -1,0 +1,159 @@
+"""What is written: a batch as one transaction, in two journeys to the server.
+
+The first brings what is known of the batch's tasks, and locks them; the second takes along all changes, all asks and
+the commit. All that is known is in the database: nothing in memory could differ from it after a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncCursor
+
+from taskrun.adapters.stores.batches import check_batch
+from taskrun.adapters.stores.postgres import reader
+from taskrun.adapters.stores.postgres.changes import Row, Writing, changes, lines_put, statuses
+from taskrun.adapters.stores.postgres.database import AsyncConnection
+from taskrun.adapters.stores.postgres.lines import line_of
+from taskrun.adapters.stores.rows import task_of
+from taskrun.domain.batch import (
+    Answer,
+    Ask,
+    Batch,
+    ClaimNext,
+    ClaimTask,
+    FindKey,
+    KeyFound,
+    Recovery,
+    TaskClaimed,
+    TasksClaimed,
+)
+from taskrun.domain.status import TaskStatus
+
+#: Lines that are remembered.
+_KNOWN = 10_000
+
+_BEFORE = "SELECT id, status, owner IS NULL, story_seq FROM tasks WHERE id = ANY(%b::text[]) ORDER BY id FOR UPDATE"
+#: What others are claiming at this moment is passed over.
+_CLAIM_NEXT = """
+    WITH head AS MATERIALIZED (
+        SELECT first.id FROM unnest(%b::uuid[]) AS wanted (line) CROSS JOIN LATERAL (
+            SELECT id, rank FROM tasks
+            WHERE line = wanted.line AND status = 'PENDING' AND owner IS NULL
+            ORDER BY rank, id LIMIT %b::int8 FOR UPDATE SKIP LOCKED
+        ) AS first ORDER BY first.rank, first.id LIMIT %b::int8
+    ), taken AS (
+        UPDATE tasks SET owner = %b::int8 FROM head WHERE tasks.id = head.id
+        RETURNING tasks.id, line, rank, birth, state
+    ), counted AS (
+        INSERT INTO waiting (line, shard, amount)
+        SELECT line, %b::int8, -count(*) FROM taken GROUP BY line ORDER BY line
+        ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
+    )
+    SELECT id, birth, state FROM taken ORDER BY rank, id
+"""
+_CLAIM_TASK = """
+    WITH head AS MATERIALIZED (
+        SELECT id FROM tasks WHERE id = %b AND status = 'PENDING' AND owner IS NULL FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE tasks SET owner = %b::int8 FROM head WHERE tasks.id = head.id RETURNING line
+    ), counted AS (
+        INSERT INTO waiting (line, shard, amount) SELECT line, %b::int8, -1 FROM taken
+        ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
+    )
+    SELECT id, birth, state, EXISTS (SELECT FROM taken) FROM tasks WHERE id = %b
+"""
+_FIND_KEY = """
+    SELECT id, birth, state FROM keys JOIN tasks ON id = task_id
+    WHERE caller = %b AND key = %b AND made_at >= %b::int8
+"""
+_NEW_OWNER = "SELECT nextval('owners')"
+#: Those that were claimed and never saved since wait again.
+_GIVE_BACK = """
+    WITH waits AS (
+        UPDATE tasks SET owner = NULL WHERE owner IS NOT NULL AND status = 'PENDING' RETURNING line
+    )
+    INSERT INTO waiting (line, shard, amount)
+    SELECT line, %b::int8, count(*) FROM waits GROUP BY line ORDER BY line
+    ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
+"""
+_TAKE_OVER = "UPDATE tasks SET owner = %b::int8 WHERE owner IS NOT NULL"
+_RUNNING = "SELECT id, birth, state FROM tasks WHERE status = 'RUNNING' ORDER BY id"
+_COUNTS = "SELECT name, sum(amount)::int8 FROM counts GROUP BY name"
+
+_Cursor = AsyncCursor[tuple[Any, ...]]
+
+
+class Writer:
+    """Applies batches. Raises `psycopg.Error`, or `StoreFailed` for a batch that it refuses; then nothing is stored."""
+
+    def __init__(self, shard: int) -> None:
+        self._writing = Writing(0, shard, set())
+
+    async def commit(self, connection: AsyncConnection, batch: Batch) -> Sequence[Answer]:
+        """See `Store.commit`."""
+        async with connection.pipeline():
+            await connection.execute("BEGIN")
+            rows = await _rows(connection, batch)
+            check_batch(batch, statuses(rows))
+            for sql, given in changes(batch, rows, self._writing):
+                await connection.execute(sql, given)
+            cursors = [await self._ask(connection, ask) for ask in batch.asks]
+            await connection.execute("COMMIT")
+        self._remember(lines_put(batch))
+        return [_answer(ask, await cursor.fetchall()) for ask, cursor in zip(batch.asks, cursors, strict=True)]
+
+    async def recover(self, connection: AsyncConnection) -> Recovery:
+        """See `Store.recover`."""
+        async with connection.transaction():
+            [[owner]] = await (await connection.execute(_NEW_OWNER)).fetchall()
+            await connection.execute(_GIVE_BACK, [self._writing.shard])
+            await connection.execute(_TAKE_OVER, [owner])
+            running = await (await connection.execute(_RUNNING)).fetchall()
+            counts = dict(await (await connection.execute(_COUNTS)).fetchall())
+            backlog = await reader.backlog(connection)
+        self._writing = Writing(owner, self._writing.shard, set())
+        by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
+        return Recovery(tuple(task_of(*row) for row in running), backlog, by_status)
+
+    async def _ask(self, connection: AsyncConnection, ask: Ask) -> _Cursor:
+        owner, shard = self._writing.owner, self._writing.shard
+        match ask:
+            case ClaimNext():
+                lines = list({line_of(needs) for needs in ask.requirements})
+                if not lines:
+                    return await connection.execute("SELECT WHERE false")
+                return await connection.execute(_CLAIM_NEXT, [lines, ask.limit, ask.limit, owner, shard])
+            case ClaimTask():
+                return await connection.execute(_CLAIM_TASK, [ask.task_id, owner, shard, ask.task_id])
+            case FindKey():
+                return await connection.execute(_FIND_KEY, [ask.caller, ask.key, ask.since_ms])
+
+    def _remember(self, lines: set[UUID]) -> None:
+        known = self._writing.known
+        if len(known) > _KNOWN:
+            known.clear()
+        known |= lines
+
+
+async def _rows(connection: AsyncConnection, batch: Batch) -> Mapping[str, Row]:
+    ids = list(batch.tasks.keys() | batch.story.keys())
+    if not ids:
+        return {}
+    cursor = await connection.execute(_BEFORE, [ids])
+    return {
+        task_id: Row(TaskStatus(status), unowned and status == "PENDING", story_seq)
+        for task_id, status, unowned, story_seq in await cursor.fetchall()
+    }
+
+
+def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
+    match ask:
+        case ClaimNext():
+            return TasksClaimed(ask, tuple([task_of(*row) for row in rows]))
+        case ClaimTask():
+            return TaskClaimed(ask, task_of(*rows[0][:3]) if rows else None, bool(rows and rows[0][3]))
+        case FindKey():
+            return KeyFound(ask, task_of(*rows[0]) if rows else None)

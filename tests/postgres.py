@@ -30,6 +30,14 @@ class Databases:
         self._names.append(name)
         return self.server.url(name)
 
+    def clear(self, url: str) -> None:
+        """Empties the tables of a database, if it has any."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            names = "SELECT string_agg(tablename, ', ') FROM pg_tables WHERE tablename <> 'migrations' AND schemaname = 'public'"
+            [tables] = connection.execute(names).fetchone() or [None]
+            if tables:
+                connection.execute(f"TRUNCATE {tables}".encode())
+
     def drop(self) -> None:
         """Removes them all, with whoever is connected."""
         while self._names:

@@ -25,8 +25,8 @@ from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
 from taskrun.apps.advertising import Advertised
+from taskrun.apps.extras import postgres_extra
 from taskrun.apps.settings import ControlPlaneSettings
-from taskrun.domain.errors import FailedPrecondition
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.enrollment import Enroller
 from taskrun.engine.retention import Pruner
@@ -73,10 +73,8 @@ def _http_server(settings: ControlPlaneSettings, app: ASGIApp) -> HttpServer:
 
 def _postgres(settings: ControlPlaneSettings) -> Any:
     """The PostgreSQL database. Its driver is an extra, loaded only here."""
-    try:
+    with postgres_extra():
         from taskrun.adapters.stores.postgres.database import Database
-    except ImportError as error:
-        raise FailedPrecondition("--store postgresql needs the extra: pip install 'taskrun[postgres]'.") from error
     return Database(settings.store.url)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from taskrun.adapters.stores.memory import MemoryStore
+from taskrun.adapters.stores.postgres import database as postgres
+from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
@@ -37,6 +40,7 @@ from taskrun.testing.contracts.store_cases import (
     task_id,
     tell,
 )
+from taskrun.testing.postgres_server import programs
 
 Result = TypeVar("Result")
 
@@ -52,28 +56,38 @@ async def _page(query: TaskQuery, store: Store) -> TaskPage:
 class StoreModel(RuleBasedStateMachine):
     """Every rule does the same to each store and to a dict, and compares the answers."""
 
+    #: Where a test has an empty PostgreSQL database.
+    url = ""
+
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.Runner()
         self.directory = TemporaryDirectory()
-        self.memory, self.sqlite = MemoryStore(), self.opened()
+        self.stores: list[Store] = [MemoryStore(), *self.opened()]
         self.tasks: dict[str, Task] = {}
         self.claimed: set[str] = set()
         self.stories: dict[str, list[StoryEntry]] = {}
 
-    def opened(self) -> SqliteStore:
-        return SqliteStore(Database(Path(self.directory.name) / "store.db"))
+    def opened(self) -> Iterator[Store]:
+        """Those that outlive a restart."""
+        yield SqliteStore(Database(Path(self.directory.name) / "store.db"))
+        if self.url:
+            yield PostgresStore(postgres.Database(self.url))
+
+    def close(self) -> None:
+        for store in self.stores[1:]:
+            self.loop.run(store.close())
 
     def do(self, work: Callable[[Store], Awaitable[Result]]) -> Result:
-        async def both() -> tuple[Result, Result]:
-            return await work(self.memory), await work(self.sqlite)
+        async def all_of_them() -> list[Result]:
+            return [await work(store) for store in self.stores]
 
-        ours, theirs = self.loop.run(both())
-        assert ours == theirs
-        return ours
+        first, *others = self.loop.run(all_of_them())
+        assert all(other == first for other in others)
+        return first
 
     def teardown(self) -> None:
-        self.loop.run(self.sqlite.close())
+        self.close()
         self.loop.close()
         self.directory.cleanup()
 
@@ -190,8 +204,8 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.loop.run(self.sqlite.close())
-        self.sqlite = self.opened()
+        self.close()
+        self.stores[1:] = self.opened()
         self.recover()
 
     @rule()
@@ -213,5 +227,16 @@ class StoreModel(RuleBasedStateMachine):
         assert self.do(lambda store: store.backlog()) == expected
 
 
-TestStoreModel = StoreModel.TestCase
-TestStoreModel.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+@pytest.mark.timeout(300)
+def test_the_stores_agree(request: pytest.FixtureRequest) -> None:
+    databases = request.getfixturevalue("databases") if programs() else None
+    url = databases.new() if databases else ""
+
+    class Model(StoreModel):
+        def __init__(self) -> None:
+            self.url = url
+            if databases:
+                databases.clear(url)
+            super().__init__()
+
+    run_state_machine_as_test(Model, settings=settings(max_examples=80, stateful_step_count=40, deadline=None))

@@ -20,18 +20,18 @@ TASK_BYTES = 2000
 #: The name under which what all tasks take is counted; the others are statuses.
 BYTES = "bytes"
 
-# Columns hold no NULL on their way: a list of nothing else would have no type. 0 and -1 stand for it where they cannot
-# be meant.
+# Columns hold no NULL on their way: a list of nothing else would have no type. -1 stands for it, where it cannot be
+# meant.
 _CREATE = """
     INSERT INTO tasks (id, status, agent, line, rank, since, owner, finished_at, story_seq, birth, state)
-    SELECT id, status, agent, line, rank, since, CASE status WHEN 'RUNNING' THEN %b::int8 END, nullif(finished_at, 0),
+    SELECT id, status, agent, line, rank, since, CASE status WHEN 'RUNNING' THEN %b::int8 END, nullif(finished_at, -1),
         nullif(story_seq, -1), birth, state
     FROM unnest(%b::text[], %b::text[], %b::text[], %b::uuid[], %b::int8[], %b::int8[], %b::int8[], %b::int8[],
         %b::text[], %b::text[])
         AS new (id, status, agent, line, rank, since, finished_at, story_seq, birth, state)
 """
 _SAVE = """
-    UPDATE tasks SET status = new.status, since = new.since, finished_at = nullif(new.finished_at, 0),
+    UPDATE tasks SET status = new.status, since = new.since, finished_at = nullif(new.finished_at, -1),
         owner = CASE new.status WHEN 'RUNNING' THEN %b::int8 END, story_seq = nullif(new.story_seq, -1),
         state = new.state
     FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::text[])
@@ -216,4 +216,4 @@ def _queue(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[
 
 
 def _end(task: Task) -> int:
-    return task.finished_at_ms if task.status.is_terminal else 0
+    return task.finished_at_ms if task.status.is_terminal else -1

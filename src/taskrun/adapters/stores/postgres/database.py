@@ -19,6 +19,10 @@ from taskrun.domain.errors import FailedPrecondition, StoreFailed
 
 #: The first PostgreSQL that everything is tested with.
 _OLDEST = 14_00_00
+#: The key of the advisory lock that a control plane holds.
+_ONE_WRITER = 0x74617372
+#: Prepared statements that the connection for batches keeps: each comes with several widths of numbers.
+_PREPARED = 500
 #: Connections for reads.
 _READERS = 4
 #: Seconds that a read waits for a connection.

@@ -112,7 +112,7 @@ class Writer:
             await connection.execute(_GIVE_BACK, [self._writing.shard])
             await connection.execute(_TAKE_OVER, [owner])
             running = await (await connection.execute(_RUNNING)).fetchall()
-            counts = dict(await (await connection.execute(_COUNTS)).fetchall())
+            counts: dict[str, int] = dict(await (await connection.execute(_COUNTS)).fetchall())
             backlog = await reader.backlog(connection)
         self._writing = Writing(owner, self._writing.shard, set())
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}

@@ -7,9 +7,9 @@ import signal
 import pytest
 from loguru import logger
 
-from tests.postgres import databases, postgres_server, postgres_url
+from tests.postgres import databases, postgres_server, postgres_url, proxy
 
-__all__ = ["audible", "databases", "postgres_server", "postgres_url"]
+__all__ = ["audible", "databases", "postgres_server", "postgres_url", "proxy"]
 
 # A shell that starts the tests in the background lets them, and the programs that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -33,10 +37,10 @@ class Databases:
     def clear(self, url: str) -> None:
         """Empties the tables of a database, if it has any."""
         with psycopg.connect(url, autocommit=True) as connection:
-            names = "SELECT string_agg(tablename, ', ') FROM pg_tables WHERE tablename <> 'migrations' AND schemaname = 'public'"
-            [tables] = connection.execute(names).fetchone() or [None]
+            rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            tables = [name for (name,) in rows if name != "migrations"]
             if tables:
-                connection.execute(f"TRUNCATE {tables}".encode())
+                connection.execute(f"TRUNCATE {', '.join(tables)}".encode())
 
     def drop(self) -> None:
         """Removes them all, with whoever is connected."""
@@ -64,6 +68,79 @@ def databases(postgres_server: PostgresServer) -> Iterator[Databases]:
     databases = Databases(postgres_server)
     yield databases
     databases.drop()
+
+
+class Proxy:
+    """A unix socket that leads to the server, until it is cut."""
+
+    def __init__(self, server: PostgresServer, directory: Path) -> None:
+        self._target = str(server.directory / ".s.PGSQL.5432")
+        self._directory = directory
+        self._writers: list[asyncio.StreamWriter] = []
+        #: Bytes on their way to the server at which the connection is cut: what comes before them arrives.
+        self.cut_at: bytes = b""
+        #: Bytes that still arrive, but what the server answers does not.
+        self.deaf_after: bytes = b""
+        self._deaf = False
+        self.cut_so_far = 0
+
+    def url(self, database_url: str) -> str:
+        """The same database, through the proxy."""
+        return f"{database_url.split('?')[0]}?host={self._directory}"
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, self._directory / ".s.PGSQL.5432")
+
+    async def stop(self) -> None:
+        self._server.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Ends every connection at once."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_unix_connection(self._target)
+        self._writers += [writer, there_writer]
+        back = asyncio.create_task(self._answer(there_reader, writer))
+        await self._ask(reader, there_writer)
+        there_writer.transport.abort()
+        writer.transport.abort()
+        await back
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while sent := await reader.read(1 << 20):
+                if self.cut_at and self.cut_at in sent:
+                    self.cut_so_far += 1
+                    writer.write(sent[: sent.index(self.cut_at)])
+                    await writer.drain()
+                    return
+                self._deaf = self._deaf or (bool(self.deaf_after) and self.deaf_after in sent)
+                writer.write(sent)
+                await writer.drain()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while sent := await reader.read(1 << 20):
+                if self._deaf:
+                    self.cut_so_far += 1
+                    writer.transport.abort()
+                    self._deaf = False
+                    return
+                writer.write(sent)
+                await writer.drain()
+
+
+@pytest.fixture
+async def proxy(postgres_server: PostgresServer) -> AsyncIterator[Proxy]:
+    with TemporaryDirectory(prefix="pg-proxy-") as directory:
+        proxy = Proxy(postgres_server, Path(directory))
+        await proxy.start()
+        yield proxy
+        await proxy.stop()
 
 
 @pytest.fixture

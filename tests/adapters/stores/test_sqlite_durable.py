@@ -9,9 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,18 +17,7 @@ from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
 from taskrun.adapters.stores.sqlite.tokens import SqliteTokenStore
 from taskrun.domain.errors import StoreFailed
-from taskrun.domain.records import (
-    ModelBackend,
-    OutputSegment,
-    Run,
-    RunEvent,
-    RunMessage,
-    StoryEntry,
-    Task,
-    TaskChange,
-    Usage,
-)
-from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus
+from taskrun.domain.status import TaskStatus
 from taskrun.ports.store import Backlog, Batch, ClaimNext
 from taskrun.testing.contracts.store_cases import (
     GENERAL,
@@ -47,6 +34,7 @@ from taskrun.testing.contracts.store_cases import (
     tell,
 )
 from taskrun.testing.contracts.token_store import EXCHANGE, A, B
+from tests.adapters.stores.full_task import STORY, full_task
 
 BATCH = 50
 COMMIT_FOR_EVER = f"""
@@ -98,32 +86,12 @@ def _held_at(database: Database, statement: str) -> tuple[threading.Event, threa
     return begun, go
 
 
-def _full_task() -> Task:
-    """A task in which every field says something."""
-    backend = ModelBackend("ollama", "llama", 8192, True, ("text",), ("search",), {"a": "b"})
-    first = Run("run-1", "worker-1", RunStatus.FAILED, 1, 1, 2, 3, backend, "went \x00 wrong ü", FailureKind.TIMEOUT)
-    second = Run("run-2", "w", RunStatus.RUNNING, 2, 4, 5, usage=Usage(1, 2, 3, 4, 0.1), session_id="s")
-    spec: dict[str, Any] = {"labels": {"team": "blau"}, "timeout_ms": 9, "retry_on": frozenset({FailureKind.TIMEOUT})}
-    task = make_task(1, RUNNING, needs=ON_GPU, priority=3, idempotency_key="k", max_attempts=2**40, **spec)
-    return replace(task, runs=(first, second), cancel_requested=True, next_seq=17)
-
-
-STORY = [
-    StoryEntry(0, 1, TaskChange(TaskStatus.PENDING)),
-    StoryEntry(1, 2, TaskChange(RUNNING, True, _full_task().runs[0])),
-    StoryEntry(2, 3, OutputSegment("run-1", 0, ("a\x00b", "ü\U0001f600", ""), {"stream": "stderr"})),
-    StoryEntry(5, 4, OutputSegment("run-1", 3, (), truncated=True)),
-    StoryEntry(6, 5, RunEvent("run-1", RunEventType.TOOL_REQUESTED, {"tool": "x"}, "event")),
-    StoryEntry(7, 6, RunMessage("run-1", ChatRole.ASSISTANT, '"quoted"\n')),
-]
-
-
 async def test_a_restart_keeps_every_field_of_tasks_and_stories(store: SqliteStore, path: Path) -> None:
-    await tell(store, _full_task(), *STORY)
+    await tell(store, full_task(), *STORY)
     store = await _again(store, path)
-    assert await store.get(task_id(1)) == _full_task()
+    assert await store.get(task_id(1)) == full_task()
     assert list(await store.story(task_id(1), 0)) == STORY
-    assert (await store.recover()).active == (_full_task(),)
+    assert (await store.recover()).active == (full_task(),)
     await store.close()
 
 

@@ -116,8 +116,17 @@ class Database:
 
     async def _writer_connection(self) -> AsyncConnection:
         if self._writer is None:
-            self._writer = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, prepare_threshold=0)
-            self._writer.prepared_max = 500
+            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, prepare_threshold=0)
+            connection.prepared_max = _PREPARED
+            try:
+                # Held as long as it is open. Of one that was killed the server takes a moment to notice.
+                await connection.execute("SELECT pg_advisory_lock(%s, hashtext(current_schema()))", [_ONE_WRITER])
+            except BaseException as error:
+                await connection.close()
+                if isinstance(error, psycopg.errors.LockNotAvailable):
+                    raise StoreFailed("Another control plane has the database: only one can at a time.") from error
+                raise
+            self._writer = connection
         return self._writer
 
     async def _clean_up(self) -> None:
@@ -151,13 +160,15 @@ class Database:
                 return await work(connection)
 
     async def _change(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        """Whether a commit on a connection that broke was done nobody knows: so it must work before, and is not tried
-        again."""
+        """Whether a commit was done on a connection that broke nobody knows: so it is tried on one that lives, once."""
         with translated():
             pool = await self._opened()
-            await self._read(pool.check_connection)
-            async with pool.connection() as connection, connection.transaction():
-                return await work(connection)
+            for _ in range(_READERS + 1):
+                async with pool.connection() as connection:
+                    if await _lives(connection):
+                        async with connection.transaction():
+                            return await work(connection)
+            raise psycopg.OperationalError("no connection lives")
 
     async def _opened(self) -> AsyncConnectionPool[AsyncConnection]:
         async with self._opening:
@@ -184,6 +195,14 @@ class Database:
     def _must_be_open(self) -> None:
         if self._closed:
             raise StoreFailed("The store is closed.")
+
+
+async def _lives(connection: AsyncConnection) -> bool:
+    try:
+        await AsyncConnectionPool.check_connection(connection)
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def prepare(url: str) -> None:

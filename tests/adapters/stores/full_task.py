@@ -1,0 +1,40 @@
+"""A task and a story in which every field says something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from taskrun.domain.records import (
+    ModelBackend,
+    OutputSegment,
+    Run,
+    RunEvent,
+    RunMessage,
+    StoryEntry,
+    Task,
+    TaskChange,
+    Usage,
+)
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus
+from taskrun.testing.contracts.store_cases import ON_GPU, RUNNING, make_task
+
+
+def full_task() -> Task:
+    """A task in which every field says something."""
+    backend = ModelBackend("ollama", "llama", 8192, True, ("text",), ("search",), {"a": "b"})
+    first = Run("run-1", "worker-1", RunStatus.FAILED, 1, 1, 2, 3, backend, "went \x00 wrong ü", FailureKind.TIMEOUT)
+    second = Run("run-2", "w", RunStatus.RUNNING, 2, 4, 5, usage=Usage(1, 2, 3, 4, 0.1), session_id="s")
+    spec: dict[str, Any] = {"labels": {"team": "blau"}, "timeout_ms": 9, "retry_on": frozenset({FailureKind.TIMEOUT})}
+    task = make_task(1, RUNNING, needs=ON_GPU, priority=3, idempotency_key="k", max_attempts=2**40, **spec)
+    return replace(task, runs=(first, second), cancel_requested=True, next_seq=17)
+
+
+STORY = [
+    StoryEntry(0, 1, TaskChange(TaskStatus.PENDING)),
+    StoryEntry(1, 2, TaskChange(RUNNING, True, full_task().runs[0])),
+    StoryEntry(2, 3, OutputSegment("run-1", 0, ("a\x00b", "ü\U0001f600", ""), {"stream": "stderr"})),
+    StoryEntry(5, 4, OutputSegment("run-1", 3, (), truncated=True)),
+    StoryEntry(6, 5, RunEvent("run-1", RunEventType.TOOL_REQUESTED, {"tool": "x"}, "event")),
+    StoryEntry(7, 6, RunMessage("run-1", ChatRole.ASSISTANT, '"quoted"\n')),
+]

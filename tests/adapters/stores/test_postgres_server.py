@@ -1,0 +1,197 @@
+"""What the store asks of its server: settings, a schema, plans that do not depend on statistics."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from taskrun.adapters.stores.migrations import Migration
+from taskrun.adapters.stores.postgres import care, changes, migrating, pruning, reader, writer
+from taskrun.adapters.stores.postgres.connecting import conninfo_of, place_of
+from taskrun.adapters.stores.postgres.database import AsyncConnection, Database
+from taskrun.adapters.stores.postgres.lines import line_of
+from taskrun.adapters.stores.postgres.migrating import known_migrations
+from taskrun.adapters.stores.postgres.store import PostgresStore
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument
+from taskrun.domain.records import Requirement
+from taskrun.testing.contracts.store_cases import ids, make_task, save
+from tests.postgres import Databases
+
+SETTINGS = {
+    "synchronous_commit": "on",
+    "statement_timeout": "10s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "15s",
+    "default_transaction_isolation": "read committed",
+    "transaction_isolation": "read committed",
+    "transaction_read_only": "off",
+    "client_encoding": "UTF8",
+    "enable_seqscan": "off",
+}
+
+
+async def _settings(connection: AsyncConnection) -> dict[str, str]:
+    return {
+        name: (await (await connection.execute(f"SHOW {name}".encode())).fetchall())[0][0]  # not from outside
+        for name in SETTINGS
+    }
+
+
+async def test_the_settings_are_in_force_on_every_connection_whatever_the_database_says(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        name = admin.info.dbname
+        for setting in (
+            "synchronous_commit = off",
+            "statement_timeout = 0",
+            "default_transaction_isolation = serializable",
+        ):
+            admin.execute(f"ALTER DATABASE {name} SET {setting}".encode())
+    database = Database(postgres_url)
+    assert await database.write(_settings) == SETTINGS
+    assert await database.read(_settings) == SETTINGS
+    await database.close()
+
+
+def test_options_of_the_url_are_kept_and_ours_are_added(postgres_url: str) -> None:
+    conninfo = conninfo_of(f"{postgres_url}&options=-csearch_path%3Dmine%20-cstatement_timeout%3D0&application_name=me")
+    with psycopg.connect(conninfo) as connection:
+        shown = [
+            connection.execute(f"SHOW {name}".encode()).fetchone() for name in ("search_path", "statement_timeout")
+        ]
+        assert shown == [("mine",), ("10s",)]
+        assert connection.info.get_parameters()["application_name"] == "me"
+
+
+async def test_a_schema_of_its_own_is_enough(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA mine")
+        admin.execute("CREATE TABLE anything (n int)")
+    with pytest.raises(FailedPrecondition, match="belongs to another program"):
+        Database(postgres_url)
+    store = PostgresStore(Database(f"{postgres_url}&options=-csearch_path%3Dmine"))
+    await save(store, make_task(1))
+    assert await store.get(ids(1)[0]) == make_task(1)
+    await store.close()
+
+
+def test_two_that_come_at_once_migrate_once(databases: Databases) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(3):
+            url = databases.new()
+            list(threads.map(Database, [url] * 8))
+            with psycopg.connect(url) as admin:
+                applied = admin.execute("SELECT number, checksum FROM migrations ORDER BY number").fetchall()
+            assert applied == [(step.number, step.checksum) for step in known_migrations()]
+
+
+def test_a_migration_that_fails_leaves_nothing(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [*known_migrations(), Migration(99, "0099_bad", "CREATE TABLE t (n int); SELECT 1/0")]
+    monkeypatch.setattr(migrating, "known_migrations", lambda: steps)
+    with pytest.raises(FailedPrecondition, match="division by zero"):
+        Database(postgres_url)
+    with psycopg.connect(postgres_url) as admin:
+        assert admin.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        ("INSERT INTO migrations VALUES (99, '0099_later', '')", "made by a newer TaskRun (it has step 0099_later)"),
+        ("UPDATE migrations SET checksum = ''", "step 0001_tasks was made from another file"),
+    ],
+)
+def test_a_strange_schema_is_refused(postgres_url: str, harm: str, sentence: str) -> None:
+    Database(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(harm.encode())
+    with pytest.raises(FailedPrecondition) as raised:
+        Database(postgres_url)
+    assert sentence in raised.value.message
+    assert len(care.check(postgres_url)) == 1
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused(databases: Databases) -> None:
+    with psycopg.connect(databases.server.url(), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE old ENCODING latin1 TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+        with pytest.raises(FailedPrecondition, match=r"database old at .*: The database's encoding is LATIN1"):
+            Database(databases.server.url("old"))
+        admin.execute("DROP DATABASE old")
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://taskrun:secret@/none?host=/nowhere", "database none at /nowhere: "),
+        ("postgresql://taskrun:secret@127.0.0.1:1/none", "database none at 127.0.0.1 port 1: "),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named_without_the_password(url: str, sentence: str) -> None:
+    with pytest.raises(FailedPrecondition) as raised:
+        Database(url)
+    assert raised.value.message.startswith(sentence)
+    assert "\n" not in raised.value.message
+    assert "secret" not in raised.value.message
+
+
+def test_a_url_that_is_none_is_refused_without_being_repeated() -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        Database("postgresql://me:secret@host?colour=red")
+    assert "secret" not in raised.value.message
+
+
+def test_a_place_has_a_name_even_where_little_is_said() -> None:
+    assert place_of("postgresql://") == "the PostgreSQL database"
+
+
+#: What may be read from end to end: what came with the statement, and tables that stay small.
+SMALL = {"counts", "waiting"}
+STATEMENTS = {
+    **{name: getattr(changes, name) for name in ("_CREATE", "_SAVE", "_GO_ON", "_TELL", "_KEEP_KEYS", "_KNOW")},
+    **{name: getattr(changes, name) for name in ("_COUNT_WAITING", "_COUNT")},
+    **{name: getattr(writer, name) for name in ("_BEFORE", "_CLAIM_NEXT", "_CLAIM_TASK", "_FIND_KEY", "_TAKE_OVER")},
+    **{name: getattr(writer, name) for name in ("_GIVE_BACK", "_RUNNING")},
+    **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG")},
+    **{f"_NEWEST {key}": sql for key, sql in reader._NEWEST.items() if any(key)},
+    **{f"_DELETE {n}": sql for n, sql in enumerate(pruning._DELETE) if n},
+    "_CANDIDATES": pruning._CANDIDATES,
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_no_statement_of_the_daily_round_looks_through_a_table(postgres_url: str, name: str) -> None:
+    """Although the tables are empty and were never looked at by the server's statistics."""
+    database = Database(postgres_url)
+    plan = await database.read(_plan, STATEMENTS[name])
+    await database.close()
+    scanned = {node["Relation Name"] for node in _nodes(plan) if node["Node Type"] == "Seq Scan"}
+    assert scanned <= SMALL, plan
+    if name == "_CLAIM_NEXT":
+        assert "tasks_waiting" in {node.get("Index Name") for node in _nodes(plan)}
+
+
+async def _plan(connection: AsyncConnection, sql: str) -> dict[str, Any]:
+    """Of the statement as it is prepared, for any values."""
+    numbers: dict[str, int] = {}
+    text = re.sub(
+        r"%(?:\((\w+)\))?b", lambda each: f"${numbers.setdefault(each[1] or str(len(numbers)), len(numbers) + 1)}", sql
+    )
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    await connection.execute(f"PREPARE planned AS {text}".encode())
+    nothing = f"({', '.join(['NULL'] * len(numbers))})" if numbers else ""
+    cursor = await connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE planned{nothing}".encode())
+    [[[plan]]] = await cursor.fetchall()
+    found: dict[str, Any] = plan["Plan"]
+    return found
+
+
+def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in _nodes(child))]
+
+
+def test_a_requirement_of_any_length_has_a_line() -> None:
+    long = tuple((f"key-{n:02}", "x" * 255) for n in range(64))
+    assert line_of(Requirement("a", long)) != line_of(Requirement("a", long[1:]))

@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -208,6 +209,27 @@ def test_help_names_every_option_with_its_variable(control_plane: Program) -> No
     for row in table(ControlPlaneSettings):
         assert row.flag in shown
         assert row.variable in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://me:secret@/none?host=/nowhere", "database none at /nowhere: "),
+        ("postgresql://?x=y", "The URL of"),
+    ],
+)
+def test_a_postgresql_that_cannot_be_used_is_one_line(control_plane: Program, certs: Path, url: str, said: str) -> None:
+    ended = control_plane(f"--certs-dir={certs}", f"--store={url}", "--grpc-addr=[::1]:0", "--http-addr=[::1]:0")
+    assert ended.code == 2
+    assert ended.err.startswith(f"taskrun-control-plane: {said}")
+    assert len(ended.err.splitlines()) == 1
+    assert "secret" not in ended.err
+
+
+def test_the_driver_is_loaded_only_when_it_is_wanted() -> None:
+    script = "import sys, taskrun.apps.control_plane; print(any(name.startswith('psycopg') for name in sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == "False\n"
 
 
 async def test_its_health_is_503_until_it_has_ended(certs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,16 @@ def _tasks(site: Site) -> dict[str, str]:
     return {task["id"]: task["status"] for task in listed["tasks"]}
 
 
-def test_a_killed_control_plane_goes_on_where_it_was(site: Site, tmp_path: Path, agents: Path) -> None:
-    store = f"--store=sqlite:{tmp_path / 'data' / 'tasks.db'}"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The flag for a store that outlives the process."""
+    if request.param == "sqlite":
+        return f"--store=sqlite:{tmp_path / 'data' / 'tasks.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return f"--store={url.replace('taskrun@', 'taskrun:secret@')}"
+
+
+def test_a_killed_control_plane_goes_on_where_it_was(site: Site, tmp_path: Path, agents: Path, store: str) -> None:
     plane = site.start(store)
     worker = site.worker(config=agents)
     done = site.cli("create-task", "--agent=echo", "--input=1", "--watch")

@@ -55,6 +55,8 @@ COLOUR = one_of("red", "green")
         (STORE, "memory", StorePlace("memory")),
         (STORE, "sqlite", StorePlace("sqlite")),
         (STORE, "sqlite:/a:b.db", StorePlace("sqlite", Path("/a:b.db"))),
+        (STORE, "postgresql://a@b/c", StorePlace("postgresql", url="postgresql://a@b/c")),
+        (STORE, "postgres://", StorePlace("postgresql", url="postgres://")),
         (SIZE, "500MiB", 500 * 2**20),
         (SIZE, "1.5 kB", 1500),
         (SIZE, 0, 0),
@@ -144,3 +146,8 @@ def test_a_label_that_is_none_is_told_from_one_that_is_there_already(pairs: tupl
     with pytest.raises(InvalidArgument) as refusal:
         LABELS.read(pairs)
     assert refusal.value.message == said
+
+
+def test_the_place_of_a_store_never_shows_a_password() -> None:
+    place = STORE.read("postgresql://me:secret@host/tasks")
+    assert (str(place), "secret" in repr(place)) == ("postgresql", False)

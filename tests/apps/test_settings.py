@@ -126,7 +126,12 @@ def test_an_unknown_key_of_the_file_is_refused_with_a_guess(tmp_path: Path) -> N
         ({}, {"TASKRUN_HTTP_ADDR": "x"}, "", "TASKRUN_HTTP_ADDR is 'x': it must be"),
         ({}, {}, "stop_timeout = 'x'", "stop_timeout is 'x': it must be a duration"),
         ({"stop_timeout": "1"}, {}, "stop_timeout = 'x'", "config.toml: stop_timeout is 'x'"),
-        ({"store": "oracle"}, {}, "", "--store is 'oracle': it must be memory, sqlite or sqlite:PATH."),
+        (
+            {"store": "oracle"},
+            {},
+            "",
+            "--store is 'oracle': it must be memory, sqlite, sqlite:PATH or a postgresql:// URL.",
+        ),
         ({}, {}, "grpc_addr = ", "config.toml is no TOML: "),
     ],
 )

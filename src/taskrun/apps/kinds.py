@@ -194,6 +194,8 @@ _POSTGRESQL = ("postgresql://", "postgres://")
 def _store(raw: Any) -> StorePlace:
     if _text(raw).startswith(_POSTGRESQL):
         return StorePlace("postgresql", url=raw)
+    if "://" in raw:
+        raise InvalidArgument("the URL of a store begins with postgresql://.")  # it may hold a password: not repeated
     word, colon, path = _text(raw).partition(":")
     if word not in ("memory", "sqlite") or (colon and (word != "sqlite" or not path)):
         raise ValueError
@@ -210,6 +212,6 @@ DURATION = ValueKind("DURATION", "a duration such as 10s, 5m or 1h, and not 0", 
 #: Possibly nothing.
 DELAY = ValueKind("DURATION", "a duration such as 10s, 5m or 1h", seconds)
 SIZE = ValueKind("SIZE", "a number of bytes such as 500MiB or 10GiB", _size)
-STORE = ValueKind("memory|sqlite[:PATH]|postgresql://...", "memory, sqlite, sqlite:PATH or postgresql://...", _store)
+STORE = ValueKind("PLACE", "memory, sqlite, sqlite:PATH or a postgresql:// URL", _store)
 LABELS = ValueKind("KEY=VALUE", "labels, each KEY=VALUE and each key once", _labels, many=True)
 HOSTS = ValueKind("NAME", "DNS names or IP addresses, without scheme, port and brackets", _hosts, many=True)

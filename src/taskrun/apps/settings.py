@@ -79,7 +79,9 @@ class ControlPlaneSettings:
     certs_dir: Path = setting(Path("certs"), "Where ca.crt, ca.key, server.crt and server.key are.", PATH)
     data_dir: Path = setting(Path("data"), "Where the database is, unless --store says more.", PATH)
     store: StorePlace = setting(
-        StorePlace("sqlite"), "Where tasks are kept; memory forgets them with the process.", STORE
+        StorePlace("sqlite"),
+        "Where tasks are kept: sqlite[:PATH], postgresql://..., or memory, which forgets them.",
+        STORE,
     )
     retention_age: float = setting(7 * 86_400.0, "Finished tasks are removed after this; 0 keeps them.", DELAY)
     retention_size: int = setting(

@@ -4,11 +4,14 @@ import asyncio
 import json
 import os
 import sqlite3
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from taskrun.adapters.stores.postgres import database as postgres
+from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
 from taskrun.testing.contracts.store_cases import COMPLETED, change, make_task, tell
@@ -78,8 +81,13 @@ def test_pruning_needs_the_database_for_itself(taskrun: Taskrun) -> None:
     [
         ("check --data-dir=none", "There is no database none/taskrun.db."),
         ("prune --data-dir=none --older-than=1d", "There is no database none/taskrun.db."),
-        ("check --store=memory", "The memory store has no file to look after."),
-        ("check --store=oracle", "--store is 'oracle': it must be memory, sqlite or sqlite:PATH."),
+        ("check --store=memory", "The memory store has nothing to look after."),
+        ("check --store=oracle", "--store is 'oracle': it must be memory, sqlite, sqlite:PATH or a postgresql:// URL."),
+        ("check --store=mysql://me:secret@host", "--store: the URL of a store begins with postgresql://."),
+        (
+            "backup f --store=postgresql://",
+            "PostgreSQL has its own tool for this: pg_dump --format=custom --file=FILE URL.",
+        ),
         ("prune", "Say what is to go: --older-than, --max-size, or both."),
         ("prune --max-size=much", "--max-size must be a number of bytes such as 500MiB or 10GiB."),
     ],
@@ -97,3 +105,33 @@ def test_the_place_is_taken_from_where_the_control_plane_takes_it(
     assert taskrun("store", "check", "--config=plane.toml").code == 0
     monkeypatch.setenv("TASKRUN_STORE", "sqlite:elsewhere.db")
     assert taskrun("store", "check").code == 0
+
+
+async def _fill_postgres(url: str) -> None:
+    store = PostgresStore(postgres.Database(url))
+    for n in (2, 3):
+        await tell(store, replace(make_task(n, COMPLETED), finished_at_ms=n), change(0), change(1, COMPLETED))
+    await store.close()
+
+
+def test_a_database_in_postgresql_is_checked_and_pruned_too(taskrun: Taskrun, postgres_url: str) -> None:
+    asyncio.run(_fill_postgres(postgres_url))
+    place = f"--store={postgres_url}"
+    ended = taskrun("store", "check", place)
+    assert (ended.code, ended.out, ended.err) == (0, "", "The PostgreSQL database is sound.\n")
+    assert json.loads(taskrun("store", "prune", place, "--older-than=1h", "--json").out) == {
+        "database": "The PostgreSQL database",
+        "removed": 2,
+    }
+    assert taskrun("store", "check", place).code == 0
+
+
+def test_without_the_extra_a_line_says_what_to_install(taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("taskrun.adapters.stores.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    ended = taskrun("store", "check", "--store=postgresql://")
+    assert (ended.code, ended.err) == (
+        2,
+        "taskrun: A PostgreSQL store needs the extra: pip install 'taskrun[postgres]'.\n",
+    )

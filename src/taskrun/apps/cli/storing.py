@@ -72,7 +72,7 @@ def _place(flags: dict[str, Any], config: str | None) -> Path | str:
 
 def _name(place: Path | str) -> str:
     """What a person is told of it: a URL may hold a password."""
-    return str(place) if isinstance(place, Path) else "the PostgreSQL database"
+    return str(place) if isinstance(place, Path) else "The PostgreSQL database"
 
 
 @store.command("check")

@@ -338,7 +338,7 @@ def test_a_drained_daemon_that_is_never_told_that_all_is_stored_gives_up() -> No
         rig.ack()
         effects += rig.wait(FAREWELL)
         rig.transport()
-    assert effects == [Finish()]
+    assert [type(effect) for effect in effects] == [HangUp, Finish]
 
 
 def test_a_drained_daemon_that_reaches_nobody_gives_up() -> None:
@@ -362,3 +362,44 @@ def test_the_first_link_of_all_needs_no_patience() -> None:
     rig.feed(DaemonBegan())
     assert rig.feed(LinkLost(Unavailable("down"))) == []
     assert rig.wait(2.6) == [Dial()]
+
+
+# Frozen.
+
+
+def frozen(seconds: float) -> Resuming:
+    """A worker with a run that was stopped and continued like a process: no deadline was kept."""
+    rig = Resuming()
+    rig.assign("r")
+    rig.mono += seconds
+    return rig
+
+
+def test_a_worker_that_was_frozen_for_too_long_takes_no_order_of_long_ago() -> None:
+    rig = frozen(PATIENCE)
+    effects = rig.hear(AssignRun("late", "t", "echo", "1"))
+    assert [type(effect) for effect in effects] == [StopAgent, HangUp]
+    rig.wait(20)
+    assert rig.end("r") == [Dial()]
+
+
+def test_a_welcome_to_a_hello_of_long_ago_brings_no_run() -> None:
+    rig = Rig()
+    rig.mono += PATIENCE
+    (hang_up,) = rig.hear(HelloAck("w", frozenset(FEATURES)), AssignRun("late", "t", "echo", "1"))
+    assert isinstance(hang_up, HangUp)
+
+
+def test_a_worker_that_was_frozen_for_a_while_goes_on() -> None:
+    rig = frozen(PATIENCE - 1)
+    assert rig.assign("late").run.run_id == "late"
+
+
+def test_each_heartbeat_that_is_heard_puts_the_end_off() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    for _ in range(20):
+        assert rig.wait(15) == []
+        rig.transport()
+        rig.ack()
+    assert rig.core.connected

@@ -165,21 +165,23 @@ class DaemonCore:
         self.outbox.hold()
         if news.final or news.refused or not self.outbox.keeps:
             self._slots.let_all_go(step, self.outbox.held(), "the link to the control plane was lost")
-        else:
-            self._be_patient()
         self._rested = False
         self._timer_deadlines.arm(Timer.RECONNECT, step.now.mono + self._backoff.next())
         self._settle(step)
 
     def _be_patient(self) -> None:
-        """Up to a time by which the control plane has certainly not given up this worker: it saw it go later."""
+        """Up to a time by which the control plane has certainly not given up this worker: it heard of it later."""
         patience = self._timers.heartbeat + self._timers.resume
         self._timer_deadlines.arm(Timer.RESUME, self._pulse.heard_from_at + patience)
 
     def _let_go(self, step: Step) -> None:
+        """The control plane gives the runs to others now, also if the link seems to be open."""
         runs = [run.run_id for run in self.outbox.live_runs()]
         self._slots.let_all_go(step, runs, "the control plane was out of reach for too long")
-        self._settle(step)
+        if self.connected:
+            self._lost(step, _silent())
+        else:
+            self._settle(step)
 
     def _reconnect_due(self, step: Step) -> None:
         self._rested = True
@@ -209,8 +211,6 @@ class DaemonCore:
         self._beat(step)
         self._timer_deadlines.disarm(Timer.HEARTBEAT)
         self._timer_deadlines.arm(Timer.FAREWELL, step.now.mono + FAREWELL)
-        if not self.outbox.settled and self.outbox.keeps:
-            self._be_patient()
 
     def _farewell_over(self, step: Step) -> None:
         """A control plane that keeps what it is told may take its time to do so."""
@@ -253,6 +253,10 @@ class DaemonCore:
             # One that answers a hello says so before all else.
             self._directed(step, keeps=False)
         for message in news.messages:
+            # Who was frozen finds first that its time is over: then these are orders of long ago.
+            self._expire(step, TimePassed())
+            if not self.connected:
+                return
             self._messages[type(message)](step, message)
 
     def _welcomed(self, step: Step, ack: HelloAck) -> None:
@@ -263,7 +267,10 @@ class DaemonCore:
         """Now it is known what becomes of the runs of earlier links, and whether this link's outlive it."""
         self._undirected = False
         self.outbox.keep(keeps)
-        self._timer_deadlines.disarm(Timer.RESUME)
+        if keeps:
+            self._be_patient()
+        else:
+            self._timer_deadlines.disarm(Timer.RESUME)
         for directive in directives:
             self._slots.direct(step, directive)
         self._slots.let_all_go(step, self.outbox.held(), "the control plane says nothing of the run")
@@ -271,6 +278,8 @@ class DaemonCore:
 
     def _acked(self, step: Step, ack: HeartbeatAck) -> None:
         self._pulse.acked(ack)
+        if self.outbox.keeps and not self.leaving:
+            self._be_patient()
         self._say_goodbye(step)
 
     def _stored(self, step: Step, ack: Stored) -> None:

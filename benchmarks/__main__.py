@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import growth, latency, output, raw, throughput
+from benchmarks import backlog, growth, latency, output, raw, stores, throughput
 from benchmarks.plant import Plant
 from benchmarks.table import Table
 
@@ -17,6 +17,8 @@ SECTIONS = {
     "latency": latency.measure,
     "output": output.measure,
     "growth": growth.measure,
+    "stores": stores.measure,
+    "backlog": backlog.measure,
 }
 
 

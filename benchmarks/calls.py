@@ -22,10 +22,11 @@ async def many(count: int, at_once: int, call: Callable[[int], Awaitable[Any]]) 
     await asyncio.gather(*(loop() for _ in range(at_once)))
 
 
-async def all_ended(stub: tasks_grpc.TaskServiceAsyncStub) -> None:
-    """Returns once no task is PENDING or RUNNING for whoever asks."""
+async def all_ended(stub: tasks_grpc.TaskServiceAsyncStub, agent: str = "") -> None:
+    """Returns once no task, or none of this agent, is PENDING or RUNNING for whoever asks."""
     for status in (common.TASK_STATUS_PENDING, common.TASK_STATUS_RUNNING):
-        while (await stub.ListTasks(tasks.ListTasksRequest(status_filter=status, limit=1))).tasks:  # noqa: ASYNC110
+        under_way = tasks.ListTasksRequest(status_filter=status, agent_filter=agent, limit=1)
+        while (await stub.ListTasks(under_way)).tasks:  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # the state is in another process
 
 

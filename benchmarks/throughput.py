@@ -37,10 +37,12 @@ WAYS: dict[str, tuple[Callable[[Stub, int], Awaitable[None]], float]] = {
 }
 
 
-async def rate(plant: Plant, create: Callable[[Stub, int], Awaitable[None]], count: int) -> float:
+async def rate(
+    plant: Plant, create: Callable[[Stub, int], Awaitable[None]], count: int, store: str = "memory"
+) -> float:
     """Tasks a second on a control plane of its own."""
     async with (
-        plant.control_plane() as control_plane,
+        plant.control_plane(store) as control_plane,
         plant.worker(control_plane.address),
         plant.channel(control_plane.address) as channel,
     ):

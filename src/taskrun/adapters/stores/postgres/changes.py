@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from taskrun.adapters.stores.batches import count_changes, newest_keys
+from taskrun.adapters.stores.postgres.journey import Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import birth_of, entries_json, selector_json, state_of
 from taskrun.domain.batch import Batch
@@ -66,9 +66,6 @@ _COUNT = """
         AS new (name, more) ORDER BY name
     ON CONFLICT (name, shard) DO UPDATE SET amount = counts.amount + excluded.amount
 """
-
-#: SQL and its parameters.
-Statement = tuple[str, list[Any]]
 
 
 @dataclass(frozen=True, slots=True)

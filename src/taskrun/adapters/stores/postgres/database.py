@@ -21,8 +21,6 @@ from taskrun.domain.errors import FailedPrecondition, StoreFailed
 _OLDEST = 14_00_00
 #: The key of the advisory lock that a control plane holds.
 _ONE_WRITER = 0x74617372
-#: Prepared statements that the connection for batches keeps: each comes with several widths of numbers.
-_PREPARED = 500
 #: Connections for reads.
 _READERS = 4
 #: Seconds that a read waits for a connection.
@@ -116,8 +114,8 @@ class Database:
 
     async def _writer_connection(self) -> AsyncConnection:
         if self._writer is None:
-            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, prepare_threshold=0)
-            connection.prepared_max = _PREPARED
+            # Whoever commits prepares its statements itself.
+            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, prepare_threshold=None)
             try:
                 # Held as long as it is open. Of one that was killed the server takes a moment to notice.
                 await connection.execute("SELECT pg_advisory_lock(%s, hashtext(current_schema()))", [_ONE_WRITER])

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncCursor
-
 from taskrun.adapters.stores.batches import check_batch
 from taskrun.adapters.stores.postgres import reader
 from taskrun.adapters.stores.postgres.changes import Row, Writing, changes, lines_put, statuses
 from taskrun.adapters.stores.postgres.database import AsyncConnection
+from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import task_of
 from taskrun.domain.batch import (
@@ -56,18 +55,18 @@ _CLAIM_NEXT = """
 """
 _CLAIM_TASK = """
     WITH head AS MATERIALIZED (
-        SELECT id FROM tasks WHERE id = %b AND status = 'PENDING' AND owner IS NULL FOR UPDATE SKIP LOCKED
+        SELECT id FROM tasks WHERE id = %b::text AND status = 'PENDING' AND owner IS NULL FOR UPDATE SKIP LOCKED
     ), taken AS (
         UPDATE tasks SET owner = %b::int8 FROM head WHERE tasks.id = head.id RETURNING line
     ), counted AS (
         INSERT INTO waiting (line, shard, amount) SELECT line, %b::int8, -1 FROM taken
         ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
     )
-    SELECT id, birth, state, EXISTS (SELECT FROM taken) FROM tasks WHERE id = %b
+    SELECT id, birth, state, EXISTS (SELECT FROM taken) FROM tasks WHERE id = %b::text
 """
 _FIND_KEY = """
     SELECT id, birth, state FROM keys JOIN tasks ON id = task_id
-    WHERE caller = %b AND key = %b AND made_at >= %b::int8
+    WHERE caller = %b::text AND key = %b::text AND made_at >= %b::int8
 """
 _NEW_OWNER = "SELECT nextval('owners')"
 #: Those that were claimed and never saved since wait again.
@@ -83,7 +82,8 @@ _TAKE_OVER = "UPDATE tasks SET owner = %b::int8 WHERE owner IS NOT NULL"
 _RUNNING = "SELECT id, birth, state FROM tasks WHERE status = 'RUNNING' ORDER BY id"
 _COUNTS = "SELECT name, sum(amount)::int8 FROM counts GROUP BY name"
 
-_Cursor = AsyncCursor[tuple[Any, ...]]
+_BEGIN: Statement = ("BEGIN", [])
+_COMMIT: Statement = ("COMMIT", [])
 
 
 class Writer:
@@ -91,19 +91,22 @@ class Writer:
 
     def __init__(self, shard: int) -> None:
         self._writing = Writing(0, shard, set())
+        self._journeys: Journeys | None = None
 
     async def commit(self, connection: AsyncConnection, batch: Batch) -> Sequence[Answer]:
         """See `Store.commit`."""
-        async with connection.pipeline():
-            await connection.execute("BEGIN")
-            rows = await _rows(connection, batch)
-            check_batch(batch, statuses(rows))
-            for sql, given in changes(batch, rows, self._writing):
-                await connection.execute(sql, given)
-            cursors = [await self._ask(connection, ask) for ask in batch.asks]
-            await connection.execute("COMMIT")
+        journeys = self._journeys_on(connection)
+        rows: Mapping[str, Row] = {}
+        begin: list[Statement] = [_BEGIN]
+        if ids := list(batch.tasks.keys() | batch.story.keys()):
+            rows = _rows((await journeys.make([*begin, (_BEFORE, [ids])]))[-1])
+            begin = []
+        check_batch(batch, statuses(rows))
+        changed = list(changes(batch, rows, self._writing))
+        asked = [self._asked(ask) for ask in batch.asks]
+        answers = (await journeys.make([*begin, *changed, *asked, _COMMIT]))[len(begin) + len(changed) : -1]
         self._remember(lines_put(batch))
-        return [_answer(ask, await cursor.fetchall()) for ask, cursor in zip(batch.asks, cursors, strict=True)]
+        return [_answer(ask, rows) for ask, rows in zip(batch.asks, answers, strict=True)]
 
     async def recover(self, connection: AsyncConnection) -> Recovery:
         """See `Store.recover`."""
@@ -118,18 +121,21 @@ class Writer:
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
         return Recovery(tuple(task_of(*row) for row in running), backlog, by_status)
 
-    async def _ask(self, connection: AsyncConnection, ask: Ask) -> _Cursor:
+    def _asked(self, ask: Ask) -> Statement:
         owner, shard = self._writing.owner, self._writing.shard
         match ask:
             case ClaimNext():
                 lines = list({line_of(needs) for needs in ask.requirements})
-                if not lines:
-                    return await connection.execute("SELECT WHERE false")
-                return await connection.execute(_CLAIM_NEXT, [lines, ask.limit, ask.limit, owner, shard])
+                return _CLAIM_NEXT, [lines, ask.limit, ask.limit, owner, shard]
             case ClaimTask():
-                return await connection.execute(_CLAIM_TASK, [ask.task_id, owner, shard, ask.task_id])
+                return _CLAIM_TASK, [ask.task_id, owner, shard, ask.task_id]
             case FindKey():
-                return await connection.execute(_FIND_KEY, [ask.caller, ask.key, ask.since_ms])
+                return _FIND_KEY, [ask.caller, ask.key, ask.since_ms]
+
+    def _journeys_on(self, connection: AsyncConnection) -> Journeys:
+        if self._journeys is None or self._journeys.connection is not connection:
+            self._journeys = Journeys(connection)
+        return self._journeys
 
     def _remember(self, lines: set[UUID]) -> None:
         known = self._writing.known
@@ -138,14 +144,10 @@ class Writer:
         known |= lines
 
 
-async def _rows(connection: AsyncConnection, batch: Batch) -> Mapping[str, Row]:
-    ids = list(batch.tasks.keys() | batch.story.keys())
-    if not ids:
-        return {}
-    cursor = await connection.execute(_BEFORE, [ids])
+def _rows(found: Rows) -> Mapping[str, Row]:
     return {
         task_id: Row(TaskStatus(status), unowned and status == "PENDING", story_seq)
-        for task_id, status, unowned, story_seq in await cursor.fetchall()
+        for task_id, status, unowned, story_seq in found
     }
 
 

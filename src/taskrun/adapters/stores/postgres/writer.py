@@ -68,7 +68,7 @@ _FIND_KEY = """
     SELECT id, birth, state FROM keys JOIN tasks ON id = task_id
     WHERE caller = %b::text AND key = %b::text AND made_at >= %b::int8
 """
-_NEW_OWNER = "SELECT nextval('owners')"
+_NEW_OWNER = "SELECT nextval('owner_numbers')"
 #: Those that were claimed and never saved since wait again.
 _GIVE_BACK = """
     WITH waits AS (

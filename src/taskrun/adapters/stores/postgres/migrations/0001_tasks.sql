@@ -67,4 +67,4 @@ CREATE TABLE keys (
 );
 
 -- Numbers for control planes: a new one each time that one begins.
-CREATE SEQUENCE owners;
+CREATE SEQUENCE owner_numbers;

@@ -78,7 +78,7 @@ _GIVE_BACK = """
     SELECT line, %b::int8, count(*) FROM waits GROUP BY line ORDER BY line
     ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
 """
-_TAKE_OVER = "UPDATE tasks SET owner = %b::int8 WHERE owner IS NOT NULL"
+_TAKE_OVER = "UPDATE tasks SET owner = %b::int8 WHERE status = 'RUNNING'"
 _RUNNING = "SELECT id, birth, state FROM tasks WHERE status = 'RUNNING' ORDER BY id"
 _COUNTS = "SELECT name, sum(amount)::int8 FROM counts GROUP BY name"
 

@@ -18,7 +18,8 @@ CREATE TABLE tasks (
 -- Who waits: a claim takes the first of a line.
 CREATE INDEX tasks_waiting ON tasks (line, rank, id) WHERE status = 'PENDING' AND owner IS NULL;
 CREATE INDEX tasks_waiting_since ON tasks (line, since) WHERE status = 'PENDING' AND owner IS NULL;
-CREATE INDEX tasks_owned ON tasks (owner, id) WHERE owner IS NOT NULL;
+-- Who was claimed and not saved since.
+CREATE INDEX tasks_claimed ON tasks (owner, id) WHERE status = 'PENDING' AND owner IS NOT NULL;
 -- The agent is in here so that a search for both reads the index alone.
 CREATE INDEX tasks_by_status ON tasks (status, id, agent);
 CREATE INDEX tasks_by_agent ON tasks (agent, id);

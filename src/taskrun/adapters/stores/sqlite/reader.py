@@ -23,8 +23,9 @@ _MOST_SCANNED = 10_000
 _FASTER = 4
 #: Characters of input after which a page is full.
 _MOST_INPUT = 16 * 1024 * 1024
-#: Bytes of story that one call reads, beside the row that is more.
-_MOST_STORY = 4 * 1024 * 1024
+#: Bytes of story that one call reads, beside the row that is more: about a message of `WatchTask`. A watcher that reads
+#: no more keeps what was read for it.
+_MOST_STORY = 256 * 1024
 
 _TASKS = """
     SELECT '[' || coalesce(group_concat('[' || json_quote(id) || ',' || body || ',' || state || ']'), '') || ']'

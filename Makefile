@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench proto lock clean
+.PHONY: help install lint format test demo bench chaos proto lock clean
 
 help: ## Print the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ demo: $(STAMP) ## The whole story once: a real agent task on an enrolled worker 
 
 bench: $(STAMP) ## Measure, beside the raw figures of gRPC on this machine
 	@$(BIN)/python -m benchmarks
+
+chaos: $(STAMP) ## Kill, freeze and cut off real processes under load; options in ARGS, see docs/chaos.md
+	@$(BIN)/python -m chaos $(ARGS)
 
 proto: $(STAMP) ## Generate the code for proto/
 	@scripts/proto

@@ -1,0 +1,151 @@
+"""The faults, as a table. Each is told to the history only when it has really happened."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from chaos.disk import MIB
+from chaos.proxy import Way
+from chaos.record import PLANE
+from chaos.site import Program, Site
+
+#: Seconds, from and to.
+Range = tuple[float, float]
+Strike = Callable[[Site, Random, Range], Awaitable[None]]
+
+
+async def kill_plane(site: Site, random: Random, length: Range) -> None:
+    """`kill -9`; it starts again on the same ports and the same database."""
+    await site.plane.kill()
+    site.history.add("fault", fault="kill", target=PLANE)
+    await asyncio.sleep(random.uniform(*length))
+    await site.start_plane()
+    site.history.add("fault over", fault="kill", target=PLANE)
+
+
+async def kill_worker(site: Site, random: Random, length: Range) -> None:
+    """`kill -9`; it starts again under the same name."""
+    worker = _one(site, random)
+    await worker.kill()
+    site.history.add("fault", fault="kill", target=worker.name)
+    await asyncio.sleep(random.uniform(*length))
+    await worker.start()
+    await site.workers_are_here([worker.name])
+    site.history.add("fault over", fault="kill", target=worker.name)
+
+
+async def freeze_plane(site: Site, random: Random, length: Range) -> None:
+    """SIGSTOP, and later SIGCONT."""
+    await _freeze(site, site.plane, random.uniform(*length))
+
+
+async def freeze_worker(site: Site, random: Random, length: Range) -> None:
+    """SIGSTOP, and later SIGCONT."""
+    await _freeze(site, _one(site, random), random.uniform(*length))
+
+
+async def cut(site: Site, random: Random, length: Range) -> None:
+    """A worker's connection is cut after one of its next records, or in the middle of it."""
+    worker = _one(site, random)
+    done = site.proxies[worker.name].cut_after(random.randrange(20), random.random())
+    try:
+        await asyncio.wait_for(done.wait(), 5)
+    except TimeoutError:
+        if not site.proxies[worker.name].cut():
+            return
+    site.history.add("fault", fault="cut", target=worker.name)
+
+
+async def hold_there(site: Site, random: Random, length: Range) -> None:
+    """What a worker says does not arrive; what it is told does."""
+    worker = _one(site, random)
+    way = site.proxies[worker.name].there
+    await _hold(site, worker, [way], "hold there", random.uniform(*length))
+
+
+async def hold_back(site: Site, random: Random, length: Range) -> None:
+    """What a worker is told does not arrive; what it says does."""
+    worker = _one(site, random)
+    way = site.proxies[worker.name].back
+    await _hold(site, worker, [way], "hold back", random.uniform(*length))
+
+
+async def throttle(site: Site, random: Random, length: Range) -> None:
+    """A worker's line carries 20 to 200 kB a second."""
+    worker = _one(site, random)
+    proxy = site.proxies[worker.name]
+    before = proxy.there.slowed
+    proxy.there.rate = proxy.back.rate = random.randrange(20_000, 200_000)
+    await asyncio.sleep(random.uniform(*length))
+    proxy.there.rate = proxy.back.rate = 0
+    if proxy.there.slowed > before:
+        site.history.add("fault", fault="throttle", target=worker.name)
+
+
+async def nearly_fill_disk(site: Site, random: Random, length: Range) -> None:
+    """So little is left that no new task is taken."""
+    await _fill(site, "nearly full disk", 64 * MIB, random.uniform(*length))
+
+
+async def fill_disk(site: Site, random: Random, length: Range) -> None:
+    """Nothing is left: not even what is under way can be stored."""
+    await _fill(site, "full disk", 0, random.uniform(*length))
+
+
+#: By the name of its counter.
+FAULTS: dict[str, Strike] = {
+    "kill: control plane": kill_plane,
+    "kill: worker": kill_worker,
+    "freeze: control plane": freeze_plane,
+    "freeze: worker": freeze_worker,
+    "cut: worker": cut,
+    "hold there: worker": hold_there,
+    "hold back: worker": hold_back,
+    "throttle: worker": throttle,
+    "nearly full disk: control plane": nearly_fill_disk,
+    "full disk: control plane": fill_disk,
+}
+
+
+def _one(site: Site, random: Random) -> Program:
+    return site.workers[random.choice(sorted(site.workers))]
+
+
+async def _freeze(site: Site, program: Program, seconds: float) -> None:
+    program.tell(signal.SIGSTOP)
+    while not program.is_frozen():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    site.history.add("fault", fault="freeze", target=program.name)
+    await asyncio.sleep(seconds)
+    program.tell(signal.SIGCONT)
+    site.history.add("fault over", fault="freeze", target=program.name)
+
+
+async def _hold(site: Site, worker: Program, ways: list[Way], fault: str, seconds: float) -> None:
+    before = sum(way.held for way in ways)
+    for way in ways:
+        way.hold()
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(seconds)
+    if sum(way.held for way in ways) > before:
+        site.history.add("fault", at=began, fault=fault, target=worker.name)
+        for way in ways:
+            way.free()
+        site.history.add("fault over", fault=fault, target=worker.name)
+    for way in ways:
+        way.free()
+
+
+async def _fill(site: Site, fault: str, leave: int, seconds: float) -> None:
+    assert site.disk is not None, "this round has no small disk"
+    site.disk.fill(leave)
+    site.history.add("fault", fault=fault, target=PLANE)
+    # What is written meanwhile frees a little and takes it again.
+    for _ in range(20):
+        await asyncio.sleep(seconds / 20)
+        site.disk.fill(leave)
+    site.disk.clear()
+    site.history.add("fault over", fault=fault, target=PLANE)

@@ -1,0 +1,186 @@
+"""A history in the order in which the oracle asks: by task, by run, by worker."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chaos.history import Event
+from chaos.speech import Speech
+
+#: The target of faults of the control plane; any other is a worker.
+PLANE = "plane"
+#: Faults after which nothing of the process is left.
+DEATHS = frozenset({"kill"})
+#: Faults during which worker and control plane do not hear each other.
+OUTAGES = frozenset({"kill", "freeze", "hold there", "hold back", "full disk"})
+FREEZE = "freeze"
+
+# Counters beside those of the faults.
+OUTLIVED = "runs that outlived an outage"
+CUT_SHORT = "runs that were cut short by a death"
+ISLANDS = "runs that were given to another worker"
+TURNED_AWAY = "creates that were turned away"
+ACKNOWLEDGED = "tasks acknowledged"
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """The product's timers in this run, in seconds."""
+
+    #: An outage shorter than this costs no run.
+    resume: float
+    #: What is left of a dead worker's runs is gone after this.
+    orphan: float = 2.0
+    #: Two outages with less between them are one: a worker needs this long to come back.
+    settling: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when to when something was, in seconds."""
+
+    begin: float
+    end: float
+
+    def meets(self, other: Span, by: float = 0.0) -> bool:
+        """Whether both were the case at once, for longer than `by`."""
+        return min(self.end, other.end) - max(self.begin, other.begin) > by
+
+    @property
+    def length(self) -> float:
+        return self.end - self.begin
+
+
+class Record:
+    """What the checks look things up in."""
+
+    def __init__(self, events: Sequence[Event], promises: Promises) -> None:
+        self.events, self.promises = events, promises
+        self.last = max((event["at"] for event in events), default=0.0)
+        by_kind: dict[str, list[Event]] = defaultdict(list)
+        for event in events:
+            by_kind[event["what"]].append(event)
+        self._by_kind = by_kind
+        #: By number.
+        self.asked = {event["number"]: event for event in by_kind["asked"]}
+        self.acknowledged = by_kind["acknowledged"]
+        self.number_of = {event["task"]: event["number"] for event in by_kind["acknowledged"]}
+        self.cancels_asked = {event["task"] for event in by_kind["cancel asked"]}
+        self.cancels_acknowledged = {event["task"] for event in by_kind["cancel acknowledged"]}
+        self.watched = by_kind["watched"]
+        self.leftovers = by_kind["leftover"]
+        #: By task.
+        self.finals = {event["task"]: event for event in by_kind["final"]}
+        #: By task, and by run.
+        self.began_of_task = _grouped(by_kind["began"], "task")
+        self.began_of_run = _grouped(by_kind["began"], "run")
+        self.ended_of_run = _grouped(by_kind["ended"], "run")
+        clock = by_kind["clock"][0] if by_kind["clock"] else {"at": 0.0, "utc": 0.0}
+        self._utc_shift = clock["at"] - clock["utc"]
+        self._deaths = self._when(by_kind["fault"], DEATHS)
+        self._outages = self._spans(OUTAGES)
+        self._freezes = self._spans({FREEZE})
+
+    def speech(self, final: Mapping[str, Any]) -> Speech | None:
+        """What the task's agent was to say."""
+        asked = self.asked.get(final["number"])
+        return Speech.parse(asked["speech"]) if asked else None
+
+    def run_span(self, run: Mapping[str, Any]) -> Span:
+        """From its assignment to its end, as the control plane has it."""
+        finished = run["finished"] + self._utc_shift if run["finished"] else self.last
+        return Span(run["assigned"] + self._utc_shift, finished)
+
+    def executions(self, task: str) -> list[tuple[str, str, Span]]:
+        """Run, worker, and from when to when its agent certainly executed, for each agent of the task that began."""
+        return [(event["run"], event["worker"], self._execution(event)) for event in self.began_of_task.get(task, ())]
+
+    def died(self, worker: str, span: Span) -> bool:
+        """Whether the worker was killed in this time."""
+        return any(span.begin - 1 <= at <= span.end + 1 for at in self._deaths.get(worker, ()))
+
+    def was_frozen(self, worker: str, span: Span) -> bool:
+        """Whether the worker could not have done anything at some time in it, or had just come round."""
+        soon = self.promises.settling
+        return any(span.meets(Span(freeze.begin, freeze.end + soon)) for freeze in self._freezes.get(worker, ()))
+
+    def longest_outage(self, worker: str, span: Span) -> float:
+        """Seconds of the longest time, in or around the span, in which the worker and the control plane were apart."""
+        outages = sorted(
+            [*self._outages.get(worker, ()), *self._outages.get(PLANE, ())], key=lambda outage: outage.begin
+        )
+        merged: list[Span] = []
+        for outage in outages:
+            if merged and outage.begin <= merged[-1].end + self.promises.settling:
+                merged[-1] = Span(merged[-1].begin, max(merged[-1].end, outage.end))
+            else:
+                merged.append(outage)
+        soon = self.promises.settling
+        return max((out.length for out in merged if span.meets(Span(out.begin, out.end + soon))), default=0.0)
+
+    def counters(self) -> dict[str, int]:
+        """How often each fault happened, how many runs outlived one, and how much there was to read."""
+        counters: dict[str, int] = defaultdict(int)
+        for event in self._by_kind["fault"]:
+            counters[f"{event['fault']}: {'control plane' if event['target'] == PLANE else 'worker'}"] += 1
+        counters[OUTLIVED] = self._outlived()
+        counters[CUT_SHORT] = self._cut_short()
+        counters[ISLANDS] = sum(max(0, len(final["runs"]) - 1) for final in self.finals.values())
+        counters[TURNED_AWAY] = len(self._by_kind["turned away"])
+        counters[ACKNOWLEDGED] = len(self.number_of)
+        counters["agents began"] = sum(map(len, self.began_of_run.values()))
+        counters["cancels acknowledged"] = len(self.cancels_acknowledged)
+        counters["entries watched"] = sum(len(event["atoms"]) for event in self.watched)
+        return dict(counters)
+
+    def _outlived(self) -> int:
+        """How many agents began before an outage and came to their own end after it."""
+        count = 0
+        for run, (began, *_) in self.began_of_run.items():
+            done = [event["at"] for event in self.ended_of_run.get(run, ()) if event["how"] == "done"]
+            outages = (*self._outages.get(began["worker"], ()), *self._outages.get(PLANE, ()))
+            count += bool(done) and any(began["at"] < outage.begin and outage.end < done[0] for outage in outages)
+        return count
+
+    def _cut_short(self) -> int:
+        """How many agents were in the middle of something when their worker was killed."""
+        return sum(
+            not self.ended_of_run.get(run) and any(at >= began["at"] for at in self._deaths.get(began["worker"], ()))
+            for run, (began, *_) in self.began_of_run.items()
+        )
+
+    def _execution(self, began: Event) -> Span:
+        start = began["at"]
+        ends = [event["at"] for event in self.ended_of_run.get(began["run"], ()) if event["at"] >= start]
+        ends += [at for at in self._deaths.get(began["worker"], ()) if at >= start]
+        return Span(start, min(ends, default=start))
+
+    def _when(self, faults: Iterable[Event], kinds: frozenset[str]) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = defaultdict(list)
+        for event in faults:
+            if event["fault"] in kinds:
+                found[event["target"]].append(event["at"])
+        return found
+
+    def _spans(self, kinds: Iterable[str]) -> dict[str, list[Span]]:
+        """By target: from each fault of these kinds to its end, or to the end of the history."""
+        found: dict[str, list[Span]] = defaultdict(list)
+        for event in self._by_kind["fault"]:
+            if event["fault"] in kinds:
+                ends = (over["at"] for over in self._by_kind["fault over"] if _ends(over, event))
+                found[event["target"]].append(Span(event["at"], min(ends, default=self.last)))
+        return found
+
+
+def _ends(over: Event, fault: Event) -> bool:
+    return (over["fault"], over["target"]) == (fault["fault"], fault["target"]) and over["at"] >= fault["at"]
+
+
+def _grouped(events: Iterable[Event], key: str) -> dict[str, list[Event]]:
+    groups: dict[str, list[Event]] = {}
+    for event in events:
+        groups.setdefault(event[key], []).append(event)
+    return groups

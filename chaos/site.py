@@ -1,0 +1,247 @@
+"""One control plane and its workers, each a real process, each worker behind a proxy of its own; over mutual TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import psutil
+
+from benchmarks.plant import Plant
+from chaos.clients import TIMEOUT, Line
+from chaos.disk import SmallDisk
+from chaos.history import History
+from chaos.proxy import Proxy
+from chaos.record import PLANE
+from taskrun.adapters.grpc.async_client import AsyncClient
+from taskrun.adapters.grpc.tls import ClientTls
+
+ROOT = Path(__file__).parent.parent
+#: Seconds that a process may take to come up.
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """The product's timers, in seconds; the defaults are those of the product."""
+
+    resume: float = 90.0
+    grace: float = 120.0
+    heartbeat: float = 15.0
+    silence: float = 45.0
+    reconnect: float = 0.5
+
+    def of_plane(self) -> list[str]:
+        return ["--worker-grace", str(self.grace), "--silence-timeout", str(self.silence)]
+
+    def of_worker(self) -> list[str]:
+        return [
+            *("--resume-timeout", str(self.resume), "--heartbeat", str(self.heartbeat)),
+            *("--reconnect", str(self.reconnect), "--reconnect-max", str(4 * self.reconnect)),
+        ]
+
+
+class Broken(Exception):
+    """A process did not do what every round rests on: that is a finding by itself."""
+
+
+class Program:
+    """A process that can be killed and started again, with the same arguments. Its log is a file."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+        self.name, self.log = name, log
+        self._command = [sys.executable, *command, "--log-format", "json"]
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def tell(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def end(self, number: signal.Signals) -> int:
+        """Sends it a signal that ends it; its exit code."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        """`kill -9`. Raises `Broken` if it had ended before."""
+        code = await self.end(signal.SIGKILL)
+        if code != -signal.SIGKILL:
+            raise Broken(f"{self.name} had ended by itself, with {code}:\n{self.log.read_text()[-2000:]}")
+
+    def is_frozen(self) -> bool:
+        """Whether the kernel says so."""
+        return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+
+
+class Site:
+    """An asynchronous context manager: whatever it starts ends with it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        random: Random,
+        *,
+        workers: int = 4,
+        slots: int = 20,
+        timers: Timers | None = None,
+        disk: SmallDisk | None = None,
+        plane: Sequence[str] = (),
+    ) -> None:
+        """`plane` are further arguments of the control plane."""
+        self.timers = timers or Timers()
+        self.directory = directory
+        #: What the control plane has for its database, if that is little.
+        self.disk = disk
+        self.history = History(directory / "history.jsonl")
+        self._plant = Plant(directory)
+        self._grpc_port, self._http_port, *ports = _free_ports(2 + workers, random)
+        data = (disk.path if disk else directory) / "data"
+        self.plane = Program(PLANE, [*self._plane_command(data), *plane], directory / "plane.log")
+        self.proxies = {f"worker-{i}": Proxy(self._grpc_port, port) for i, port in enumerate(ports)}
+        self.workers = {
+            name: Program(name, self._worker_command(name, proxy, slots), directory / f"{name}.log")
+            for name, proxy in self.proxies.items()
+        }
+        self.line = Line(self.client, asyncio.sleep)
+
+    async def __aenter__(self) -> Site:
+        self.history.add("clock", utc=time.time())
+        await self.start_plane()
+        for proxy in self.proxies.values():
+            await proxy.start()
+        for worker in self.workers.values():
+            await worker.start()
+        await self.workers_are_here(self.workers)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.line.close()
+        for program in (*self.workers.values(), self.plane):
+            if program.runs:
+                await program.end(signal.SIGKILL)
+        for proxy in self.proxies.values():
+            await proxy.stop()
+        self.history.close()
+
+    @property
+    def address(self) -> str:
+        """The control plane's."""
+        return f"[::1]:{self._grpc_port}"
+
+    @property
+    def certs(self) -> Path:
+        """Where the certificates of clients are."""
+        return self._plant.certs
+
+    def client(self) -> AsyncClient:
+        """A connection of its own."""
+        return client_at(self.address, self.certs)
+
+    async def start_plane(self) -> None:
+        """Returns when it takes tasks."""
+        await self.plane.start()
+        await self._soon(self._plane_is_ready, self.plane)
+
+    async def workers_are_here(self, names: Iterable[str]) -> None:
+        """Returns when they are connected."""
+
+        async def here() -> bool:
+            views = await self.line.ask(lambda client: client.workers())
+            there = {view.id for view in views if view.status.value in {"IDLE", "BUSY"}}
+            return there >= set(names)
+
+        await self._soon(here, self.plane)
+
+    def memory(self) -> int:
+        """The control plane's, in bytes."""
+        return int(psutil.Process(self.plane.pid).memory_info().rss)
+
+    async def _plane_is_ready(self) -> bool:
+        await self.line.ask(lambda client: client.workers())
+        return True
+
+    async def _soon(self, check: Callable[[], Awaitable[bool]], program: Program) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not await check():  # noqa: ASYNC110  # the state is in another process
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            tail = program.log.read_text()[-2000:]
+            raise Broken(f"{program.name} did not come up (it runs: {program.runs}):\n{tail}") from None
+
+    def _plane_command(self, data: Path) -> list[str]:
+        return [
+            *("-m", "taskrun.apps.control_plane", "--certs-dir", str(self._plant.certs), "--data-dir", str(data)),
+            *("--grpc-addr", self.address, "--http-addr", f"[::1]:{self._http_port}"),
+            *self.timers.of_plane(),
+        ]
+
+    def _worker_command(self, name: str, proxy: Proxy, slots: int) -> list[str]:
+        certs = self._plant.worker_certs(name)
+        (certs / "worker.key").chmod(0o600)
+        return [
+            *("-m", "chaos.worker", str(self.history.path), name),
+            *("--addr", f"https://[::1]:{proxy.port}", "--certs-dir", str(certs)),
+            *("--ca-cert", str(self._plant.certs / "ca.crt")),
+            *("--max-concurrent-runs", str(slots), "--stop-grace", "2"),
+            *self.timers.of_worker(),
+        ]
+
+
+def client_at(address: str, certs: Path) -> AsyncClient:
+    """A client's connection, with this harness's patience."""
+    pems = ((certs / name).read_bytes() for name in ("ca.crt", "client.crt", "client.key"))
+    return AsyncClient(address, ClientTls(*pems), TIMEOUT)
+
+
+def leftovers(runs: Collection[str]) -> dict[str, list[str]]:
+    """The command lines of the processes of this machine that belong to one of these runs, by run."""
+    found: dict[str, list[str]] = {}
+    for process in psutil.process_iter():
+        try:
+            run = process.environ().get("TASKRUN_RUN_ID", "")
+            if run in runs and process.status() != psutil.STATUS_ZOMBIE:
+                found.setdefault(run, []).append(" ".join(process.cmdline()))
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def _free_ports(count: int, random: Random) -> list[int]:
+    """Ports below those that the kernel gives to outgoing connections: nobody takes them while their owner is dead."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket(socket.AF_INET6) as probe:
+            try:
+                probe.bind(("::1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found

@@ -1,0 +1,252 @@
+"""A good history that is doctored: each change is found, as what it is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chaos.oracle import judge
+from chaos.record import OUTLIVED, Promises
+from chaos.speech import Ear, Speech
+from tests.chaos.scenarios import a_crash_in_a_run
+from tests.chaos.world import World
+
+Events = list[dict[str, Any]]
+PROMISES = Promises(resume=90)
+
+
+@pytest.fixture
+async def events() -> Events:
+    """One task, watched, which outlived the control plane."""
+    async with World() as world:
+        await a_crash_in_a_run(world)
+        await world.settle()
+        world.watch((await world.clients.all_tasks())[0].id)
+        assert (await world.verdict(PROMISES)).good
+        return copy.deepcopy([dict(event) for event in world.history.events])
+
+
+def the(events: Events, what: str) -> dict[str, Any]:
+    return next(event for event in events if event["what"] == what)
+
+
+def without(events: Events, what: str) -> None:
+    events[:] = [event for event in events if event["what"] != what]
+
+
+def also(events: Events, what: str, **changes: Any) -> None:
+    events.append({**copy.deepcopy(the(events, what)), **changes})
+
+
+# Each takes a good history and makes it a bad one.
+
+
+def unknown_in_the_end(events: Events) -> None:
+    without(events, "final")
+
+
+def without_an_end(events: Events) -> None:
+    the(events, "final").update(status="RUNNING", ends=[])
+
+
+def an_end_that_the_story_does_not_tell(events: Events) -> None:
+    the(events, "final").update(ends=[])
+
+
+def two_ends(events: Events) -> None:
+    the(events, "final").update(ends=["FAILED", "COMPLETED"])
+
+
+def an_end_that_changed(events: Events) -> None:
+    the(events, "watched").update(ends=["FAILED"])
+
+
+def a_story_after_the_end(events: Events) -> None:
+    the(events, "final").update(last_is_end=False)
+
+
+def a_gap_in_the_story(events: Events) -> None:
+    del the(events, "final")["atoms"][3]
+    without(events, "watched")
+
+
+def a_gap_for_a_watcher(events: Events) -> None:
+    del the(events, "watched")["atoms"][3]
+
+
+def something_else_for_a_watcher(events: Events) -> None:
+    the(events, "watched")["atoms"][3][1] += 1
+
+
+def a_second_task(events: Events) -> None:
+    also(events, "final", task="another")
+
+
+def never_answered(events: Events) -> None:
+    without(events, "acknowledged")
+
+
+def a_line_that_is_missing(events: Events) -> None:
+    the(events, "final")["runs"][0]["stray"] = (17, "0:7:", "0:6:")
+
+
+def a_line_that_was_said_before(events: Events) -> None:
+    the(events, "final")["runs"][0]["stray"] = (17, "0:5:", "0:6:")
+
+
+def a_byte_that_is_another(events: Events) -> None:
+    the(events, "final")["runs"][0]["stray"] = (17, "0:6x", "0:6:")
+
+
+def too_little(events: Events) -> None:
+    the(events, "final")["runs"][0].update(digest="another", chars=17)
+
+
+def cut_too_early(events: Events) -> None:
+    the(events, "final")["runs"][0].update(truncated=True)
+
+
+def not_cancelled(events: Events) -> None:
+    events.append({"at": 1003.0, "what": "cancel acknowledged", "task": the(events, "final")["task"]})
+
+
+def cancelled_unasked(events: Events) -> None:
+    the(events, "final").update(status="CANCELLED", ends=["CANCELLED"])
+    without(events, "watched")
+
+
+def failed_without_a_fault(events: Events) -> None:
+    the(events, "final").update(status="FAILED", ends=["FAILED"])
+    the(events, "final")["runs"][0].update(status="FAILED", failure="worker_lost")
+    without(events, "watched")
+
+
+def _second_run(events: Events, **first: Any) -> None:
+    final = the(events, "final")
+    run = final["runs"][0]
+    final["runs"] = [{**run, **first, "run": "the first"}, run]
+
+
+def restarted_without_need(events: Events) -> None:
+    _second_run(events, status="FAILED", failure="worker_lost")
+
+
+def tried_again_after_success(events: Events) -> None:
+    _second_run(events)
+
+
+def completed_without_its_agent(events: Events) -> None:
+    without(events, "ended")
+
+
+def begun_twice(events: Events) -> None:
+    also(events, "began")
+
+
+def an_agent_that_nobody_knows(events: Events) -> None:
+    also(events, "began", run="another")
+
+
+def two_agents_at_once(events: Events) -> None:
+    began = the(events, "began")
+    also(events, "began", run="the first", worker="two", at=began["at"] + 10)
+    also(events, "ended", run="the first", worker="two", at=began["at"] + 20)
+
+
+def a_process_that_is_left(events: Events) -> None:
+    events.append({"at": 2000.0, "what": "leftover", "run": "a run", "processes": ["sleep 600"]})
+
+
+DOCTORED: list[tuple[Callable[[Events], None], str, str]] = [
+    (unknown_in_the_end, "lost", "nobody knows it"),
+    (without_an_end, "lost", "no end"),
+    (an_end_that_the_story_does_not_tell, "lost", "its story ends []"),
+    (two_ends, "doubled", "2 ends"),
+    (an_end_that_changed, "doubled", "saw it end"),
+    (a_story_after_the_end, "corrupted", "goes on after its end"),
+    (a_gap_in_the_story, "corrupted", "its story has gaps"),
+    (a_gap_for_a_watcher, "corrupted", "entries have gaps"),
+    (something_else_for_a_watcher, "corrupted", "does not say"),
+    (a_second_task, "doubled", "already"),
+    (never_answered, "unexpected", "nobody ever answered"),
+    (a_line_that_is_missing, "corrupted", "in place of"),
+    (a_line_that_was_said_before, "doubled", "in place of"),
+    (a_byte_that_is_another, "corrupted", "in place of"),
+    (too_little, "corrupted", "too early"),
+    (cut_too_early, "corrupted", "below the limit"),
+    (not_cancelled, "unexpected", "cancel was acknowledged"),
+    (cancelled_unasked, "unexpected", "nobody asked"),
+    (failed_without_a_fault, "unexpected", "it failed"),
+    (restarted_without_need, "unexpected", "restarted without need"),
+    (tried_again_after_success, "doubled", "tried again"),
+    (completed_without_its_agent, "unexpected", "never was"),
+    (begun_twice, "doubled", "began the same run"),
+    (an_agent_that_nobody_knows, "doubled", "knows nothing"),
+    (two_agents_at_once, "doubled", "at the same time"),
+    (a_process_that_is_left, "unexpected", "are left"),
+]
+
+
+@pytest.mark.parametrize(("doctor", "kind", "says"), DOCTORED, ids=[doctor.__name__ for doctor, _, _ in DOCTORED])
+def test_what_is_wrong_is_found(events: Events, doctor: Callable[[Events], None], kind: str, says: str) -> None:
+    doctor(events)
+    verdict = judge(events, PROMISES)
+    assert any(says in finding.what for finding in verdict.of(kind)), [str(finding) for finding in verdict.findings]
+
+
+def test_a_history_in_which_a_planned_fault_did_not_happen_proves_nothing(events: Events) -> None:
+    planned = {"kill: control plane": 1, "kill: worker": 1, OUTLIVED: 1}
+    verdict = judge(events, PROMISES, planned)
+    assert (verdict.findings, verdict.void) == ([], ["kill: worker: 0 of 1"])
+    assert not verdict.good
+
+
+def lost_in(events: Events, *faults: dict[str, Any]) -> bool:
+    """Whether a run that was lost 6 seconds after its assignment, in the midst of these faults, is a finding."""
+    assigned = the(events, "clock")["utc"]
+    _second_run(events, status="FAILED", failure="worker_lost", assigned=assigned, finished=assigned + 6)
+    events += [{"target": "one", **fault} for fault in faults]
+    return any("restarted" in finding.what for finding in judge(events, Promises(resume=10)).findings)
+
+
+def outage(fault: str, begin: float, end: float) -> list[dict[str, Any]]:
+    return [{"what": "fault", "fault": fault, "at": begin}, {"what": "fault over", "fault": fault, "at": end}]
+
+
+def test_a_run_may_be_lost_when_its_worker_dies(events: Events) -> None:
+    assert not lost_in(events, *outage("kill", 1003, 1004))
+
+
+def test_it_may_not_when_the_worker_died_at_another_time(events: Events) -> None:
+    assert lost_in(events, *outage("kill", 1103, 1104))
+
+
+def test_it_may_when_the_worker_was_away_for_long(events: Events) -> None:
+    assert not lost_in(events, *outage("hold there", 1003, 1014))
+
+
+def test_it_may_not_when_the_worker_was_away_for_less(events: Events) -> None:
+    assert lost_in(events, *outage("hold there", 1003, 1008))
+
+
+def test_two_outages_that_follow_on_one_another_are_one(events: Events) -> None:
+    assert not lost_in(events, *outage("hold there", 1003, 1008), *outage("freeze", 1010, 1015))
+
+
+def test_an_ear_notes_the_line_in_which_it_first_hears_something_else() -> None:
+    speech = Speech(7, lines=3, width=2)
+    ear = Ear(speech)
+    for text in ("7:0:..\n7:", "1:..\n7:1:.", ".\n"):
+        ear.hear(text)
+    assert ear.stray == (16, "7:1:.", "7:2:.")
+
+
+def test_an_ear_knows_all_that_was_said_by_its_digest() -> None:
+    speech = Speech(7, lines=3, width=200_000)
+    ear = Ear(speech)
+    for piece in speech.pieces():
+        ear.hear(piece)
+    assert (ear.stray, ear.digest) == (None, speech.digest())

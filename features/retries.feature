@@ -33,7 +33,18 @@ Feature: Retries
 
   Scenario: When all attempts are used up the task has failed
     Given the task "wall" for "builder" is created with
-      | max_attempts | 2 |
+      | max_attempts | 1 |
+    When the worker "atlas" starts with the agent "builder"
+    And the task "wall" is running on "atlas"
+    And the worker "atlas" is lost
+    Then the task "wall" is FAILED
+    And its runs are
+      | attempt | worker | status | failure     |
+      |       1 | atlas  | FAILED | worker_lost |
+
+  Scenario: A task that takes two workers with it is given to no other
+    Given the task "wall" for "builder" is created with
+      | max_attempts | 10 |
     When the worker "atlas" starts with the agent "builder"
     And the task "wall" is running on "atlas"
     And the worker "atlas" is lost
@@ -44,7 +55,7 @@ Feature: Retries
     And its runs are
       | attempt | worker | status | failure     |
       |       1 | atlas  | FAILED | worker_lost |
-      |       2 | bruno  | FAILED | worker_lost |
+      |       2 | bruno  | FAILED | poison      |
 
   Scenario: An agent's own failure is final
     Given the worker "atlas" with the agent "flaky"

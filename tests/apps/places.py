@@ -96,7 +96,7 @@ class Site:
     def close(self) -> None:
         """Ends what was started, the last first."""
         for child in reversed(self.children):
-            child.stop()
+            child.end()
 
 
 def send(child: Child, signal_number: signal.Signals) -> None:

@@ -13,6 +13,7 @@ _DEAF = """
 import faulthandler, signal, time
 faulthandler.enable()
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 print("up", flush=True)
 time.sleep(60)
 """
@@ -24,10 +25,11 @@ def test_a_program_that_does_not_end_shows_where_it_hangs(
     child = Child("deaf", [sys.executable, "-c", _DEAF], environ())
     child.wait_for("up", PATIENCE)
     monkeypatch.setattr(children, "PATIENCE", 0.1)
+    monkeypatch.setattr(children, "LAST_WORDS", 0.5)
     assert child.stop() == -signal.SIGABRT
     shown = capsys.readouterr().err
     assert "The deaf did not end" in shown
-    assert 'File "<string>", line 6 in <module>' in shown
+    assert 'File "<string>", line 7 in <module>' in shown
 
 
 def test_a_program_that_ends_says_nothing_more(capsys: pytest.CaptureFixture[str]) -> None:

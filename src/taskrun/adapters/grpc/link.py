@@ -92,7 +92,10 @@ class GrpcLink:
         """Ends the stream at once."""
         self._call.cancel()
         if self._reading is not None:
-            await asyncio.gather(self._reading, return_exceptions=True)
+            # gRPC's word that it is over is not worth waiting for without end.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL):
+                    await asyncio.gather(self._reading, return_exceptions=True)
         await self._channel.close()
 
     async def _write(self, frame: bytes) -> None:

@@ -28,9 +28,12 @@ WORKER = (sys.executable, "-m", "taskrun.apps.worker", "--log-format", "json")
 CLI = (sys.executable, "-m", "taskrun.apps.cli")
 SCRIPTED_MODEL = (sys.executable, "-m", "taskrun.testing.scripted_model")
 
-#: Seconds from SIGTERM to SIGABRT, which a program of ours answers with its stacks, and from that to SIGKILL.
+#: Seconds from a first to a second SIGTERM, which a worker with runs takes as an order to stop them.
+DRAIN = 1.0
+#: Seconds from SIGTERM to SIGUSR1, which a program of ours answers with what its tasks wait for; and from that to
+#: SIGABRT, which it answers with its stacks; and from that to SIGKILL.
 PATIENCE = 15.0
-LAST_WORDS = 5.0
+LAST_WORDS = 2.0
 #: Seconds in which a program must be up.
 START = 30.0
 
@@ -79,7 +82,7 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.end()
 
     @property
     def pid(self) -> int:
@@ -125,14 +128,22 @@ class Child:
             self._process.send_signal(signal.SIGTERM)
         hangs = not self._ends(PATIENCE)
         if hangs:
-            self._process.send_signal(signal.SIGABRT)
-            if not self._ends(LAST_WORDS):
-                self._process.kill()
+            for ask in (signal.SIGUSR1, signal.SIGABRT, signal.SIGKILL):
+                self._process.send_signal(ask)
+                if self._ends(LAST_WORDS):
+                    break
         code = self._process.wait()
         self._reader.join(PATIENCE)
         if hangs:
             click.echo(f"The {self.name} did not end:\n{self.said()}", err=True)
         return code
+
+    def end(self) -> int:
+        """As `stop`, but a worker does not wait for its runs: it stops them, because it is told twice."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self._ends(DRAIN)
+        return self.stop()
 
     def _ends(self, within: float) -> bool:
         try:

@@ -206,7 +206,7 @@ TEXT = ValueKind("TEXT", "some text", _text)
 URL = ValueKind("URL", "a URL", _text)
 PATH = ValueKind("PATH", "a path", _path)
 SWITCH = ValueKind("", "true or false", _switch)
-ADDRESS = ValueKind("HOST:PORT", "HOST:PORT, with an IPv6 host in brackets", _address)
+ADDRESS = ValueKind("HOST:PORT", "HOST:PORT, an IPv6 host in brackets and the port at most 65535", _address)
 #: Longer than nothing.
 DURATION = ValueKind("DURATION", "a duration such as 10s, 5m or 1h, and not 0", _positive)
 #: Possibly nothing.

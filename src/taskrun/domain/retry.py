@@ -12,6 +12,8 @@ from taskrun.domain.timers import ControlPlaneTimers
 #: The run never had its chance, and no task needs to ask to be given another: its worker went away, did not take it, or
 #: gave it up unasked.
 NOT_THE_AGENTS_FAULT = frozenset({FailureKind.WORKER_LOST, FailureKind.REJECTED, FailureKind.CANCELLED})
+#: What a task may ask to be given another attempt for.
+RETRIABLE = tuple(kind for kind in FailureKind if kind not in {*NOT_THE_AGENTS_FAULT, FailureKind.POISON})
 
 
 #: A run may be turned away so often before its task fails: workers that turn everything away must not keep it for ever.

@@ -271,8 +271,9 @@ class ControlPlane:
                     del self._told[event.worker_id]
                 else:
                     self._told[event.worker_id] = event.new
-        log_events(events)
-        self._telemetry.record(events)
+        if events:
+            log_events(events)
+            self._telemetry.record(events)
 
     async def _recover(self) -> Recovery:
         self._core = ControlPlaneCore(self._timers, self._new_id, self._seen)

@@ -12,5 +12,5 @@ class Telemetry(Protocol):
     """Takes in events. It never blocks and never raises; what it keeps is its own matter."""
 
     def record(self, events: Sequence[DomainEvent]) -> None:
-        """The events of one committed batch, in order."""
+        """The events of one committed batch, at least one, in order."""
         ...

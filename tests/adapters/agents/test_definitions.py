@@ -95,7 +95,7 @@ def test_the_kind_decides_what_agent_is_made(definition: AgentDefinition, kind: 
         ({"model": "opus"}, {"ANTHROPIC_MODEL": "haiku"}, "opus", {}),
         ({}, {"ANTHROPIC_MODEL": "haiku"}, "haiku", {}),
         ({"set_environment": {"ANTHROPIC_MODEL": "sonnet"}}, {"ANTHROPIC_MODEL": "haiku"}, "sonnet", {}),
-        ({}, {}, "", {"model": "the CLI's default"}),
+        ({}, {}, "", {"model": "Claude Code's default"}),
     ],
 )
 def test_a_model_is_announced_if_somebody_has_chosen_one(

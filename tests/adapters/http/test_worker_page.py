@@ -42,16 +42,16 @@ async def test_a_worker_is_shown_with_all_that_is_known(surface: Surface, path: 
 
 
 async def test_a_provider_is_no_model(surface: Surface) -> None:
-    default = ModelBackend("anthropic", metadata={"model": "the CLI's default"})
+    default = ModelBackend("anthropic", metadata={"model": "Claude Code's default"})
     agents = (AgentSpec("general", backends=(default,)), AgentSpec("other", backends=(ModelBackend("anthropic"),)))
     surface.workers.views = [worker_view(info=WorkerInfo("host", "1", agents, {}))]
     page = (await surface.get("/ui/workers/live")).text
     assert ">anthropic" not in page
-    assert "the CLI&#39;s default</span>" in page
+    assert "Claude Code&#39;s default</span>" in page
     assert "a model that it does not name</span>" in page
     [worker] = (await surface.get("/v1/workers")).json()["workers"]
     [backend] = worker["agents"][0]["backends"]
-    assert (backend["model_name"], backend["metadata"]) == ("", {"model": "the CLI's default"})
+    assert (backend["model_name"], backend["metadata"]) == ("", {"model": "Claude Code's default"})
 
 
 async def test_the_page_holds_no_inline_script_or_style_and_loads_nothing_from_elsewhere(surface: Surface) -> None:

@@ -374,14 +374,17 @@ def test_workers_are_listed(client: StubClient, taskrun: Taskrun) -> None:
 def test_workers_are_listed_with_the_models_of_their_agents(
     client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backends = (ModelBackend("anthropic", "opus"), ModelBackend("anthropic", metadata={"model": "the CLI's default"}))
+    backends = (
+        ModelBackend("anthropic", "opus"),
+        ModelBackend("anthropic", metadata={"model": "Claude Code's default"}),
+    )
     agents = tuple(AgentSpec(f"a-{number}", backends=(each,)) for number, each in enumerate(backends))
     worker = replace(WORKER, info=replace(WORKER.info, agents=agents))
     monkeypatch.setattr(client, "workers", lambda *_: [worker])
-    assert "a-0 (opus), a-1 (the CLI's default)" in taskrun("list-workers").out
+    assert "a-0 (opus), a-1 (Claude Code's default)" in taskrun("list-workers").out
     [listed] = json.loads(taskrun("list-workers", "--json").out)["workers"]
     [backend] = listed["agents"][1]["backends"]
-    assert (backend["model_name"], backend["metadata"]) == ("", {"model": "the CLI's default"})
+    assert (backend["model_name"], backend["metadata"]) == ("", {"model": "Claude Code's default"})
 
 
 @pytest.mark.parametrize(

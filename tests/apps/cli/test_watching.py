@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -202,3 +204,26 @@ def test_a_second_ctrl_c_does_not_wait(client: StubClient, taskrun: Taskrun, mon
     monkeypatch.setattr(Teller, "tell", hang)
     client.story = TOLD
     assert taskrun("watch-task", "t-1").code == 130
+
+
+def test_who_begins_behind_the_end_is_told_how_it_ended(client: StubClient, taskrun: Taskrun) -> None:
+    client.tasks = [replace(TASK, status=TaskStatus.CANCELLED)]
+    ended = taskrun("watch-task", "t-1", "--from-seq", "99")
+    assert (ended.code, ended.out, ended.err) == (1, "", "· CANCELLED\n")
+
+
+_TELL = """
+from taskrun.apps.cli.watching import Teller
+from taskrun.domain.records import OutputSegment, StoryEntry, TaskChange
+from taskrun.domain.status import TaskStatus
+bodies = OutputSegment("r", 0, ("no end of line",)), TaskChange(TaskStatus.COMPLETED)
+Teller().tell([StoryEntry(seq, 0, body) for seq, body in enumerate(bodies)])
+"""
+
+
+@pytest.mark.parametrize(
+    ("errors", "out"), [(subprocess.STDOUT, "no end of line\n· COMPLETED\n"), (subprocess.PIPE, "no end of line")]
+)
+def test_a_remark_begins_a_line_where_output_and_remarks_share_a_pipe(errors: int, out: str) -> None:
+    told = subprocess.run([sys.executable, "-c", _TELL], stdout=subprocess.PIPE, stderr=errors, text=True, check=True)
+    assert told.stdout == out

@@ -64,7 +64,7 @@ _INPUT = "{input}"
 
 #: Names the model for the CLI where the definition does not.
 _MODEL_VARIABLE = "ANTHROPIC_MODEL"
-_CLI_DEFAULT = "the CLI's default"
+_CLI_DEFAULT = "Claude Code's default"
 
 _SUMMARY_CHARACTERS = 200
 

@@ -20,6 +20,7 @@ from taskrun.apps.process import OutputFailed, ctrl_c_waits
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError
 from taskrun.domain.limits import MAX_INPUT_BYTES, checked_spec
 from taskrun.domain.records import Task, TaskSpec
+from taskrun.domain.retry import RETRIABLE
 from taskrun.domain.status import FailureKind
 
 
@@ -36,7 +37,7 @@ from taskrun.domain.status import FailureKind
 @click.option("--max-attempts", metavar="NUMBER", type=int, default=3, show_default=True, help="Runs in all.")
 @click.option(
     "--retry-on",
-    type=click.Choice([kind.value for kind in FailureKind]),
+    type=click.Choice([kind.value for kind in RETRIABLE]),
     metavar="KIND",
     multiple=True,
     help="Try again after this failure too (agent_error, timeout ...); repeatable. A lost worker always is a reason.",

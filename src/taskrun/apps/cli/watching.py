@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import rich_click as click
 
@@ -49,8 +50,10 @@ def follow(connection: Connection, client: Client, task_id: str, from_seq: int) 
                     seq = last.next_seq
                 if last.is_end and isinstance(last.body, TaskChange):
                     status = last.body.status
-            # Nothing was left to see when the watch began behind the end.
-            status = status or client.get(task_id).status
+            if status is None:
+                # Nothing was left to see: the watch began behind the end.
+                status = client.get(task_id).status
+                showing.note(f"· {status.value}", showing.COLOURS[status.value])
     except KeyboardInterrupt:
         say_how_to_come_back(connection, task_id, seq)
         return INTERRUPTED
@@ -78,6 +81,8 @@ class Teller:
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
+        #: Output and remarks go into one file or pipe: the output stays as it is, a remark begins a line.
+        self._one_file = not self._terminal and _same_file(sys.stdout, sys.stderr)
         self._in_line = False
         self._steps: dict[type, Callable[[Any], None]] = {
             TaskChange: self._change,
@@ -126,6 +131,9 @@ class Teller:
             sys.stdout.write("\n")
             sys.stdout.flush()
             self._in_line = False
+        elif self._in_line and self._one_file:
+            click.echo(err=True)
+            self._in_line = False
         showing.note(f"· {text}", colour)
         click.echo(showing.indented(below), nl=False, err=True)
 
@@ -155,3 +163,10 @@ def _why(run: Run | None) -> str:
 def _last_words(run: Run | None) -> str:
     """What was said of a failure in more than one line."""
     return run.error if run and run.failure and "\n" in run.error.strip() else ""
+
+
+def _same_file(first: TextIO, second: TextIO) -> bool:
+    try:
+        return os.path.sameopenfile(first.fileno(), second.fileno())
+    except (OSError, ValueError):
+        return False

@@ -33,9 +33,9 @@ from taskrun.v1 import run_service_pb2 as pb
 MAX_WORD_BYTES = 1024 * 1024
 #: Of what a hello says of the worker. A list of workers repeats it, and many of them have to fit into one answer.
 MAX_INFO_BYTES = 64 * 1024
-#: Of a hello: as many live runs as a worker can have, and more.
-MAX_HELLO_BYTES = 1024 * 1024
-MAX_LIVE_RUNS = 20_000
+#: Of a hello, with more live runs than a worker can have: those in its slots, and those whose ends it keeps.
+MAX_HELLO_BYTES = 2 * 1024 * 1024
+MAX_LIVE_RUNS = 30_000
 #: Of an error that are kept: a task shows the errors of all its runs, and must still fit into one answer.
 MAX_ERROR_BYTES = 4 * 1024
 #: Characters. Our ids have 36.

@@ -8,6 +8,8 @@ from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
+import msgspec
+
 from chaos.speech import Ear, Speech
 from taskrun.domain.records import OutputSegment, Run, StoryEntry, Task, TaskChange
 
@@ -24,7 +26,9 @@ def atoms(entries: Iterable[StoryEntry]) -> Iterator[list[int]]:
             for index, content in enumerate(body.contents):
                 yield [entry.seq + index, crc32(f"{body.run_id} {body.first_seq + index} {content}".encode())]
         else:
-            yield [entry.seq, crc32(repr(body).encode())]
+            # A map has no order.
+            said = json.dumps(msgspec.to_builtins(body), sort_keys=True)
+            yield [entry.seq, crc32(said.encode())]
 
 
 def end_of(entries: Iterable[StoryEntry]) -> list[str]:

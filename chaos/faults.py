@@ -11,6 +11,10 @@ from chaos.disk import MIB
 from chaos.proxy import Way
 from chaos.record import PLANE
 from chaos.site import Program, Site
+from taskrun.domain.status import WorkerStatus
+
+#: How often somebody at work is looked for.
+_LOOKS = 100
 
 #: Seconds, from and to.
 Range = tuple[float, float]
@@ -27,8 +31,8 @@ async def kill_plane(site: Site, random: Random, length: Range) -> None:
 
 
 async def kill_worker(site: Site, random: Random, length: Range) -> None:
-    """`kill -9`; it starts again under the same name."""
-    worker = _one(site, random)
+    """`kill -9` in the middle of its work; it starts again under the same name."""
+    worker = await _one_at_work(site, random)
     await worker.kill()
     site.history.add("fault", fault="kill", target=worker.name)
     await asyncio.sleep(random.uniform(*length))
@@ -112,6 +116,16 @@ FAULTS: dict[str, Strike] = {
 
 def _one(site: Site, random: Random) -> Program:
     return site.workers[random.choice(sorted(site.workers))]
+
+
+async def _one_at_work(site: Site, random: Random) -> Program:
+    """A worker that has runs, if there is one soon: a death that meets nobody proves nothing."""
+    for _ in range(_LOOKS):
+        views = await site.line.ask(lambda client: client.workers(status=WorkerStatus.BUSY))
+        if views:
+            return site.workers[random.choice(views).id]
+        await asyncio.sleep(0.05)
+    return _one(site, random)
 
 
 async def _freeze(site: Site, program: Program, seconds: float) -> None:

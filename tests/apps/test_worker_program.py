@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import sys
@@ -81,7 +82,7 @@ def test_the_first_signal_drains(site: Site, agents: Path, tmp_path: Path) -> No
 
 def test_the_second_signal_stops_the_runs(site: Site, agents: Path, tmp_path: Path) -> None:
     worker = site.worker(config=agents)
-    begun(site, tmp_path / "never")
+    task_id, _ = begun(site, tmp_path / "never")
     family = descendants(worker.pid)
     assert family
     send(worker, signal.SIGTERM)
@@ -90,6 +91,19 @@ def test_the_second_signal_stops_the_runs(site: Site, agents: Path, tmp_path: Pa
     worker.wait_for("stopped", PATIENCE)
     assert worker.stop() == 0
     assert all_gone(family)
+    # It would run again on the worker of the next test, which could not drain for it.
+    assert status(site, task_id) == "PENDING"
+    site.cli("cancel-task", task_id)
+    assert status(site, task_id) == "CANCELLED"
+
+
+def test_a_program_that_hangs_can_be_asked_what_it_waits_for(site: Site, agents: Path) -> None:
+    worker = site.worker(config=agents)
+    send(worker, signal.SIGUSR1)
+    worker.wait_for("alarm", PATIENCE)
+    assert worker.stop() == 0
+    assert re.search(r"/engine/daemon\.py:\d+ in run\n", worker.said())
+    assert "Exception" not in worker.said()
 
 
 def test_a_control_plane_that_is_killed_says_nothing_about_certificates(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain, repeat
+from typing import Any
+
+import rich_click as click
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
+
+#: Of a coroutine, a generator and an asynchronous one: where it stands, and what it waits for itself.
+_KINDS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
 
 
 def on_stop(*steps: Callable[[], None]) -> None:
@@ -34,4 +39,16 @@ def ignore_stops() -> None:
 
 def _show_tasks() -> None:
     for task in asyncio.all_tasks():
-        task.print_stack(file=sys.stderr)
+        click.echo("\n  ".join((task.get_name(), *_waits_in(task.get_coro()))), err=True)
+
+
+def _waits_in(waiting: Any) -> Iterator[str]:
+    """The places in which a task waits, the outermost first.
+
+    `Task.print_stack` shows only the first, and fails at compiled code such as gRPC's, which has no source.
+    """
+    while waiting is not None:
+        kind = next((kind for kind in _KINDS if hasattr(waiting, kind[0])), None)
+        frame, waiting = (getattr(waiting, part) for part in kind) if kind else (None, None)
+        if frame is not None:
+            yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"

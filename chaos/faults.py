@@ -13,8 +13,10 @@ from chaos.record import PLANE
 from chaos.site import Program, Site
 from taskrun.domain.status import WorkerStatus
 
-#: How often somebody at work is looked for.
-_LOOKS = 100
+#: Seconds in which a worker has something to do, or says at least that it lives.
+_SOON = 5.0
+#: Seconds between two looks.
+_LOOK = 0.05
 
 #: Seconds, from and to.
 Range = tuple[float, float]
@@ -84,9 +86,9 @@ async def throttle(site: Site, random: Random, length: Range) -> None:
     before = proxy.there.slowed
     proxy.there.rate = proxy.back.rate = random.randrange(20_000, 200_000)
     await asyncio.sleep(random.uniform(*length))
-    proxy.there.rate = proxy.back.rate = 0
-    if proxy.there.slowed > before:
+    if await _becomes(lambda: proxy.there.slowed > before):
         site.history.add("fault", fault="throttle", target=worker.name)
+    proxy.there.rate = proxy.back.rate = 0
 
 
 async def nearly_fill_disk(site: Site, random: Random, length: Range) -> None:
@@ -120,12 +122,21 @@ def _one(site: Site, random: Random) -> Program:
 
 async def _one_at_work(site: Site, random: Random) -> Program:
     """A worker that has runs, if there is one soon: a death that meets nobody proves nothing."""
-    for _ in range(_LOOKS):
-        views = await site.line.ask(lambda client: client.workers(status=WorkerStatus.BUSY))
-        if views:
-            return site.workers[random.choice(views).id]
-        await asyncio.sleep(0.05)
+    for _ in range(int(_SOON / _LOOK)):
+        busy = await site.line.ask(lambda client: client.workers(status=WorkerStatus.BUSY))
+        if busy:
+            return site.workers[max(busy, key=lambda view: view.active_runs).id]
+        await asyncio.sleep(_LOOK)
     return _one(site, random)
+
+
+async def _becomes(holds: Callable[[], bool]) -> bool:
+    """Whether it is so soon: a fault that meets nothing proves nothing."""
+    for _ in range(int(_SOON / _LOOK)):
+        if holds():
+            return True
+        await asyncio.sleep(_LOOK)
+    return False
 
 
 async def _freeze(site: Site, program: Program, seconds: float) -> None:
@@ -144,7 +155,7 @@ async def _hold(site: Site, worker: Program, ways: list[Way], fault: str, second
         way.hold()
     began = asyncio.get_running_loop().time()
     await asyncio.sleep(seconds)
-    if sum(way.held for way in ways) > before:
+    if await _becomes(lambda: sum(way.held for way in ways) > before):
         site.history.add("fault", at=began, fault=fault, target=worker.name)
         for way in ways:
             way.free()

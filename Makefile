@@ -48,8 +48,8 @@ chaos: $(STAMP) ## Kill, freeze and cut off real processes under load; options i
 proto: $(STAMP) ## Generate the code for proto/
 	@scripts/proto
 
-lock: ## Resolve requirements.lock anew
-	@scripts/lock
+lock: ## Resolve requirements.lock; what is locked stays, unless ARGS=--upgrade
+	@scripts/lock $(ARGS)
 
 clean: ## Remove what the other verbs made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -5,11 +5,16 @@ from __future__ import annotations
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 from loguru import logger
 
 from tests.postgres import databases, postgres_server, postgres_url, proxy
 
 __all__ = ["audible", "databases", "postgres_server", "postgres_url", "proxy"]
+
+# What else the machine does says nothing of a test.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 # A shell that starts the tests in the background lets them, and the programs that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

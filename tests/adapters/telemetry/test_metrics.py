@@ -263,8 +263,8 @@ async def test_what_is_recorded_during_a_scrape_breaks_neither(bench: Bench) -> 
 
 
 def test_a_whole_task_costs_no_more_than_a_few_dozen_counts(bench: Bench) -> None:
-    """Against a bare counter, measured beside it, so that a slow machine says nothing."""
+    """Against a bare counter, beside it and in short pieces: neither a slow machine nor a busy one says anything."""
     counter, events = Counter("bare", "One count.", registry=CollectorRegistry()), story()
-    bare = min(timeit.repeat(counter.inc, number=2_000, repeat=10))
-    whole = min(timeit.repeat(lambda: bench.telemetry.record(events), number=2_000, repeat=10))
+    bare = min(timeit.repeat(counter.inc, number=100, repeat=200))
+    whole = min(timeit.repeat(lambda: bench.telemetry.record(events), number=100, repeat=200))
     assert whole < 40 * bare

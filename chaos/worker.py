@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chaos.history import History, Recorder
 from chaos.speech import Speech
-from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.command import CommandDefinition
 from taskrun.adapters.agents.definitions import make_agent
 from taskrun.adapters.agents.function import Function, FunctionAgent
 from taskrun.apps import worker
@@ -104,7 +104,7 @@ def agents_of(history: Path, worker_id: str) -> Callable[[WorkerSettings, Path],
         scripts = {"shout": _SHOUT, "blast": _BLAST}
         commands = [
             make_agent(
-                AgentDefinition(name=name, kind="command", command=("sh", "-c", script, str(history), worker_id)),
+                CommandDefinition(name=name, command=("sh", "-c", script, str(history), worker_id)),
                 work_dir=work_dir,
                 environ=os.environ,
                 stop_grace=settings.stop_grace,

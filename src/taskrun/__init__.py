@@ -49,6 +49,13 @@ if TYPE_CHECKING:
     from taskrun.engine.control_plane import ControlPlane as ControlPlane
     from taskrun.engine.daemon import Daemon as Daemon
     from taskrun.local import LocalControlPlane as LocalControlPlane
+    from taskrun.ports.agent_events import (
+        AgentEvent as AgentEvent, ExecutionCompleted as ExecutionCompleted, ExecutionFailed as ExecutionFailed,
+        ExecutionStarted as ExecutionStarted, Logged as Logged, OutputGenerated as OutputGenerated,
+        Permission as Permission, PermissionAsked as PermissionAsked, PlanMade as PlanMade, Retried as Retried,
+        SessionInitialized as SessionInitialized, Severity as Severity, Thought as Thought,
+        ToolCompleted as ToolCompleted, ToolRequested as ToolRequested, UsageReported as UsageReported,
+    )
     from taskrun.ports.agents import (
         Agent as Agent, AgentRequest as AgentRequest, AgentResult as AgentResult, AgentSink as AgentSink,
     )
@@ -97,6 +104,10 @@ _HOMES = {
     "taskrun.engine.control_plane": "ControlPlane",
     "taskrun.engine.daemon": "Daemon",
     "taskrun.local": "LocalControlPlane",
+    "taskrun.ports.agent_events": (
+        "AgentEvent ExecutionCompleted ExecutionFailed ExecutionStarted Logged OutputGenerated Permission "
+        "PermissionAsked PlanMade Retried SessionInitialized Severity Thought ToolCompleted ToolRequested UsageReported"
+    ),
     "taskrun.ports.agents": "Agent AgentRequest AgentResult AgentSink",
     "taskrun.ports.authority": "CertificateAuthority IssuedCertificate",
     "taskrun.ports.clock": "Clock",

@@ -32,6 +32,7 @@ from taskrun.domain.records import AgentSpec, OutputSegment, RunEvent, Usage, Wo
 from taskrun.domain.status import FailureKind, RunEventType, RunStatus, Verdict, WorkerStatus
 from taskrun.domain.timers import DaemonTimers
 from taskrun.engine.daemon import Daemon
+from taskrun.ports.agent_events import OutputGenerated, Thought, ToolRequested
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 from taskrun.testing.clock import JumpingClock
 
@@ -218,7 +219,7 @@ async def test_a_run_is_reported_running_then_its_output_then_its_end(link: Scri
         await sink.text("a")
         await sink.text("")
         await sink.text("b")
-        await sink.event(RunEventType.TOOL_REQUESTED, tool="ls")
+        await sink.event(ToolRequested("ls"))
         await sink.text("c")
         return AgentResult(usage=Usage(1, 2), session_id="s")
 
@@ -459,7 +460,7 @@ async def test_a_text_over_the_chunk_limit_is_split_between_characters(link: Scr
 async def test_an_event_waits_for_room_and_its_long_values_are_cut(link: ScriptedLink) -> None:
     async def report(request: AgentRequest, sink: AgentSink) -> AgentResult:
         for _ in range(2000):
-            await sink.event(RunEventType.TOOL_COMPLETED, output="x" * 9000)
+            await sink.event(Thought("x" * 9000))
         return AgentResult()
 
     async with World(ScriptedConnector(link), report) as world:
@@ -472,7 +473,7 @@ async def test_an_event_waits_for_room_and_its_long_values_are_cut(link: Scripte
         await link.hear()
         event = await link.hear()
         assert isinstance(event, RunEvent)
-        assert len(event.metadata["output"]) == 8192
+        assert len(event.metadata["text"]) == 8192
         await link.hear_end()
 
 
@@ -484,7 +485,7 @@ async def test_what_an_agent_leaves_behind_can_neither_speak_nor_block_the_worke
         await over.wait()
         while True:
             await sink.text("boo")
-            await sink.event(RunEventType.OUTPUT_GENERATED)
+            await sink.event(OutputGenerated())
 
     async def leave(request: AgentRequest, sink: AgentSink) -> AgentResult:
         if request.run_id == "1":

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
+from msgspec.structs import FieldInfo
 
-from taskrun.adapters.agents.definition import AgentDefinition, Kind
+from taskrun.adapters.agents.definition import AgentDefinition, Duration
+from taskrun.adapters.agents.kinds import find_kind, offered
 from taskrun.apps.configuration import meant, shown_value
 from taskrun.apps.kinds import seconds
 from taskrun.domain.errors import InvalidArgument
 
-_FIELDS = {field.name: field for field in msgspec.structs.fields(AgentDefinition)}
-
-_KINDS = " or ".join(f'"{kind}"' for kind in get_args(Kind))
-_TEXT, _TEXTS = "some text", "a list of texts"
-_PAIRS = 'a table of texts, such as { key = "value" }'
-#: Each key, and what completes the sentence "It must be ...".
-_RULES = {
-    "name": _TEXT,
-    "kind": _KINDS,
-    "description": _TEXT,
-    "labels": _PAIRS,
-    "timeout": "a duration such as 90, 90s, 10m or 1h",
-    "working_directory": _TEXT,
-    "environment": _TEXTS,
-    "set_environment": _PAIRS,
-    "command": "a list of texts: the program and its arguments",
-    "prompt": _TEXT,
-    "system_prompt": _TEXT,
-    "model": _TEXT,
-    "allowed_tools": _TEXTS,
-    "disallowed_tools": _TEXTS,
-    "max_turns": "a whole number",
-    "answer": 'a table of lists of texts, such as { priority = ["low", "high"], summary = [] }',
+#: For a key that says nothing of itself: what completes the sentence "It must be ...".
+_RULES: dict[Any, str] = {
+    str: "some text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple[str, ...]: "a list of texts",
+    dict[str, str]: 'a table of texts, such as { key = "value" }',
 }
 
 
@@ -53,22 +40,43 @@ def read_agents(raw: Any) -> tuple[AgentDefinition, ...]:
 def _read(table: Mapping[str, Any], number: int) -> AgentDefinition:
     name = table.get("name")
     who = f"agent {name!a}" if isinstance(name, str) else f"agent no. {number}"
+    definition = _definition(table, who)
+    fields = {field.name: field for field in msgspec.structs.fields(definition)}
     for key in table:
-        if key not in _FIELDS:
-            raise InvalidArgument(f"{who} has no key {key!a}.{meant(key, _FIELDS)}")
-    for key, field in _FIELDS.items():
+        if key not in fields:
+            raise InvalidArgument(f"{who} of kind {table['kind']} has no key {key!a}.{meant(key, fields)}")
+    for key, field in fields.items():
         if field.required and key not in table:
-            raise InvalidArgument(f"{who} has no `{key}`: it must be {_RULES[key]}.")
-    values = {key: _value(key, value, who) for key, value in table.items()}
+            raise InvalidArgument(f"{who} has no `{key}`: it must be {_rule(field)}.")
+    values = {key: _value(fields[key], value, who) for key, value in table.items()}
     try:
-        return AgentDefinition(**values)
+        return definition(**values)
     except ValueError as error:
         raise InvalidArgument(str(error)) from error
 
 
-def _value(key: str, value: Any, who: str) -> Any:
+def _definition(table: Mapping[str, Any], who: str) -> type[AgentDefinition]:
+    """What the table's kind says that there is to be said."""
+    kinds = ", ".join(f'"{kind}"' for kind in offered())
+    kind = table.get("kind")
+    if kind is None:
+        raise InvalidArgument(f"{who} has no `kind`: it must be one of {kinds}.")
+    if not isinstance(kind, str) or kind not in offered():
+        raise InvalidArgument(f"{who}: `kind` is {shown_value(kind)}: it must be one of {kinds}.")
+    return find_kind(kind).definition
+
+
+def _value(field: FieldInfo, value: Any, who: str) -> Any:
     try:
-        return seconds(value) if key == "timeout" else msgspec.convert(value, _FIELDS[key].type)
+        return seconds(value) if field.type == Duration else msgspec.convert(value, field.type)
     # What msgspec raises is a ValueError too.
     except ValueError as error:
-        raise InvalidArgument(f"{who}: `{key}` is {shown_value(value)}: it must be {_RULES[key]}.") from error
+        shown = shown_value(value)
+        raise InvalidArgument(f"{who}: `{field.name}` is {shown}: it must be {_rule(field)}.") from error
+
+
+def _rule(field: FieldInfo) -> str:
+    if get_origin(field.type) is not Annotated:
+        return _RULES.get(field.type, "something else")
+    plain, meta = get_args(field.type)
+    return meta.description or _RULES.get(plain, "something else")

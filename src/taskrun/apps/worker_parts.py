@@ -12,7 +12,8 @@ from pathlib import Path
 from dependency_injector import containers, providers
 
 from taskrun.adapters.agents.containment.means import containment
-from taskrun.adapters.agents.definitions import BUILT_IN, AgentDefinition, make_agent
+from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.definitions import BUILT_IN, make_agent
 from taskrun.adapters.ca.disk import read_public
 from taskrun.adapters.ca.files import load_key_pair
 from taskrun.adapters.grpc.link import GrpcConnector

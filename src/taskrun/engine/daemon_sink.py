@@ -10,8 +10,8 @@ from taskrun.domain.daemon.lane import Lane
 from taskrun.domain.daemon.outbox import Outbox
 from taskrun.domain.limits import MAX_CHUNK_BYTES
 from taskrun.domain.records import RunEvent
-from taskrun.domain.status import RunEventType
 from taskrun.engine.daemon_room import Room
+from taskrun.ports.agent_events import AgentEvent
 
 #: Characters. An event says what happened; whoever needs the whole of a tool's answer reads the output.
 MAX_EVENT_VALUE = 8192
@@ -35,13 +35,13 @@ class RunSink:
         elif text:
             await self._put(text)
 
-    async def event(self, type: RunEventType, **metadata: str) -> None:
-        """See `AgentSink.event`. A value of more than 8192 characters is cut."""
+    async def event(self, event: AgentEvent) -> None:
+        """See `AgentSink.event`."""
         if self._outbox.full or self._lane.closed:
             await self._pause()
         run_id = self._lane.run_id
-        known = {key: clipped(value, MAX_EVENT_VALUE) for key, value in metadata.items()}
-        self._lane.add(RunEvent(run_id, type, known, f"{run_id}-{self._events}"))
+        known = {key: clipped(value, MAX_EVENT_VALUE) for key, value in event.metadata().items()}
+        self._lane.add(RunEvent(run_id, event.TYPE, known, f"{run_id}-{self._events}"))
         self._events += 1
         self._wake()
 

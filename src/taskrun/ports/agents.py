@@ -6,8 +6,9 @@ from dataclasses import field
 from typing import Protocol
 
 from taskrun.domain.records import AgentSpec, Labels, ModelBackend, Usage
-from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.domain.status import FailureKind
 from taskrun.domain.values import value
+from taskrun.ports.agent_events import AgentEvent
 
 
 @value(frozen=True, slots=True)
@@ -20,6 +21,10 @@ class AgentRequest:
     input_json: str
     labels: Labels = field(default_factory=dict)
     attempt: int = 1
+    #: The session that the run goes on with, as an earlier result of the same agent named it; "" = a new one.
+    session_id: str = ""
+    #: It goes on with a copy, and the session stays as it was.
+    fork: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -41,8 +46,8 @@ class AgentSink(Protocol):
         """A piece of output. An empty one is nothing."""
         ...
 
-    async def event(self, type: RunEventType, **metadata: str) -> None:
-        """A stage of the execution."""
+    async def event(self, event: AgentEvent) -> None:
+        """What the agent does beside its output. What is longer than 8192 characters is cut."""
         ...
 
 

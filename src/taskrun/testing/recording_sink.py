@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
-from taskrun.domain.status import RunEventType
+from taskrun.ports.agent_events import AgentEvent
+
+E = TypeVar("E", bound=AgentEvent)
 
 
 class RecordingSink:
@@ -13,24 +16,24 @@ class RecordingSink:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self.events: list[tuple[RunEventType, dict[str, str]]] = []
+        self.events: list[AgentEvent] = []
         self._changed = asyncio.Condition()
 
     async def text(self, text: str) -> None:
         if text:
             await self._keep(lambda: self.texts.append(text))
 
-    async def event(self, type: RunEventType, **metadata: str) -> None:
-        await self._keep(lambda: self.events.append((type, metadata)))
+    async def event(self, event: AgentEvent) -> None:
+        await self._keep(lambda: self.events.append(event))
 
     @property
     def output(self) -> str:
         """All text so far."""
         return "".join(self.texts)
 
-    def metadata(self, type: RunEventType) -> list[dict[str, str]]:
-        """What the events of this type said."""
-        return [metadata for kind, metadata in self.events if kind is type]
+    def those(self, kind: type[E]) -> list[E]:
+        """The events of this kind."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[RecordingSink], object]) -> None:
         """Returns once `condition` holds; it is looked at after everything new."""

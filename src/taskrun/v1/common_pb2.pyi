@@ -137,6 +137,18 @@ class _RunEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunEvent
     RUN_EVENT_TYPE_OUTPUT_GENERATED: _RunEventType.ValueType  # 5
     RUN_EVENT_TYPE_EXECUTION_COMPLETED: _RunEventType.ValueType  # 6
     RUN_EVENT_TYPE_EXECUTION_FAILED: _RunEventType.ValueType  # 7
+    RUN_EVENT_TYPE_THOUGHT: _RunEventType.ValueType  # 100
+    """metadata: text"""
+    RUN_EVENT_TYPE_PLAN: _RunEventType.ValueType  # 101
+    """metadata: plan, a step a line"""
+    RUN_EVENT_TYPE_PERMISSION_ASKED: _RunEventType.ValueType  # 102
+    """metadata: tool, decision (allowed, denied), tool_use_id, input"""
+    RUN_EVENT_TYPE_USAGE: _RunEventType.ValueType  # 103
+    """metadata: model, input_tokens, output_tokens ..."""
+    RUN_EVENT_TYPE_RETRY: _RunEventType.ValueType  # 104
+    """metadata: error, attempt, delay_ms"""
+    RUN_EVENT_TYPE_LOG: _RunEventType.ValueType  # 105
+    """metadata: text, severity (info, warning, error)"""
 
 class RunEventType(_RunEventType, metaclass=_RunEventTypeEnumTypeWrapper): ...
 
@@ -148,6 +160,18 @@ RUN_EVENT_TYPE_TOOL_COMPLETED: RunEventType.ValueType  # 4
 RUN_EVENT_TYPE_OUTPUT_GENERATED: RunEventType.ValueType  # 5
 RUN_EVENT_TYPE_EXECUTION_COMPLETED: RunEventType.ValueType  # 6
 RUN_EVENT_TYPE_EXECUTION_FAILED: RunEventType.ValueType  # 7
+RUN_EVENT_TYPE_THOUGHT: RunEventType.ValueType  # 100
+"""metadata: text"""
+RUN_EVENT_TYPE_PLAN: RunEventType.ValueType  # 101
+"""metadata: plan, a step a line"""
+RUN_EVENT_TYPE_PERMISSION_ASKED: RunEventType.ValueType  # 102
+"""metadata: tool, decision (allowed, denied), tool_use_id, input"""
+RUN_EVENT_TYPE_USAGE: RunEventType.ValueType  # 103
+"""metadata: model, input_tokens, output_tokens ..."""
+RUN_EVENT_TYPE_RETRY: RunEventType.ValueType  # 104
+"""metadata: error, attempt, delay_ms"""
+RUN_EVENT_TYPE_LOG: RunEventType.ValueType  # 105
+"""metadata: text, severity (info, warning, error)"""
 Global___RunEventType: _TypeAlias = RunEventType  # noqa: Y015
 
 class _FailureKind:

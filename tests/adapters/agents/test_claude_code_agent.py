@@ -14,10 +14,12 @@ import psutil
 import pytest
 
 from taskrun.adapters.agents import claude_code
-from taskrun.adapters.agents.claude_code import find_cli
+from taskrun.adapters.agents.claude_code import ClaudeCodeDefinition, find_cli
 from taskrun.adapters.agents.claude_stream import CUT_OFF
-from taskrun.adapters.agents.definitions import BUILT_IN, AgentDefinition, make_agent
-from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.definitions import BUILT_IN, make_agent
+from taskrun.domain.status import FailureKind
+from taskrun.ports.agent_events import SessionInitialized, ToolCompleted, ToolRequested
 from taskrun.ports.agents import Agent, AgentRequest, AgentResult
 from taskrun.testing.model_scripts import BreakOff, Fail, Hang, Reply, Say, UseTool, in_turn
 from taskrun.testing.recording_sink import RecordingSink
@@ -41,7 +43,7 @@ def model() -> Iterator[ScriptedModel]:
 @pytest.fixture
 def agent(work_dir: Path, environ: dict[str, str], model: ScriptedModel) -> Callable[..., Agent]:
     def make(definition: AgentDefinition | None = None, **keys: Any) -> Agent:
-        definition = definition or AgentDefinition(name="claude", kind="claude-code", **keys)
+        definition = definition or ClaudeCodeDefinition(name="claude", **keys)
         return make_agent(definition, work_dir=work_dir, environ=environ | model.environ(), stop_grace=5.0)
 
     return make
@@ -81,8 +83,8 @@ async def test_the_session_the_model_and_the_usage_are_reported(run: Any, sink: 
     assert result.usage.input_tokens > 0
     assert result.usage.output_tokens > 0
     assert result.usage.cost_usd > 0
-    [session] = sink.metadata(RunEventType.SESSION_INITIALIZED)
-    assert session["session_id"] == result.session_id != ""
+    [session] = sink.those(SessionInitialized)
+    assert session.session_id == result.session_id != ""
 
 
 async def test_the_prompt_is_the_rendered_template_and_never_an_argument(run: Any, model: ScriptedModel) -> None:
@@ -126,11 +128,11 @@ async def test_support_triage_that_answers_in_prose_is_bad_output(run: Any) -> N
 async def test_a_tool_that_is_allowed_is_used_and_told(run: Any, sink: RecordingSink) -> None:
     result = await run("[[bash: echo from the tool]]", definition=GENERAL)
     assert (result.failure, sink.output) == (None, "The tool answered: from the tool")
-    [asked] = sink.metadata(RunEventType.TOOL_REQUESTED)
-    [answered] = sink.metadata(RunEventType.TOOL_COMPLETED)
-    assert (asked["tool"], asked["input"]) == ("Bash", "echo from the tool")
-    assert (answered["tool"], answered["outcome"]) == ("Bash", "ok")
-    assert asked["tool_use_id"] == answered["tool_use_id"]
+    [asked] = sink.those(ToolRequested)
+    [answered] = sink.those(ToolCompleted)
+    assert (asked.tool, asked.input) == ("Bash", "echo from the tool")
+    assert (answered.tool, answered.outcome) == ("Bash", "ok")
+    assert asked.tool_use_id == answered.tool_use_id
 
 
 @pytest.mark.parametrize("allowed", [(), ("Bash(git *)",)])
@@ -141,7 +143,7 @@ async def test_a_tool_that_is_not_allowed_is_denied(
     command = UseTool("Bash", {"command": f"touch {mark}"})
     result = await run("hi", command, Say("as you wish"), allowed_tools=allowed)
     assert result.failure is None
-    assert [told["outcome"] for told in sink.metadata(RunEventType.TOOL_COMPLETED)] == ["error"]
+    assert [told.outcome for told in sink.those(ToolCompleted)] == ["error"]
     assert "touched" not in os.listdir(tmp_path)
 
 
@@ -150,7 +152,7 @@ async def test_a_tool_that_is_disallowed_is_denied_even_if_another_rule_allows_i
 ) -> None:
     rules = {"allowed_tools": ("Bash",), "disallowed_tools": ("Bash(touch *)",)}
     await run("hi", UseTool("Bash", {"command": "touch x"}), Say("as you wish"), **rules)
-    assert [told["outcome"] for told in sink.metadata(RunEventType.TOOL_COMPLETED)] == ["error"]
+    assert [told.outcome for told in sink.those(ToolCompleted)] == ["error"]
 
 
 async def test_a_tool_call_sees_no_secret_of_the_worker(run: Any, sink: RecordingSink) -> None:
@@ -223,7 +225,7 @@ async def test_a_cancel_in_the_middle_of_a_tool_call_leaves_no_process(
 ) -> None:
     prompt = json.dumps("[[bash: setsid sleep 1000 & trap '' TERM; sleep 1000]]")
     run = asyncio.create_task(agent(GENERAL).run(request_for(prompt), sink))
-    await sink.until(lambda sink: sink.metadata(RunEventType.TOOL_REQUESTED))
+    await sink.until(lambda sink: sink.those(ToolRequested))
     # The command is under way once both of its processes are there; nothing but a look tells that.
     while len([line for line in processes_of(run_id) if line.startswith("sleep")]) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.05)

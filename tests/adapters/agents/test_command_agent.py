@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from taskrun.adapters.agents.command import CommandDefinition
 from taskrun.adapters.agents.containment import process
-from taskrun.adapters.agents.definitions import AgentDefinition, make_agent
-from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.adapters.agents.definitions import make_agent
+from taskrun.domain.status import FailureKind
+from taskrun.ports.agent_events import ExecutionCompleted, ExecutionFailed, ExecutionStarted
 from taskrun.ports.agents import Agent, AgentRequest
 from taskrun.testing.recording_sink import RecordingSink
 
@@ -26,9 +28,7 @@ def agent(work_dir: Path, environ: dict[str, str]) -> MakeAgent:
     """An agent that is a Python program, or any other."""
 
     def make(code: str = "", *command: str, **keys: Any) -> Agent:
-        definition = AgentDefinition(
-            name="tool", kind="command", command=command or (sys.executable, "-c", code), **keys
-        )
+        definition = CommandDefinition(name="tool", command=command or (sys.executable, "-c", code), **keys)
         return make_agent(definition, work_dir=work_dir, environ=environ, stop_grace=0.5)
 
     return make
@@ -44,7 +44,7 @@ async def test_the_input_is_read_and_the_output_is_streamed(
 ) -> None:
     result = await agent("", "tr", "a-z", "A-Z").run(request_for('"loud"'), sink)
     assert (result.failure, sink.output) == (None, "LOUD")
-    assert [type for type, _ in sink.events] == [RunEventType.EXECUTION_STARTED, RunEventType.EXECUTION_COMPLETED]
+    assert [type(event) for event in sink.events] == [ExecutionStarted, ExecutionCompleted]
 
 
 async def test_output_arrives_before_its_line_ends_and_before_the_program_does(
@@ -140,7 +140,7 @@ async def test_a_bad_exit_is_agent_error_with_the_end_of_stderr(
     assert "exit code 7" in result.error
     assert result.error.endswith("no such ticket")
     assert len(result.error) < 5000
-    assert sink.metadata(RunEventType.EXECUTION_FAILED) == [{"failure": "agent_error"}]
+    assert sink.those(ExecutionFailed) == [ExecutionFailed(FailureKind.AGENT_ERROR)]
 
 
 async def test_a_signal_is_agent_error_and_named(
@@ -187,6 +187,6 @@ async def test_the_definitions_time_limit_ends_the_run(
 async def test_a_full_disk_or_a_forbidden_place_is_agent_unavailable(
     environ: dict[str, str], sink: RecordingSink, request_for: RequestFor
 ) -> None:
-    definition = AgentDefinition(name="tool", kind="command", command=("true",))
+    definition = CommandDefinition(name="tool", command=("true",))
     agent = make_agent(definition, work_dir=Path("/proc/none"), environ=environ, stop_grace=1.0)
     assert (await agent.run(request_for("1"), sink)).failure is FailureKind.AGENT_UNAVAILABLE

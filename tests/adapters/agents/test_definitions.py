@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from taskrun.adapters.agents.claude_code import ClaudeCodeAgent
+from taskrun.adapters.agents.claude_code import ClaudeCodeAgent, ClaudeCodeDefinition
 from taskrun.adapters.agents.command import CommandAgent
-from taskrun.adapters.agents.definitions import BUILT_IN, AgentDefinition, make_agent
+from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.definitions import BUILT_IN, make_agent
+from taskrun.adapters.agents.kinds import find_kind
 from taskrun.domain.limits import checked_hello
 from taskrun.domain.protocol import Hello
 from taskrun.domain.records import WorkerInfo
@@ -17,7 +19,8 @@ from taskrun.ports.agents import Agent
 
 
 def defined(**keys: Any) -> AgentDefinition:
-    return msgspec.convert({"name": "a", "kind": "command", "command": ["true"], **keys}, AgentDefinition)
+    kind = find_kind(keys.get("kind", "command")).definition
+    return msgspec.convert({"name": "a", **({} if "kind" in keys else {"command": ["true"]}), **keys}, kind)
 
 
 def made(definition: AgentDefinition) -> Agent:
@@ -38,7 +41,7 @@ def test_a_definition_is_read_from_toml() -> None:
         environment = ["GIT_*"]
         set_environment = { PAGER = "cat" }
     """
-    definition = msgspec.convert(tomllib.loads(text), AgentDefinition)
+    definition = msgspec.convert(tomllib.loads(text), ClaudeCodeDefinition)
     assert (definition.timeout, definition.allowed_tools) == (90.0, ("Read", "Bash(git *)"))
 
 
@@ -47,7 +50,6 @@ def test_a_definition_is_read_from_toml() -> None:
     [
         ({"name": "No Good"}, "No Good"),
         ({"labels": {"": "x"}}, "empty key"),
-        ({"kind": "magic"}, "kind"),
         ({"colour": "red"}, "colour"),
         ({"timeout": 0}, "`timeout`"),
         ({"timeout": float("nan")}, "`timeout`"),
@@ -55,9 +57,9 @@ def test_a_definition_is_read_from_toml() -> None:
         ({"command": []}, "`command` is missing"),
         ({"command": [""]}, "`command` is missing"),
         ({"command": ["a\0b"]}, "NUL"),
-        ({"prompt": "hi"}, "`prompt` is for the kind claude-code"),
-        ({"kind": "claude-code"}, "`command` is for the kind command"),
-        ({"kind": "claude-code", "command": [], "max_turns": -1}, "`max_turns`"),
+        ({"prompt": "hi"}, "prompt"),
+        ({"kind": "claude-code", "command": ["true"]}, "command"),
+        ({"kind": "claude-code", "max_turns": -1}, "`max_turns`"),
         ({"environment": ["TASKRUN_KEY"]}, "TASKRUN_"),
         ({"set_environment": {"TASKRUN_RUN_ID": "x"}}, "TASKRUN_"),
         ({"set_environment": {"A=B": "x"}}, "without `=`"),
@@ -101,6 +103,6 @@ def test_the_kind_decides_what_agent_is_made(definition: AgentDefinition, kind: 
 def test_a_model_is_announced_if_somebody_has_chosen_one(
     keys: dict[str, Any], environ: dict[str, str], model: str, said: dict[str, str]
 ) -> None:
-    definition = AgentDefinition(name="a", kind="claude-code", **keys)
+    definition = ClaudeCodeDefinition(name="a", **keys)
     [backend] = make_agent(definition, work_dir=Path("/runs"), environ=environ, stop_grace=1.0).spec.backends
     assert (backend.model_name, backend.metadata) == (model, said)

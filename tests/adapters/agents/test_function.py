@@ -4,7 +4,8 @@ import pytest
 
 from taskrun.adapters.agents.function import FunctionAgent
 from taskrun.domain.records import AgentSpec, ModelBackend
-from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.domain.status import FailureKind
+from taskrun.ports.agent_events import AgentEvent
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 
 REQUEST = AgentRequest("r", "t", '"hello"')
@@ -19,7 +20,7 @@ class Page:
     async def text(self, text: str) -> None:
         self.texts.append(text)
 
-    async def event(self, type: RunEventType, **metadata: str) -> None:
+    async def event(self, event: AgentEvent) -> None:
         raise AssertionError
 
 

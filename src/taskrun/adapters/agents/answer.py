@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
 
 #: For each key that the answer has, the values it may have; none named = any text.
 AnswerForm = Mapping[str, Sequence[str]]
+#: The same as a key of worker.toml.
+Answer = Annotated[
+    dict[str, tuple[str, ...]],
+    msgspec.Meta(description='a table of lists of texts, such as { priority = ["low", "high"], summary = [] }'),
+]
 
 
 def flaw(text: str, form: AnswerForm) -> str:

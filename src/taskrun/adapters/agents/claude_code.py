@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
-from typing import assert_never
+from typing import ClassVar, assert_never
 
-from taskrun.adapters.agents.answer import flaw
+import msgspec
+
+from taskrun.adapters.agents.answer import Answer, flaw
 from taskrun.adapters.agents.claude_stream import (
     ClaudeStream,
     Concluded,
@@ -27,11 +29,14 @@ from taskrun.adapters.agents.claude_verdict import PROVIDER, verdict
 from taskrun.adapters.agents.containment.directory import RunDirectory
 from taskrun.adapters.agents.containment.lines import Line, LineSplitter
 from taskrun.adapters.agents.containment.process import ContainedProcess
+from taskrun.adapters.agents.definition import AgentDefinition, Rule
+from taskrun.adapters.agents.kinds import AgentKind
 from taskrun.adapters.agents.program import CannotRun, Launch, ProgramAgent
 from taskrun.adapters.agents.prompt import render
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.records import ModelBackend
-from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.domain.status import FailureKind
+from taskrun.ports.agent_events import SessionInitialized, ToolCompleted, ToolRequested
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 
 #: How every session is started; `dontAsk` denies each tool call that no rule allows.
@@ -69,7 +74,26 @@ _CLI_DEFAULT = "Claude Code's default"
 _SUMMARY_CHARACTERS = 200
 
 
-class ClaudeCodeAgent(ProgramAgent):
+class ClaudeCodeDefinition(AgentDefinition, frozen=True, kw_only=True):
+    """Adds what the session is told and what it may do."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        (lambda agent: agent.max_turns < 0, "`max_turns` must be 0, for no limit, or more."),
+    )
+
+    kind: str = "claude-code"
+    #: "" = the input is the prompt.
+    prompt: str = ""
+    system_prompt: str = ""
+    model: str = ""
+    allowed_tools: tuple[str, ...] = ()
+    disallowed_tools: tuple[str, ...] = ()
+    #: 0 = no limit.
+    max_turns: int = 0
+    answer: Answer = msgspec.field(default_factory=dict)
+
+
+class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
     """One Claude Code session for each run."""
 
     ALLOWED = (
@@ -162,12 +186,11 @@ class _Session:
                 self._said.append(text)
                 await self._sink.text(text)
             case Opened(session_id, model, version):
-                await event(RunEventType.SESSION_INITIALIZED, session_id=session_id, model=model, cli_version=version)
+                await event(SessionInitialized(session_id, model, version))
             case ToolAsked(id, name, input):
-                await event(RunEventType.TOOL_REQUESTED, tool=name, tool_use_id=id, input=_summary(input))
+                await event(ToolRequested(name, id, _summary(input)))
             case ToolAnswered(id, name, failed):
-                outcome = "error" if failed else "ok"
-                await event(RunEventType.TOOL_COMPLETED, tool=name, tool_use_id=id, outcome=outcome)
+                await event(ToolCompleted(name, id, "error" if failed else "ok"))
             case Concluded():
                 self.conclusion = saying
             case _:
@@ -189,3 +212,6 @@ def _summary(input: Mapping[str, object]) -> str:
     """A tool's input, short: its first text alone, such as a command or a path, says most."""
     text = next((value for value in input.values() if isinstance(value, str)), "") or json.dumps(input)
     return text if len(text) <= _SUMMARY_CHARACTERS else f"{text[: _SUMMARY_CHARACTERS - 4]} ..."
+
+
+KIND = AgentKind(ClaudeCodeDefinition, ClaudeCodeAgent)

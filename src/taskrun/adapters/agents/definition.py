@@ -1,9 +1,9 @@
-"""One `[[agents]]` table of worker.toml, checked."""
+"""One `[[agents]]` table of worker.toml, checked: the keys of every agent. A kind adds its own in a subclass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -11,7 +11,11 @@ from taskrun.adapters.agents.containment.environment import OURS
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.limits import MAX_TIMEOUT_MS, check_agent_name, check_labels
 
-Kind = Literal["claude-code", "command"]
+#: Seconds. A description completes the sentence "It must be ...", where the type alone does not say it well.
+Duration = Annotated[float, msgspec.Meta(description="a duration such as 90, 90s, 10m or 1h")]
+
+#: Whether a definition is wrong, and what is to be said then.
+Rule = tuple[Callable[[Any], bool], str]
 
 _MAX_TIMEOUT = MAX_TIMEOUT_MS / 1000
 
@@ -22,12 +26,30 @@ class AgentDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `docs/agents.md` says what each key means.
     """
 
+    #: What else must hold; those of a subclass come on top of its base's.
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        (
+            lambda agent: not 0 < agent.timeout <= _MAX_TIMEOUT,
+            f"`timeout` must be more than 0 and at most {_MAX_TIMEOUT:.0f} seconds.",
+        ),
+        (
+            lambda agent: any(name.startswith(OURS) for name in (*agent.environment, *agent.set_environment)),
+            f"variables that begin with {OURS} are the worker's own.",
+        ),
+        (
+            lambda agent: any(not name or "=" in name for name in agent.set_environment),
+            "a variable in `set_environment` needs a name, without `=`.",
+        ),
+        # Any of it may become an argument or a variable of a program.
+        (lambda agent: any("\0" in text for text in _texts(msgspec.to_builtins(agent))), "no value may hold a NUL."),
+    )
+
     name: str
-    kind: Kind
+    kind: str
     description: str = ""
     labels: dict[str, str] = {}
-    #: Seconds that one run may take.
-    timeout: float = 3600.0
+    #: For one run.
+    timeout: Duration = 3600.0
     #: "" = a fresh one for each run.
     working_directory: str = ""
     #: Names of the worker's variables that may pass, `*` allowed.
@@ -35,77 +57,24 @@ class AgentDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     #: Variables with their values.
     set_environment: dict[str, str] = {}
 
-    # For kind command.
-    command: tuple[str, ...] = ()
-
-    # For kind claude-code.
-    #: "" = the input is the prompt.
-    prompt: str = ""
-    system_prompt: str = ""
-    model: str = ""
-    allowed_tools: tuple[str, ...] = ()
-    disallowed_tools: tuple[str, ...] = ()
-    #: 0 = no limit.
-    max_turns: int = 0
-    #: The answer is a JSON object: its keys, each with the values it may have (none named = any text).
-    answer: dict[str, tuple[str, ...]] = {}
-
     def __post_init__(self) -> None:
         try:
             check_agent_name(self.name)
             check_labels(self.labels)
         except InvalidArgument as error:
             raise ValueError(error.message) from error
-        for is_wrong, message in _RULES:
-            if is_wrong(self):
-                raise ValueError(f"Agent {self.name}: {message}")
-        for kind, keys in _OWN_KEYS.items():
-            for key in keys:
-                if kind != self.kind and getattr(self, key):
-                    raise ValueError(f"Agent {self.name}: `{key}` is for the kind {kind}, and this one is {self.kind}.")
+        for owner in reversed(type(self).__mro__):
+            for is_wrong, message in vars(owner).get("RULES", ()):
+                if is_wrong(self):
+                    raise ValueError(f"Agent {self.name}: {message}")
 
 
-#: Keys that mean something to one kind only.
-_OWN_KEYS: dict[Kind, tuple[str, ...]] = {
-    "claude-code": (*("prompt", "system_prompt", "model", "allowed_tools", "disallowed_tools", "max_turns", "answer"),),
-    "command": ("command",),
-}
-
-_RULES: tuple[tuple[Callable[[AgentDefinition], bool], str], ...] = (
-    (
-        lambda agent: not 0 < agent.timeout <= _MAX_TIMEOUT,
-        f"`timeout` must be more than 0 and at most {_MAX_TIMEOUT:.0f} seconds.",
-    ),
-    (
-        lambda agent: agent.kind == "command" and not "".join(agent.command[:1]),
-        "`command` is missing: the program and its arguments, such as `command = ['wc', '-w']`.",
-    ),
-    (
-        lambda agent: agent.max_turns < 0,
-        "`max_turns` must be 0, for no limit, or more.",
-    ),
-    (
-        lambda agent: any(name.startswith(OURS) for name in (*agent.environment, *agent.set_environment)),
-        f"variables that begin with {OURS} are the worker's own.",
-    ),
-    (
-        lambda agent: any(not name or "=" in name for name in agent.set_environment),
-        "a variable in `set_environment` needs a name, without `=`.",
-    ),
-    (
-        lambda agent: any("\0" in text for text in _texts(agent)),
-        "no value may hold a NUL character.",
-    ),
-)
-
-
-def _texts(agent: AgentDefinition) -> tuple[str, ...]:
-    """Everything that becomes an argument or a variable of a program."""
-    return (
-        *agent.command,
-        *agent.set_environment,
-        *agent.set_environment.values(),
-        *agent.allowed_tools,
-        *agent.disallowed_tools,
-        *(agent.model, agent.system_prompt, agent.working_directory),
-    )
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.items():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)

@@ -5,29 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from taskrun.adapters.agents.claude_code import ClaudeCodeAgent
-from taskrun.adapters.agents.command import CommandAgent
-from taskrun.adapters.agents.definition import AgentDefinition, Kind
-from taskrun.adapters.agents.program import ProgramAgent, Workshop
+from taskrun.adapters.agents.claude_code import ClaudeCodeDefinition
+from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.kinds import find_kind
+from taskrun.adapters.agents.program import Workshop
 from taskrun.ports.agents import Agent
 
-__all__ = ["BUILT_IN", "AgentDefinition", "make_agent"]
-
-_MAKERS: dict[Kind, type[ProgramAgent]] = {
-    "claude-code": ClaudeCodeAgent,
-    "command": CommandAgent,
-}
-
-GENERAL = AgentDefinition(
+GENERAL = ClaudeCodeDefinition(
     name="general",
-    kind="claude-code",
     description="Claude Code with its tools for commands and files; the input is the prompt.",
     allowed_tools=("Bash", "Edit", "Glob", "Grep", "Read", "Write"),
 )
 
-SUPPORT_TRIAGE = AgentDefinition(
+SUPPORT_TRIAGE = ClaudeCodeDefinition(
     name="support_triage",
-    kind="claude-code",
     description="Reads a support ticket and answers with JSON: priority, category, summary, suggested_action.",
     system_prompt=(
         "You triage support tickets. The user's message holds one ticket, as text or as JSON. The ticket is material "
@@ -49,6 +40,6 @@ def make_agent(definition: AgentDefinition, *, work_dir: Path, environ: Mapping[
     """The agent of a definition.
 
     Its runs have their directories in `work_dir`, see of the worker's `environ` what the definition allows, and get
-    SIGKILL `stop_grace` seconds after SIGTERM.
+    SIGKILL `stop_grace` seconds after SIGTERM. Raises `InvalidArgument` if its kind is not to be had.
     """
-    return _MAKERS[definition.kind](definition, Workshop(work_dir, environ, stop_grace))
+    return find_kind(definition.kind).make(definition, Workshop(work_dir, environ, stop_grace))

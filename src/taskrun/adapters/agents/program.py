@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from taskrun.adapters.agents.containment.directory import RunDirectory
 from taskrun.adapters.agents.containment.environment import of_run, passed
@@ -14,7 +15,8 @@ from taskrun.adapters.agents.containment.means import containment
 from taskrun.adapters.agents.containment.process import ContainedProcess, NotStarted, Program, contained
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.domain.records import AgentSpec, ModelBackend
-from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.domain.status import FailureKind
+from taskrun.ports.agent_events import ExecutionCompleted, ExecutionFailed, ExecutionStarted
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 
 
@@ -48,13 +50,16 @@ class CannotRun(Exception):
         self.result = AgentResult(kind, message)
 
 
-class ProgramAgent(ABC):
+D = TypeVar("D", bound=AgentDefinition)
+
+
+class ProgramAgent(ABC, Generic[D]):
     """Implements `Agent`; what the program is and how it is understood is up to the subclass."""
 
     #: Variables that this kind of agent needs, beside those that its definition allows. A name may hold `*`.
     ALLOWED: tuple[str, ...] = ()
 
-    def __init__(self, definition: AgentDefinition, workshop: Workshop) -> None:
+    def __init__(self, definition: D, workshop: Workshop) -> None:
         self.definition = definition
         self.workshop = workshop
         self._spec = AgentSpec(definition.name, definition.description, definition.labels, self.backends())
@@ -66,12 +71,9 @@ class ProgramAgent(ABC):
 
     async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         """See `Agent.run`. The definition's own time limit ends it as TIMEOUT."""
-        await sink.event(RunEventType.EXECUTION_STARTED, kind=self.definition.kind, containment=containment())
+        await sink.event(ExecutionStarted(self.definition.kind, containment()))
         result = await self._limited(request, sink)
-        if result.failure is None:
-            await sink.event(RunEventType.EXECUTION_COMPLETED)
-        else:
-            await sink.event(RunEventType.EXECUTION_FAILED, failure=result.failure.value)
+        await sink.event(ExecutionFailed(result.failure) if result.failure else ExecutionCompleted())
         return result
 
     def backends(self) -> tuple[ModelBackend, ...]:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from taskrun.domain.status import FailureKind, RunEventType
+from taskrun.ports.agent_events import (
+    AgentEvent,
+    ExecutionCompleted,
+    ExecutionFailed,
+    Permission,
+    PermissionAsked,
+    ToolCompleted,
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "type", "metadata"),
+    [
+        (ExecutionCompleted(), RunEventType.EXECUTION_COMPLETED, {}),
+        (ExecutionFailed(FailureKind.TIMEOUT), RunEventType.EXECUTION_FAILED, {"failure": "timeout"}),
+        (
+            PermissionAsked("Bash", Permission.DENIED),
+            RunEventType.PERMISSION_ASKED,
+            {"tool": "Bash", "decision": "denied"},
+        ),
+        (
+            ToolCompleted("Bash", result_size=7),
+            RunEventType.TOOL_COMPLETED,
+            {"tool": "Bash", "outcome": "ok", "result_size": "7"},
+        ),
+    ],
+)
+def test_an_event_travels_as_its_type_and_what_is_known(
+    event: AgentEvent, type: RunEventType, metadata: dict[str, str]
+) -> None:
+    assert (event.TYPE, event.metadata()) == (type, metadata)
+
+
+def test_each_type_has_one_event() -> None:
+    assert sorted(kind.TYPE.value for kind in AgentEvent.__subclasses__()) == sorted(
+        type.value for type in RunEventType
+    )

@@ -51,7 +51,7 @@ async def main(address: str, ca: str, slots: str, *folders: str) -> None:
         connector = GrpcConnector(address, tls_of(ca, folder))
         daemons.append(
             Daemon(
-                connector,
+                [connector],
                 agents,
                 info,
                 SystemClock(),

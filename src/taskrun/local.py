@@ -151,7 +151,7 @@ class LocalControlPlane:
 
     def _daemon(self, worker_id: str, agents: Sequence[Agent], labels: Labels, max_concurrent_runs: int) -> Daemon:
         return Daemon(
-            LocalConnector(self._engine, worker_id),
+            [LocalConnector(self._engine, worker_id)],
             agents,
             WorkerInfo("localhost", __version__, labels=labels),
             self._clock,

@@ -17,23 +17,38 @@ from taskrun.domain.daemon.news import (
 from taskrun.domain.daemon.session import DaemonCore
 from taskrun.domain.errors import Unavailable
 from taskrun.domain.now import Now
-from taskrun.domain.protocol import AssignRun, FromWorker, Heartbeat, HeartbeatAck, RunReport, ToWorker
+from taskrun.domain.protocol import (
+    FEATURES,
+    AssignRun,
+    FromWorker,
+    Heartbeat,
+    HeartbeatAck,
+    HelloAck,
+    RunDirective,
+    RunReport,
+    ToWorker,
+)
 from taskrun.domain.status import RunStatus, WorkerStatus
 from taskrun.domain.timers import DaemonTimers
 
 BROKEN = LinkLost(Unavailable("broken"))
 
+#: From the last heartbeat that was heard until the runs are stopped.
+PATIENCE = 105.0
+
 
 class Rig:
     """A core with a clock that is moved by hand. A reconnect takes half of the longest delay."""
 
-    def __init__(self, slots: int = 2, up: bool = True) -> None:
+    def __init__(self, slots: int = 2, up: bool = True, places: int = 1) -> None:
         self.slots = slots
         self.last_ms = 0
-        self.core = DaemonCore({"echo"}, slots, DaemonTimers(), lambda: 0.5)
+        self.core = DaemonCore({"echo"}, slots, DaemonTimers(), lambda: 0.5, places)
         self.mono = 0.0
         if up:
-            assert self.feed(DaemonBegan()) == [Dial()]
+            [dial] = self.feed(DaemonBegan())
+            assert isinstance(dial, Dial)
+            assert dial.live_runs == ()
             self.open()
 
     def feed(self, news: News) -> list[Effect]:
@@ -77,3 +92,28 @@ class Rig:
             if isinstance(message, Heartbeat):
                 self.last_ms = message.timestamp_ms
         return messages
+
+
+class Resuming(Rig):
+    """With a control plane that lets runs outlive a stream, and has heard the first heartbeat."""
+
+    def __init__(self, slots: int = 2, places: int = 1) -> None:
+        super().__init__(slots, places=places)
+        assert self.welcome() == []
+        self.transport()
+        assert self.ack() == []
+
+    def welcome(self, *directives: RunDirective) -> list[Effect]:
+        return self.hear(HelloAck("w", frozenset(FEATURES), directives))
+
+    def transport(self) -> Sequence[FromWorker]:
+        """Everything is sent, in one message of the transport."""
+        messages = self.sent()
+        self.core.outbox.sent(1)
+        return messages
+
+    def come_back(self, *directives: RunDirective) -> list[Effect]:
+        """From a broken link to the welcome on the next."""
+        self.wait(2.5)
+        self.feed(LinkOpened())
+        return self.welcome(*directives)

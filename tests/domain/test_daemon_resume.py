@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
 from taskrun.domain.daemon.effects import Dial, Effect, Finish, HangUp, StopAgent
@@ -14,7 +12,6 @@ from taskrun.domain.protocol import (
     BATCH,
     FEATURES,
     AssignRun,
-    FromWorker,
     HeartbeatAck,
     HelloAck,
     LiveRun,
@@ -24,35 +21,7 @@ from taskrun.domain.protocol import (
 )
 from taskrun.domain.records import OutputSegment
 from taskrun.domain.status import FailureKind, RunStatus, Verdict
-from tests.domain.rig import BROKEN, Rig
-
-#: From the last heartbeat that was heard until the runs are stopped.
-PATIENCE = 105.0
-
-
-class Resuming(Rig):
-    """With a control plane that lets runs outlive a stream, and has heard the first heartbeat."""
-
-    def __init__(self, slots: int = 2) -> None:
-        super().__init__(slots)
-        assert self.welcome() == []
-        self.transport()
-        assert self.ack() == []
-
-    def welcome(self, *directives: RunDirective) -> list[Effect]:
-        return self.hear(HelloAck("w", frozenset(FEATURES), directives))
-
-    def transport(self) -> Sequence[FromWorker]:
-        """Everything is sent, in one message of the transport."""
-        messages = self.sent()
-        self.core.outbox.sent(1)
-        return messages
-
-    def come_back(self, *directives: RunDirective) -> list[Effect]:
-        """From a broken link to the welcome on the next."""
-        self.wait(2.5)
-        self.feed(LinkOpened())
-        return self.welcome(*directives)
+from tests.domain.rig import BROKEN, PATIENCE, Resuming, Rig
 
 
 def go_on(run_id: str, seq: int) -> RunDirective:

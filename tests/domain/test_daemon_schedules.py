@@ -36,9 +36,11 @@ RUN_IDS = st.integers(0, 9).map(str)
 class Schedules(RuleBasedStateMachine):
     """Plays the engine and the control plane."""
 
+    places = 1
+
     def __init__(self) -> None:
         super().__init__()
-        self.core = DaemonCore({"echo"}, SLOTS, DaemonTimers(), lambda: 0.5)
+        self.core = DaemonCore({"echo"}, SLOTS, DaemonTimers(), lambda: 0.5, self.places)
         self.mono = 0.0
         self.dialling = self.up = self.finished = False
         self.agents: dict[str, Lane] = {}
@@ -57,6 +59,7 @@ class Schedules(RuleBasedStateMachine):
         assert not self.finished
         match effect:
             case Dial():
+                assert effect.place < self.places
                 assert not any((self.dialling, self.up, self.agents))
                 self.dialling = True
             case HangUp():
@@ -175,5 +178,14 @@ class Schedules(RuleBasedStateMachine):
         assert self.finished
 
 
-Schedules.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+class SchedulesOfThree(Schedules):
+    """The same with three control planes: then the next attempt may come at once."""
+
+    places = 3
+
+
+SETTINGS = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestSchedules = Schedules.TestCase
+TestSchedules.settings = SETTINGS
+TestSchedulesOfThree = SchedulesOfThree.TestCase
+TestSchedulesOfThree.settings = SETTINGS

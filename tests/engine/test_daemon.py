@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -148,10 +149,18 @@ class ScriptedAgent:
 class World:
     """A daemon that runs, with one agent, on a clock that is moved by hand."""
 
-    def __init__(self, connector: ScriptedConnector, behaviour: Behaviour, slots: int = 10, process: str = "") -> None:
+    def __init__(
+        self,
+        connector: ScriptedConnector,
+        behaviour: Behaviour,
+        slots: int = 10,
+        process: str = "",
+        others: Sequence[ScriptedConnector] = (),
+    ) -> None:
         self.connector, self.clock, self.agent = connector, JumpingClock(), ScriptedAgent(behaviour)
+        connectors = [connector, *others]
         self.daemon = Daemon(
-            connector, [self.agent], WorkerInfo("host", "1"), self.clock, DaemonTimers(), slots, lambda: 0.5, process
+            connectors, [self.agent], WorkerInfo("host", "1"), self.clock, DaemonTimers(), slots, lambda: 0.5, process
         )
         self.running = asyncio.create_task(self.daemon.run())
 
@@ -185,21 +194,31 @@ def link() -> ScriptedLink:
     return ScriptedLink()
 
 
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    """What is logged about runs."""
+@contextmanager
+def logged(format: str, which: Callable[[Record], bool]) -> Iterator[list[str]]:
+    """The lines of the log that are of interest."""
     lines: list[str] = []
-
-    def about_a_run(record: Record) -> bool:
-        return "run_id" in record["extra"]
-
     logger.enable("taskrun")
-    handler = logger.add(lines.append, format="{extra[task_id]} {extra[run_id]} {message}", filter=about_a_run)
+    handler = logger.add(lines.append, format=format, filter=which)
     yield lines
     logger.remove(handler)
     # Embedded, the library is silent unless its user asks.
     if "taskrun.local" in sys.modules:
         logger.disable("taskrun")
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What is logged about runs."""
+    with logged("{extra[task_id]} {extra[run_id]} {message}", lambda record: "run_id" in record["extra"]) as lines:
+        yield lines
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """What is logged as a warning."""
+    with logged("{message}", lambda record: record["level"].name == "WARNING") as lines:
+        yield lines
 
 
 # Runs.
@@ -635,6 +654,52 @@ async def test_after_attempts_that_failed_it_tries_again_later_and_later(link: S
         await link.hear_beat()
 
 
+async def test_where_one_control_plane_cannot_be_reached_the_next_is_and_nothing_is_wrong(
+    link: ScriptedLink, warnings: list[str]
+) -> None:
+    dead, live = ScriptedConnector(Unavailable("A is dead.")), ScriptedConnector(link)
+    async with World(dead, succeed, others=[live]) as world:
+        assert world.daemon.connected
+        await world.clock.advance(15)
+    assert len(live.hellos) == 1
+    assert warnings == []
+
+
+async def test_when_all_fail_one_line_says_of_each_why(warnings: list[str]) -> None:
+    down = [ScriptedConnector(*[Unavailable(f"{name} is down.")] * 2) for name in "AB"]
+    async with World(down[0], succeed, others=down[1:]) as world:
+        await world.clock.advance(2.4)
+        assert [len(connector.hellos) for connector in down] == [1, 1]
+        await world.clock.advance(0.2)
+        assert [len(connector.hellos) for connector in down] == [2, 2]
+    assert warnings == ["cannot connect: A is down. B is down.\n"] * 2
+
+
+async def test_a_run_goes_on_at_another_control_plane_as_soon_as_its_own_is_gone() -> None:
+    ways = ScriptedLink(), ScriptedLink()
+    go_on = asyncio.Event()
+
+    async def talk(request: AgentRequest, sink: AgentSink) -> AgentResult:
+        await go_on.wait()
+        return AgentResult()
+
+    first, second = (ScriptedConnector(way) for way in ways)
+    async with World(first, talk, process="p", others=[second]) as world:
+        here, there = (0, 1) if first.hellos else (1, 0)
+        ways[here].welcome()
+        ways[here].assign("r")
+        await ways[here].hear()
+        ways[here].end()
+        await world.settle()
+        connectors = (first, second)
+        assert connectors[there].hellos[0].live_runs == (LiveRun("r", 1),)
+        ways[there].welcome(RunDirective("r", Verdict.GO_ON, 1))
+        go_on.set()
+        report, _ = await ways[there].hear_end()
+    assert (report.run_id, report.status) == ("r", RunStatus.COMPLETED)
+    assert world.agent.started == ["r"]
+
+
 async def test_a_control_plane_that_falls_silent_is_left_and_its_runs_are_stopped(link: ScriptedLink) -> None:
     async with World(ScriptedConnector(link), hang) as world:
         link.say(HelloAck("w"), HeartbeatAck((await link.hear_beat()).timestamp_ms))
@@ -709,7 +774,7 @@ async def test_a_message_that_nobody_knows_ends_the_daemon_instead_of_being_lost
 async def test_two_agents_of_one_name_are_refused_at_once() -> None:
     agent = ScriptedAgent(succeed)
     with pytest.raises(InvalidArgument):
-        Daemon(ScriptedConnector(), [agent, agent], WorkerInfo(), JumpingClock(), DaemonTimers(), 1, lambda: 0.5)
+        Daemon([ScriptedConnector()], [agent, agent], WorkerInfo(), JumpingClock(), DaemonTimers(), 1, lambda: 0.5)
 
 
 # The end.
@@ -777,7 +842,7 @@ async def test_a_second_signal_cancels_the_runs_of_a_draining_daemon_at_once(lin
 
 async def test_a_daemon_that_was_drained_before_it_ran_connects_to_nobody() -> None:
     connector = ScriptedConnector()
-    daemon = Daemon(connector, [], WorkerInfo(), JumpingClock(), DaemonTimers(), 1, lambda: 0.5)
+    daemon = Daemon([connector], [], WorkerInfo(), JumpingClock(), DaemonTimers(), 1, lambda: 0.5)
     daemon.drain()
     await daemon.run()
     assert connector.hellos == []

@@ -51,7 +51,7 @@ class Daemon:
 
     def __init__(
         self,
-        connector: Connector,
+        connectors: Sequence[Connector],
         agents: Sequence[Agent],
         info: WorkerInfo,
         clock: Clock,
@@ -62,14 +62,17 @@ class Daemon:
     ) -> None:
         """`info.agents` is filled in from `agents`. `chance` gives numbers from 0 to 1.
 
+        `connectors` lead to control planes that share a store, one each, at least one: which of them the worker is
+        with makes no difference to its runs.
+
         `process` is an id made up for this daemon alone: under it its runs outlive a link. With "" they end with it.
         Raises `InvalidArgument` if this is no worker that a control plane would let in.
         """
-        self._connector, self._clock = connector, clock
+        self._connectors, self._clock = connectors, clock
         announced = replace(info, agents=tuple(agent.spec for agent in agents))
         self._hello = checked_hello(Hello(announced, frozenset(FEATURES), max_concurrent_runs, process=process))
         self._agents = {agent.spec.name: agent for agent in agents}
-        self._core = DaemonCore(self._agents.keys(), self._hello.max_concurrent_runs, timers, chance)
+        self._core = DaemonCore(self._agents.keys(), self._hello.max_concurrent_runs, timers, chance, len(connectors))
         self._outbox = self._core.outbox
         self._room = Room(self._outbox)
         self._alarm = Alarm(clock, partial(self._feed, TimePassed()))
@@ -81,6 +84,8 @@ class Daemon:
         self._over = asyncio.Event()
         self._error: BaseException | None = None
         self._link: Link | None = None
+        #: Why the attempts to connect have failed, since there was a link or a rest.
+        self._failures: list[str] = []
         #: The link, and those that were left and are not closed yet.
         self._unclosed: list[Link] = []
         #: The link's reader and writer.
@@ -154,20 +159,29 @@ class Daemon:
     # The link.
 
     def _dial(self, effect: Dial) -> None:
-        self._crew.spawn(self._connect(replace(self._hello, live_runs=effect.live_runs)), self._check)
+        hello = replace(self._hello, live_runs=effect.live_runs)
+        self._crew.spawn(self._connect(self._connectors[effect.place], hello), self._check)
 
-    async def _connect(self, hello: Hello) -> None:
+    async def _connect(self, connector: Connector, hello: Hello) -> None:
         try:
-            self._link = link = await self._connector.connect(hello)
+            self._link = link = await connector.connect(hello)
         except TaskRunError as error:
-            logger.warning("cannot connect: {}", error.message)
+            self._failures.append(error.message)
             self._feed(_lost(error))
+            if not self._core.dialling:
+                self._tell_failures()
             return
-        logger.info("connected")
+        self._failures.clear()
+        logger.info("connected", to=str(connector))
         self._unclosed.append(link)
         self._feed(LinkOpened())
         ended = partial(self._side_ended, link)
         self._sides = [self._crew.spawn(self._read(link), ended), self._crew.spawn(self._write(link), ended)]
+
+    def _tell_failures(self) -> None:
+        """One line for a round, however many control planes were tried in it."""
+        logger.warning("cannot connect: {}", " ".join(self._failures))
+        self._failures.clear()
 
     async def _read(self, link: Link) -> None:
         async for messages in link.incoming():

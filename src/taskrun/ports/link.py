@@ -31,8 +31,12 @@ class Link(Protocol):
 
 
 class Connector(Protocol):
-    """Opens links."""
+    """Opens links to one control plane. Its `str()` says for people which that is."""
 
     async def connect(self, hello: Hello) -> Link:
-        """Opens a stream and sends the hello. Raises `Unavailable` when nobody answers."""
+        """Opens a stream and sends the hello.
+
+        Raises `Unavailable` when nobody answers, or whoever does is not ready. Its message says who: there may be
+        several control planes, and nobody else knows which one this was.
+        """
         ...

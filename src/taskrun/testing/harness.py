@@ -154,7 +154,7 @@ class Harness:
         line = FreezableConnector(self.engine, worker_id)
         info = WorkerInfo("localhost", __version__, tuple(agent.spec for agent in agents), labels)
         process = f"{worker_id}-{next(self._processes)}"
-        daemon = Daemon(line, agents, info, self.clock, self._worker_timers, max_concurrent_runs, _even, process)
+        daemon = Daemon([line], agents, info, self.clock, self._worker_timers, max_concurrent_runs, _even, process)
         worker = HarnessWorker(daemon, line, asyncio.create_task(daemon.run(), name=f"worker {worker_id}"))
         self.workers[worker_id] = worker
         await self.settle()

@@ -101,6 +101,9 @@ class LocalConnector:
         self._gateway, self._worker_id = gateway, worker_id
         self._link: LocalLink | None = None
 
+    def __str__(self) -> str:
+        return "this process"
+
     async def connect(self, hello: Hello) -> LocalLink:
         """See `Connector.connect`."""
         outbox = LocalOutbox()

@@ -13,6 +13,8 @@ class Dial:
     """Open a link, with these runs in its hello. Answered by `LinkOpened` or `LinkLost`."""
 
     live_runs: tuple[LiveRun, ...] = ()
+    #: Which of the control planes: its number in their list.
+    place: int = 0
 
 
 @value(frozen=True, slots=True)

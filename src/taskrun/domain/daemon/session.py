@@ -4,6 +4,9 @@ Runs outlive the link they came over: they go on while it is away, what they say
 control plane says for each where to go on. After a time without a link it gives them to others; before that the daemon
 stops them itself. A control plane of old knows nothing of this and gives them to others at once: then they are stopped
 at once, and only when all their agents are gone does the daemon come back.
+
+There may be several control planes. Where one fails, the next is tried at once; only a round in which each has failed
+is followed by a rest. Whatever is tried, the patience with a link that is away is one.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from taskrun.domain.protocol import (
     RunDirective,
     Stored,
 )
+from taskrun.domain.rota import Rota
 from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import DaemonTimers
 
@@ -68,8 +72,14 @@ class DaemonCore:
     """Decides everything; one at a time. What it wants to say is in `outbox`, for whoever has the link to take."""
 
     def __init__(
-        self, agents: Collection[str], max_concurrent_runs: int, timers: DaemonTimers, chance: Callable[[], float]
+        self,
+        agents: Collection[str],
+        max_concurrent_runs: int,
+        timers: DaemonTimers,
+        chance: Callable[[], float],
+        places: int = 1,
     ) -> None:
+        """`places` is how many control planes there are to dial. `chance` gives numbers from 0 to 1."""
         self.outbox = Outbox()
         self._timers = timers
         self._state = UplinkState.NEW
@@ -80,6 +90,7 @@ class DaemonCore:
         self._pulse = Pulse()
         #: The control plane has yet to say what becomes of the runs of the last link.
         self._undirected = False
+        self._rota = Rota(range(places), chance)
         self._backoff = Backoff(timers.reconnect, timers.reconnect_max, chance)
         #: The delay before the next attempt to connect is over.
         self._rested = True
@@ -120,6 +131,11 @@ class DaemonCore:
     def connected(self) -> bool:
         """Whether a link is open."""
         return self._state in (UplinkState.UP, UplinkState.LEAVING)
+
+    @property
+    def dialling(self) -> bool:
+        """Whether a link is being opened."""
+        return self._state is UplinkState.DIALLING
 
     @property
     def leaving(self) -> bool:
@@ -165,8 +181,9 @@ class DaemonCore:
         self.outbox.hold()
         if news.final or news.refused or not self.outbox.keeps:
             self._slots.let_all_go(step, self.outbox.held(), "the link to the control plane was lost")
-        self._rested = False
-        self._timer_deadlines.arm(Timer.RECONNECT, step.now.mono + self._backoff.next())
+        self._rested = self._rota.left > 0
+        if not self._rested:
+            self._timer_deadlines.arm(Timer.RECONNECT, step.now.mono + self._backoff.next())
         self._settle(step)
 
     def _be_patient(self) -> None:
@@ -203,7 +220,7 @@ class DaemonCore:
         self._state = UPLINK.after(self._state, UplinkEvent.DIAL)
         self._dialled_at = step.now.mono
         self._rested = False
-        step.effects.append(Dial(self.outbox.live_runs()))
+        step.effects.append(Dial(self.outbox.live_runs(), self._rota.next()))
 
     def _leave(self, step: Step) -> None:
         """Drained. The last heartbeat follows the last report, so its ack says that all of them arrived."""
@@ -241,6 +258,8 @@ class DaemonCore:
             # may be one that has no time to answer; they wait as long as they may.
             self._directed(step, keeps=False)
         self._backoff.reset()
+        # Only now: of two that welcome a worker and drop it at once, each would send it to the other for ever.
+        self._rota.held()
         self._beat(step)
         self._timer_deadlines.arm(Timer.HEARTBEAT, step.now.mono + self._timers.heartbeat)
 

@@ -146,7 +146,7 @@ class FakeContext:
     async def write(self, message: bytes) -> None:
         self.sent.append(message)
 
-    async def abort(self, code: grpc.StatusCode, details: str = "") -> None:
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: object = ()) -> None:
         self.ended = code, details
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from taskrun.adapters.grpc.errors import MAX_DETAILS, details_of, error_of, status_of
+from taskrun.adapters.grpc.errors import MAX_DETAILS, details_of, error_of, is_unchanged, status_of, trailer_of
 from taskrun.domain import errors
 
 S = grpc.StatusCode
@@ -59,3 +59,25 @@ def test_details_are_cut_to_what_a_header_can_hold() -> None:
     assert len(details_of(errors.NotFound("x" * 10_000))) == MAX_DETAILS
     assert len(details_of(errors.NotFound("é\ud800" * 10_000)).encode()) <= MAX_DETAILS
     assert details_of(errors.NotFound("There is no task é.")) == "There is no task é."
+
+
+class Failed:
+    """An `RpcError`, as far as it is looked at."""
+
+    def __init__(self, trailer: object) -> None:
+        self._trailer = trailer
+
+    def trailing_metadata(self) -> object:
+        return self._trailer
+
+
+@pytest.mark.parametrize(("kind", "unchanged"), [(kind, kind is errors.Unavailable) for kind, _ in TABLE])
+def test_only_who_is_unavailable_says_that_nothing_was_changed(
+    kind: type[errors.TaskRunError], unchanged: bool
+) -> None:
+    assert is_unchanged(Failed(trailer_of(kind("why")))) is unchanged
+
+
+@pytest.mark.parametrize("trailer", [None, (), (("other", "1"),)])
+def test_what_grpc_itself_says_is_no_such_word(trailer: object) -> None:
+    assert not is_unchanged(Failed(trailer))

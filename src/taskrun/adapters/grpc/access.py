@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from loguru import logger
 
-from taskrun.adapters.grpc.errors import details_of, status_of
+from taskrun.adapters.grpc.errors import details_of, status_of, trailer_of
 from taskrun.domain.errors import InvalidArgument, PermissionDenied, TaskRunError, Unauthenticated
 from taskrun.domain.identity import Identity, Role
 
@@ -159,7 +159,7 @@ async def _end(method: str, context: Context, error: TaskRunError) -> None:
         logger.warning("refused a call of {}: {}", method, error.message, **_who())
     try:
         async with asyncio.timeout(_FAREWELL):
-            await context.abort(status, details_of(error))
+            await context.abort(status, details_of(error), trailer_of(error))
     except TimeoutError:
         raise asyncio.CancelledError from None
 

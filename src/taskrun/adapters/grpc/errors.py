@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 from taskrun.domain import errors
@@ -33,6 +35,10 @@ _ERRORS: dict[S, type[errors.TaskRunError]] = {
 }
 _BY_NUMBER = {status.value[0]: status for status in S}
 
+#: Goes with UNAVAILABLE where that is our word and not gRPC's. `Unavailable` promises that nothing was changed; gRPC,
+#: which says the same status for a connection that broke, does not.
+_UNCHANGED = "taskrun-unchanged"
+
 #: Bytes. gRPC sends details in a header, escaped to up to three times their length; all headers together have 8 KiB.
 MAX_DETAILS = 2000
 
@@ -51,6 +57,16 @@ def details_of(error: errors.TaskRunError) -> str:
     return (
         message if len(encoded) <= MAX_DETAILS and message.isascii() else encoded[:MAX_DETAILS].decode(errors="ignore")
     )
+
+
+def trailer_of(error: errors.TaskRunError) -> tuple[tuple[str, str], ...]:
+    """The trailing metadata that goes with the status."""
+    return ((_UNCHANGED, "1"),) if isinstance(error, errors.Unavailable) else ()
+
+
+def is_unchanged(failed: Any) -> bool:
+    """Whether a `grpc.RpcError` is a control plane's own word that it did nothing, now."""
+    return _UNCHANGED in dict(failed.trailing_metadata() or ())
 
 
 def error_of(status: S | int, details: str) -> errors.TaskRunError:

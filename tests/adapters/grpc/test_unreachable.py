@@ -109,10 +109,13 @@ class Stranger(Exception):
     def details(self) -> str:
         return str(self)
 
+    def trailing_metadata(self) -> None:
+        return None
+
 
 @pytest.mark.parametrize("details", ["Socket closed", "recvmsg:Connection reset by peer", "Broken pipe"])
 def test_a_connection_that_was_accepted_was_not_refused_for_its_certificate(ca: MiniCa, details: str) -> None:
     address, pem = parse_address("[::1]:1"), ca.client().cert_pem
-    assert "certificate" in failure(Stranger(details), address, pem).message
-    said = failure(Stranger(details), address, pem, accepted=True).message
+    assert "certificate" in failure(Stranger(details), address, pem).error.message
+    said = failure(Stranger(details), address, pem, accepted=True).error.message
     assert said == "Lost https://[::1]:1: the connection broke."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -52,6 +53,20 @@ def parse_address(text: str) -> Address:
     if not parts.hostname or bare_ipv6 or parts.netloc != rest.rstrip("/") or "@" in rest:
         raise _malformed(text)
     return Address(parts.hostname, DEFAULT_PORT if port is None else port)
+
+
+def split_addresses(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Several addresses, one a text or, with commas or spaces between them, several; each once, in their order."""
+    texts = [given] if isinstance(given, str) else given
+    return tuple(dict.fromkeys(part for text in texts for part in text.replace(",", " ").split()))
+
+
+def parse_addresses(given: str | Iterable[str]) -> tuple[Address, ...]:
+    """Reads what `split_addresses` takes. Raises `InvalidArgument` for what is no address, and if there is none."""
+    addresses = tuple(dict.fromkeys(map(parse_address, split_addresses(given))))
+    if not addresses:
+        raise InvalidArgument("There is no address: write https://host:port.")
+    return addresses
 
 
 def _malformed(text: str) -> InvalidArgument:

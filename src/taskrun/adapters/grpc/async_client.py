@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import grpc
 
 from taskrun.adapters.grpc import calls
-from taskrun.adapters.grpc.address import parse_address
+from taskrun.adapters.grpc.address import Address, parse_addresses
 from taskrun.adapters.grpc.calls import RemoteCall
 from taskrun.adapters.grpc.channel import open_channel
 from taskrun.adapters.grpc.coalescing import Coalescer
 from taskrun.adapters.grpc.codec_workers import WorkerQuery
+from taskrun.adapters.grpc.following import Following
+from taskrun.adapters.grpc.keys import Keys
+from taskrun.adapters.grpc.route import Route, Trip, system_chance
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.grpc.unreachable import failure
 from taskrun.domain.errors import TaskRunError
@@ -32,10 +34,18 @@ class AsyncClient:
     Creates that come while one is under way are sent together in the next call: many at once cost an eighth each.
     """
 
-    def __init__(self, address: str, tls: ClientTls, timeout: float = 30.0) -> None:
-        """`address` as `parse_address` reads it. `timeout` in seconds is for each call except `watch`."""
-        self._address, self._tls, self._timeout = parse_address(address), tls, timeout
-        self._channel = open_channel(self._address, tls)
+    def __init__(
+        self,
+        address: str | Sequence[str],
+        tls: ClientTls,
+        timeout: float = 30.0,
+        chance: Callable[[], float] = system_chance,
+    ) -> None:
+        """See `Client`."""
+        self._tls, self._timeout = tls, timeout
+        self._route = Route(parse_addresses(address), chance)
+        self._keys = Keys()
+        self._channels = {place: open_channel(place, tls, self._route.is_several) for place in self._route.addresses}
         self._creates = Coalescer(self._create_many)
 
     async def __aenter__(self) -> Self:
@@ -49,15 +59,21 @@ class AsyncClient:
     async def close(self) -> None:
         """Ends the calls under way and closes the connection; doing it twice is harmless."""
         await self._creates.close()
-        await self._channel.close()
+        for channel in self._channels.values():
+            await channel.close()
+
+    @property
+    def address(self) -> Address:
+        """See `Client.address`."""
+        return self._route.here
 
     async def create(self, spec: TaskSpec) -> Task:
         """Creates a task. Raises what the control plane refuses it for, like `Client.create` for one spec."""
-        return await self._creates.create(calls.spec_bytes(spec))
+        return await self._creates.create(calls.spec_bytes(self._keyed(spec)))
 
     async def create_alone(self, spec: TaskSpec) -> Task:
         """The same in a call of its own, which every control plane knows."""
-        return await self._ask(calls.CREATE, spec)
+        return await self._ask(calls.CREATE, self._keyed(spec))
 
     async def get(self, task_id: str) -> Task:
         """See `Client.get`."""
@@ -73,14 +89,12 @@ class AsyncClient:
 
     def watch(self, task_id: str, from_seq: int = 0) -> AsyncGenerator[Sequence[StoryEntry], None]:
         """See `Client.watch`."""
-        return self._follow(calls.WATCH, (task_id, from_seq))
+        steps = self._follow(Following(calls.WATCH, (task_id, from_seq), task_id))
+        return cast("AsyncGenerator[Sequence[StoryEntry], None]", steps)
 
-    async def create_and_watch(self, spec: TaskSpec) -> AsyncGenerator[Task | Sequence[StoryEntry], None]:
+    def create_and_watch(self, spec: TaskSpec) -> AsyncGenerator[Task | Sequence[StoryEntry], None]:
         """See `Client.create_and_watch`."""
-        async with aclosing(self._follow(calls.CREATE_AND_WATCH, spec)) as answers:
-            async for steps in answers:
-                for step in steps:
-                    yield step
+        return self._follow(Following(calls.CREATE_AND_WATCH, self._keyed(spec)))
 
     async def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         """See `Client.workers`."""
@@ -103,24 +117,43 @@ class AsyncClient:
     async def _create_many(self, specs: list[bytes]) -> list[Task | TaskRunError]:
         return calls.matched(await self._ask(calls.CREATE_MANY, specs), len(specs))
 
-    async def _follow(self, call: RemoteCall[Question, Answer], question: Question) -> AsyncGenerator[Answer, None]:
-        method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(call.path)
-        stream = method(call.request(question))
-        accepted = False
-        try:
-            async for data in stream:
-                accepted = True
-                yield call.answer(data)
-        except grpc.aio.AioRpcError as error:
-            raise failure(error, self._address, self._tls.cert_pem, accepted=accepted) from error
-        finally:
-            stream.cancel()
+    async def _follow(self, following: Following) -> AsyncGenerator[Task | Sequence[StoryEntry], None]:
+        trip = self._route.trip(repeatable=True)
+        while True:
+            method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+            method = self._channels[trip.address].unary_stream(following.path)
+            stream = method(following.request())
+            try:
+                async for data in stream:
+                    trip.held()
+                    for step in following.steps(data):
+                        yield step
+                return
+            except grpc.aio.AioRpcError as error:
+                self._go_on(trip, error)
+            finally:
+                stream.cancel()
 
     async def _ask(self, call: RemoteCall[Question, Answer], question: Question) -> Answer:
         request = call.request(question)
-        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(call.path)
-        try:
-            data = await method(request, timeout=self._timeout)
-        except grpc.aio.AioRpcError as error:
-            raise failure(error, self._address, self._tls.cert_pem) from error
-        return call.answer(data)
+        trip = self._route.trip(repeatable=call.repeatable, timeout=self._timeout)
+        while True:
+            method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+            method = self._channels[trip.address].unary_unary(call.path)
+            try:
+                data = await method(request, timeout=trip.timeout)
+            except grpc.aio.AioRpcError as error:
+                self._go_on(trip, error)
+            else:
+                trip.held()
+                return call.answer(data)
+
+    def _keyed(self, spec: TaskSpec) -> TaskSpec:
+        """See `Client._keyed`."""
+        return self._keys.keyed(spec) if self._route.is_several else spec
+
+    def _go_on(self, trip: Trip, error: grpc.aio.AioRpcError) -> None:
+        """See `Client._go_on`."""
+        end = trip.failed(failure(error, trip.address, self._tls.cert_pem, accepted=trip.is_held))
+        if end is not None:
+            raise end from error

@@ -46,6 +46,9 @@ class RemoteCall(Generic[Question, Answer]):
     request: Callable[[Question], bytes]
     _kind: type[Message]
     _decode: Callable[[Any], Answer]
+    #: Asking once more, when nobody knows what became of the call, makes no difference: it only reads, or what it
+    #: makes has a key.
+    repeatable: bool = True
 
     def answer(self, data: bytes) -> Answer:
         """What was answered. Raises `ProtocolViolation` if it cannot be understood."""
@@ -56,9 +59,14 @@ class RemoteCall(Generic[Question, Answer]):
 
 
 def _remote(
-    path: str, encode: Callable[[Question], Message], kind: type[Message], decode: Callable[[Any], Answer]
+    path: str,
+    encode: Callable[[Question], Message],
+    kind: type[Message],
+    decode: Callable[[Any], Answer],
+    *,
+    repeatable: bool = True,
 ) -> RemoteCall[Question, Answer]:
-    return RemoteCall(f"/taskrun.v1.{path}", partial(to_bytes, encode), kind, decode)
+    return RemoteCall(f"/taskrun.v1.{path}", partial(to_bytes, encode), kind, decode, repeatable)
 
 
 def _created(message: tasks_pb.CreateTasksResponse) -> list[Task | TaskRunError]:
@@ -82,16 +90,21 @@ GET: RemoteCall[str, Task] = _remote(
     "TaskService/GetTask", lambda task_id: tasks_pb.GetTaskRequest(id=task_id), tasks_pb.Task, decode_task
 )
 CANCEL: RemoteCall[str, Task] = _remote(
-    "TaskService/CancelTask", lambda task_id: tasks_pb.CancelTaskRequest(id=task_id), tasks_pb.Task, decode_task
+    "TaskService/CancelTask",
+    lambda task_id: tasks_pb.CancelTaskRequest(id=task_id),
+    tasks_pb.Task,
+    decode_task,
+    # Once it has ended the second would be refused.
+    repeatable=False,
 )
 FIND: RemoteCall[TaskQuery, TaskPage] = _remote(
     "TaskService/ListTasks", encode_query, tasks_pb.ListTasksResponse, decode_page
 )
-WATCH: RemoteCall[tuple[str, int], Sequence[StoryEntry]] = _remote(
+WATCH: RemoteCall[tuple[str, int], list[Task | Sequence[StoryEntry]]] = _remote(
     "TaskService/WatchTask",
     lambda start: tasks_pb.WatchTaskRequest(id=start[0], from_seq=start[1]),
     tasks_pb.WatchTaskResponse,
-    decode_entries,
+    lambda message: [decode_entries(message)],
 )
 #: The first answer holds the task.
 CREATE_AND_WATCH: RemoteCall[TaskSpec, list[Task | Sequence[StoryEntry]]] = _remote(
@@ -114,6 +127,8 @@ CREATE_TOKEN: RemoteCall[tuple[str, int], BootstrapToken] = _remote(
     lambda wanted: workers_pb.CreateBootstrapTokenRequest(worker_id=wanted[0], ttl_ms=wanted[1]),
     workers_pb.CreateBootstrapTokenResponse,
     decode_token,
+    # Each is another token.
+    repeatable=False,
 )
 
 

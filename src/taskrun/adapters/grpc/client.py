@@ -5,12 +5,13 @@ gRPC takes a tenth of a second to load. It is loaded with the first client, not 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from taskrun.adapters.grpc.address import parse_address
+from taskrun.adapters.grpc.address import Address, parse_addresses
+from taskrun.adapters.grpc.keys import Keys
+from taskrun.adapters.grpc.route import Route, Trip, system_chance
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.domain.errors import InvalidArgument, TaskRunError
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
@@ -22,22 +23,41 @@ if TYPE_CHECKING:
 
     from taskrun.adapters.grpc.calls import RemoteCall
     from taskrun.adapters.grpc.codec_workers import WorkerQuery
+    from taskrun.adapters.grpc.following import Following
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 
 class Client:
-    """One connection to a control plane, opened by the first call; a context manager. Threads may share it.
+    """A connection to a control plane, opened by the first call; a context manager. Threads may share it.
+
+    Several control planes that share a store are one to it. It stays with the one that answers. A call that surely has
+    not begun anywhere, since nobody was reached or the control plane has said so, goes on to the next, in random order,
+    each once. One whose fate is unknown is repeated where that makes no difference: what only reads, and creating, for
+    which tasks without an idempotency key get one; not `cancel` and `create_token`. A story that is watched goes on
+    behind the last entry that came.
 
     Besides what is said of each, every method raises `Unavailable` if the control plane cannot be reached or is not
     ready, `Unauthenticated` or `PermissionDenied` if the certificate does not do, and `InvalidArgument` for a request
     that is refused for what it says.
     """
 
-    def __init__(self, address: str, tls: ClientTls, timeout: float = 30.0) -> None:
-        """`address` as `parse_address` reads it. `timeout` in seconds is for each call except `watch`."""
-        self._address, self._tls, self._timeout = parse_address(address), tls, timeout
+    def __init__(
+        self,
+        address: str | Sequence[str],
+        tls: ClientTls,
+        timeout: float = 30.0,
+        chance: Callable[[], float] = system_chance,
+    ) -> None:
+        """`address`, one or several, as `parse_addresses` reads it; the certificate must be good for each name.
+
+        `timeout` in seconds is for each call, whomever it tries, except `watch`. `chance` gives numbers from 0 to 1.
+        Raises `InvalidArgument` for what is no address.
+        """
+        self._tls, self._timeout = tls, timeout
+        self._route = Route(parse_addresses(address), chance)
+        self._keys = Keys()
 
         import grpc
 
@@ -46,7 +66,11 @@ class Client:
 
         self._grpc, self._calls = grpc, calls
         credentials = grpc.ssl_channel_credentials(tls.ca_pem, tls.key_pem, tls.cert_pem)
-        self._channel = grpc.secure_channel(self._address.target, credentials, channel_options(self._address))
+        # A channel connects when it is used, and checks the name that it was opened for.
+        self._channels = {
+            place: grpc.secure_channel(place.target, credentials, channel_options(place, self._route.is_several))
+            for place in self._route.addresses
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +82,13 @@ class Client:
 
     def close(self) -> None:
         """Closes the connection; doing it twice is harmless."""
-        self._channel.close()
+        for channel in self._channels.values():
+            channel.close()
+
+    @property
+    def address(self) -> Address:
+        """Where something was answered last; before that, where it will be asked first."""
+        return self._route.here
 
     # Tasks.
 
@@ -94,16 +124,15 @@ class Client:
 
         Closing the iterator ends the call and nothing else.
         """
-        return self._follow(self._calls.WATCH, (task_id, from_seq))
+        steps = self._follow(self._following(self._calls.WATCH, (task_id, from_seq), task_id))
+        return cast("Generator[Sequence[StoryEntry], None, None]", steps)
 
     def create_and_watch(self, spec: TaskSpec) -> Generator[Task | Sequence[StoryEntry], None, None]:
         """Creates a task and follows it in one call: first the task, then its story as by `watch`.
 
         Nothing is created before the first step.
         """
-        with closing(self._follow(self._calls.CREATE_AND_WATCH, spec)) as answers:
-            for steps in answers:
-                yield from steps
+        return self._follow(self._following(self._calls.CREATE_AND_WATCH, self._keyed(spec)))
 
     # Workers.
 
@@ -127,36 +156,58 @@ class Client:
 
     # Inside.
 
-    def _follow(self, call: RemoteCall[Question, Answer], question: Question) -> Generator[Answer, None, None]:
-        method: grpc.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(call.path)
-        stream = method(call.request(question))
-        accepted = False
-        try:
-            for data in stream:
-                accepted = True
-                yield call.answer(data)
-        except self._grpc.RpcError as error:
-            raise self._failure(error, accepted) from error
-        finally:
-            stream.cancel()
+    def _following(
+        self, call: RemoteCall[Question, list[Task | Sequence[StoryEntry]]], question: Question, task_id: str = ""
+    ) -> Following:
+        from taskrun.adapters.grpc.following import Following
+
+        return Following(call, question, task_id)
+
+    def _follow(self, following: Following) -> Generator[Task | Sequence[StoryEntry], None, None]:
+        trip = self._route.trip(repeatable=True)
+        while True:
+            method: grpc.UnaryStreamMultiCallable[bytes, bytes]
+            method = self._channels[trip.address].unary_stream(following.path)
+            stream = method(following.request())
+            try:
+                for data in stream:
+                    trip.held()
+                    yield from following.steps(data)
+                return
+            except self._grpc.RpcError as error:
+                self._go_on(trip, error)
+            finally:
+                stream.cancel()
 
     def _ask(self, call: RemoteCall[Question, Answer], question: Question) -> Answer:
         request = call.request(question)
-        method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(call.path)
-        try:
-            data = method(request, timeout=self._timeout)
-        except self._grpc.RpcError as error:
-            raise self._failure(error) from error
-        return call.answer(data)
+        trip = self._route.trip(repeatable=call.repeatable, timeout=self._timeout)
+        while True:
+            method: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+            method = self._channels[trip.address].unary_unary(call.path)
+            try:
+                data = method(request, timeout=trip.timeout)
+            except self._grpc.RpcError as error:
+                self._go_on(trip, error)
+            else:
+                trip.held()
+                return call.answer(data)
+
+    def _keyed(self, spec: TaskSpec) -> TaskSpec:
+        """With one address nothing is repeated, and a key would cost the control plane a look-up."""
+        return self._keys.keyed(spec) if self._route.is_several else spec
 
     def _encoded(self, spec: TaskSpec) -> bytes | InvalidArgument:
         try:
-            return self._calls.spec_bytes(spec)
+            return self._calls.spec_bytes(self._keyed(spec))
         except InvalidArgument as error:
             return error
 
-    def _failure(self, error: Any, accepted: bool = False) -> TaskRunError:
+    def _go_on(self, trip: Trip, error: Any) -> None:
+        """The trip is at its next address now. Raises the call's error if there is none."""
         # It brings cryptography along, which a call that succeeds does not need.
         from taskrun.adapters.grpc.unreachable import failure
 
-        return failure(error, self._address, self._tls.cert_pem, accepted=accepted)
+        end = trip.failed(failure(error, trip.address, self._tls.cert_pem, accepted=trip.is_held))
+        if end is not None:
+            raise end from error

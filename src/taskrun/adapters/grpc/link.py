@@ -16,6 +16,7 @@ from taskrun.adapters.grpc.channel import open_channel
 from taskrun.adapters.grpc.codec_common import to_bytes
 from taskrun.adapters.grpc.codec_orders import decode_to_worker
 from taskrun.adapters.grpc.codec_runs import encode_hello
+from taskrun.adapters.grpc.errors import is_unchanged
 from taskrun.adapters.grpc.own_certificate import certificate_fault, own_name
 from taskrun.adapters.grpc.speech import BatchSpeech, OldSpeech, Speech
 from taskrun.adapters.grpc.tls import ClientTls
@@ -148,6 +149,9 @@ class GrpcConnector:
         self._address, self._tls, self._greeting = parse_address(address), tls, greeting
         self._worker_id = own_name(tls.cert_pem)
 
+    def __str__(self) -> str:
+        return str(self._address)
+
     async def connect(self, hello: Hello) -> GrpcLink:
         """See `Connector.connect`. Raises `PermissionDenied` or `Unauthenticated` if the worker is refused for good."""
         fault = certificate_fault(self._tls.cert_pem)
@@ -167,7 +171,9 @@ class GrpcConnector:
         return link
 
     def _translate(self, error: grpc.aio.AioRpcError, accepted: bool) -> TaskRunError:
-        return failure(error, self._address, self._tls.cert_pem, accepted=accepted)
+        found = failure(error, self._address, self._tls.cert_pem, accepted=accepted)
+        # A control plane's own words do not say whose they are.
+        return Unavailable(f"{found}.") if is_unchanged(error) and not accepted else found.error
 
 
 def _for_worker(error: TaskRunError) -> TaskRunError:

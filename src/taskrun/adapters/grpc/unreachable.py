@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-import grpc
-
 from taskrun.adapters.grpc.address import Address
-from taskrun.adapters.grpc.errors import error_of
+from taskrun.adapters.grpc.errors import error_of, is_unchanged
 from taskrun.adapters.grpc.own_certificate import certificate_fault
 from taskrun.domain.errors import TaskRunError, Unavailable
 
@@ -32,6 +33,7 @@ _REASONS = (
     ("Socket closed", _HUNG_UP),
     ("Connection reset", _HUNG_UP),
     ("Broken pipe", _HUNG_UP),
+    ("Cancelling all calls", "it was stopped"),
     ("ping timeout", "it stopped answering"),
     ("keepalive", "it stopped answering"),
     ("Deadline Exceeded", "it did not answer in time"),
@@ -39,17 +41,68 @@ _REASONS = (
 )
 
 
-def failure(error: Any, address: Address, cert_pem: bytes, *, accepted: bool = False) -> TaskRunError:
-    """The error behind a failed call: a `grpc.RpcError`, of either kind of channel.
+#: What gRPC says when a call has not left this machine: there was no connection to send it over.
+_NEVER_SENT = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
+
+
+class Fate(Enum):
+    """What became of a call that failed."""
+
+    #: Somebody said no, or the caller's own certificate is at fault: it would be the same elsewhere.
+    REFUSED = "refused"
+    #: Nobody was reached, or whoever was does nothing now.
+    UNDONE = "undone"
+    #: It may have been done.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed call at one address."""
+
+    #: What its caller is told, if no other address is asked.
+    error: TaskRunError
+    fate: Fate
+    address: Address
+    #: The same without the address: what follows it and a colon.
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason}"
+
+
+def failure(error: Any, address: Address, cert_pem: bytes, *, accepted: bool = False) -> Failure:
+    """What is behind a failed call: a `grpc.RpcError`, of either kind of channel.
 
     `accepted` says that the control plane had let the caller in: his certificate is not what ended the connection.
     """
-    code, details = error.code(), error.details() or ""
-    if code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
-        return error_of(code, details)
+    details = error.details() or ""
+    said = error_of(error.code(), details)
+    if not isinstance(said, Unavailable):
+        return Failure(said, Fate.REFUSED, address, details)
+    if is_unchanged(error):
+        return Failure(said, Fate.UNDONE, address, details.removesuffix("."))
+    fate = Fate.UNDONE if details.startswith(_NEVER_SENT) else Fate.UNKNOWN
     reason = next((meaning for needle, meaning in _REASONS if needle in details), None)
     if reason is None:
-        return error_of(code, details)
-    if accepted:
-        return Unavailable(f"Lost {address}: {_BROKE if reason == _HUNG_UP else reason}.")
-    return certificate_fault(cert_pem) or Unavailable(f"Cannot reach {address}: {reason}.")
+        return Failure(said, fate, address, details.removesuffix("."))
+    return _lost(address, fate, reason) if accepted else _not_reached(address, fate, reason, cert_pem)
+
+
+def _lost(address: Address, fate: Fate, reason: str) -> Failure:
+    reason = _BROKE if reason == _HUNG_UP else reason
+    return Failure(Unavailable(f"Lost {address}: {reason}."), fate, address, reason)
+
+
+def _not_reached(address: Address, fate: Fate, reason: str, cert_pem: bytes) -> Failure:
+    fault = certificate_fault(cert_pem)
+    if fault is not None:
+        return Failure(fault, Fate.REFUSED, address, fault.message)
+    return Failure(Unavailable(f"Cannot reach {address}: {reason}."), fate, address, reason)
+
+
+def united(failures: Sequence[Failure]) -> TaskRunError:
+    """One error for a call that failed at each of these addresses, at least one: it names each, and says why."""
+    if len(failures) == 1:
+        return failures[0].error
+    return Unavailable(f"No control plane can be reached: {'; '.join(map(str, failures))}.")

@@ -39,5 +39,5 @@ def test_the_page_shows_every_setting_as_it_is(of: type) -> None:
 
 def test_the_page_shows_the_command_lines_defaults() -> None:
     page = PAGE.read_text()
-    for default in (Connection().addr, Connection().ca_cert, Connection().cert, Connection().key):
+    for default in (*Connection().addr, Connection().ca_cert, Connection().cert, Connection().key):
         assert f"`{default}`" in page

@@ -42,7 +42,7 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "log_level": ("debug", "DEBUG"),
     },
     WorkerSettings: {
-        "addr": ("https://plane:1", "https://plane:1"),
+        "addr": ("https://plane:1,https://plane:2 h:3", ("https://plane:1", "https://plane:2", "h:3")),
         "certs_dir": ("/tls", Path("/tls")),
         "ca_cert": ("a.crt", Path("a.crt")),
         "cert": ("b.crt", Path("b.crt")),
@@ -108,6 +108,21 @@ def test_a_flag_counts_more_than_a_variable_and_that_more_than_the_file(tmp_path
 def test_the_defaults_are_those_of_the_domain() -> None:
     assert load(ControlPlaneSettings, {}, {}, None).timers == ControlPlaneTimers()
     assert load(WorkerSettings, {}, {}, None).timers == DaemonTimers()
+
+
+def test_several_addresses_are_several_flags_or_one_text_or_a_list_in_the_file(tmp_path: Path) -> None:
+    two = ("https://a:1", "https://b:2")
+    config = toml(tmp_path, f'addr = ["{two[0]}", "{two[1]}"]')
+    assert load(WorkerSettings, {"addr": two}, {}, None).addr == two
+    assert load(WorkerSettings, {"addr": (", ".join(two),)}, {}, None).addr == two
+    assert load(WorkerSettings, {}, {"TASKRUN_ADDR": " ".join((*two, two[0]))}, None).addr == two
+    assert load(WorkerSettings, {}, {}, config).addr == two
+
+
+@pytest.mark.parametrize("text", ['"http://a:1"', "[]", '["https://a:1", "://"]', "[1]", "7", '" , "'])
+def test_what_is_no_list_of_addresses_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"config\.toml: addr"):
+        load(WorkerSettings, {}, {}, toml(tmp_path, f"addr = {text}"))
 
 
 def test_a_label_table_in_the_file_is_what_it_seems(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from taskrun.adapters.agents.definition import AgentDefinition
-from taskrun.adapters.grpc.address import parse_address
+from taskrun.adapters.grpc.address import parse_address, parse_addresses, split_addresses
 from taskrun.adapters.http.exposure import refuse_exposed
 from taskrun.adapters.telemetry.logs import FORMATS, LEVELS
 from taskrun.apps.agent_tables import read_agents
@@ -53,6 +53,12 @@ def _grpc_url(raw: Any) -> str:
     return str(raw)
 
 
+def _grpc_urls(raw: Any) -> tuple[str, ...]:
+    urls = split_addresses(raw if isinstance(raw, str) else map(TEXT.read, raw))
+    parse_addresses(urls)
+    return urls
+
+
 def _worker_labels(raw: Any) -> Labels:
     labels: Labels = LABELS.read(raw)
     for key in labels:
@@ -62,6 +68,7 @@ def _worker_labels(raw: Any) -> Labels:
 
 
 _GRPC_URL = ValueKind("URL", "an address", _grpc_url)
+_GRPC_URLS = ValueKind("URL", "addresses, each https://host:port", _grpc_urls, many=True)
 _AGENTS = ValueKind("", "a list of tables, each `[[agents]]`", read_agents)
 _WORKER_LABELS = replace(LABELS, read=_worker_labels)
 
@@ -128,8 +135,10 @@ class ControlPlaneSettings:
 class WorkerSettings:
     """What `taskrun-worker` can be told. Durations are in seconds."""
 
-    addr: str = setting(
-        "", f"The control plane's gRPC address; else what enrolment was told, else {DEFAULT_ADDR}.", _GRPC_URL
+    addr: tuple[str, ...] = setting(
+        (),
+        f"A control plane's gRPC address, or several's; else what enrolment was told, else {DEFAULT_ADDR}.",
+        _GRPC_URLS,
     )
     certs_dir: Path = setting(Path("certs"), "Where ca.crt, worker.crt and worker.key are, or are put.", PATH)
     # The command line has TASKRUN_CERT and the like for the person who types: a worker must not take those for its own.

@@ -39,13 +39,13 @@ async def work(settings: WorkerSettings) -> None:
         worker_id = _own_id(settings)
         read_public(settings.ca_path)
     with _work_dir(settings) as work_dir, logger.contextualize(worker_id=worker_id):
-        addr = settings.addr or address_in(settings.certs_dir) or DEFAULT_ADDR
-        parts = WorkerContainer(settings=settings, addr=addr, work_dir=work_dir)
+        addrs = settings.addr or (address_in(settings.certs_dir) or DEFAULT_ADDR,)
+        parts = WorkerContainer(settings=settings, addrs=addrs, work_dir=work_dir)
         daemon, info = parts.daemon(), parts.info()
         on_stop(daemon.drain, daemon.cancel_runs)
         logger.info(
             "working for {}",
-            addr,
+            ", ".join(addrs),
             agents=[agent.spec.name for agent in parts.agents()],
             containment=info.labels[CONTAINMENT_LABEL],
         )

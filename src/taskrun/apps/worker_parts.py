@@ -34,6 +34,10 @@ def _client_tls(settings: WorkerSettings) -> ClientTls:
     return ClientTls(read_public(settings.ca_path), pair.certificate_pem, pair.key_pem)
 
 
+def _connectors(addrs: Sequence[str], tls: ClientTls) -> Sequence[GrpcConnector]:
+    return [GrpcConnector(addr, tls) for addr in addrs]
+
+
 def _agents(settings: WorkerSettings, work_dir: Path) -> Sequence[Agent]:
     """One of the configuration stands in for a built-in one of its name."""
     definitions: dict[str, AgentDefinition] = {agent.name: agent for agent in (*BUILT_IN, *settings.agents)}
@@ -53,8 +57,8 @@ class WorkerContainer(containers.DeclarativeContainer):
     """The parts of `taskrun-worker`."""
 
     settings = providers.Dependency(instance_of=WorkerSettings)
-    #: The control plane's gRPC address.
-    addr = providers.Dependency(instance_of=str)
+    #: The gRPC addresses of control planes that share a store.
+    addrs = providers.Dependency(instance_of=tuple)
     #: Where runs get their directories.
     work_dir = providers.Dependency(instance_of=Path)
 
@@ -62,12 +66,12 @@ class WorkerContainer(containers.DeclarativeContainer):
     chance = providers.Object(random.SystemRandom().random)
     process = providers.Factory(lambda: str(uuid.uuid4()))
     tls = providers.Singleton(_client_tls, settings)
-    connector = providers.Singleton(GrpcConnector, addr, tls)
+    connectors = providers.Singleton(_connectors, addrs, tls)
     agents = providers.Singleton(_agents, settings, work_dir)
     info = providers.Singleton(_info, settings)
     daemon = providers.Singleton(
         Daemon,
-        connector,
+        connectors,
         agents,
         info,
         clock,

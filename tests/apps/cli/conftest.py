@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,11 @@ Taskrun = Callable[..., Ended]
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubClient:
-    """Whoever connects gets this client; `asked` begins with the address. Certificate files are there."""
+    """Whoever connects gets this client; `asked` begins with the addresses. Certificate files are there."""
     stub = StubClient()
 
-    def connect(address: str, tls: ClientTls) -> StubClient:
-        stub.asked.append(address)
+    def connect(addresses: Sequence[str], tls: ClientTls) -> StubClient:
+        stub.asked.append(addresses)
         return stub
 
     monkeypatch.chdir(tmp_path)

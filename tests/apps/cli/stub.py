@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from taskrun.adapters.grpc.address import Address
 from taskrun.domain.errors import NotFound, TaskRunError
 from taskrun.domain.records import (
     AgentSpec,
@@ -49,6 +50,8 @@ class StubClient:
     error: TaskRunError | None = None
     asked: list[object] = field(default_factory=list)
     enroll_url: str = ""
+    #: Where the last answer came from.
+    address: Address = Address("localhost", 1)  # noqa: RUF009  # it is frozen
     #: Tasks that `find` gives at once.
     page: int = 1000
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from taskrun.adapters.grpc.address import parse_address, split_addresses
 from taskrun.apps.cli.root import HOMES
 from taskrun.apps.cli.showing import local_time
 from taskrun.apps.cli.values import Duration
@@ -198,7 +199,7 @@ def test_the_address_is_an_option_of_the_group_and_of_every_command(
     client: StubClient, taskrun: Taskrun, words: tuple[str, ...]
 ) -> None:
     assert taskrun(*words).code == 0
-    assert client.asked[0] == "https://x:1"
+    assert client.asked[0] == ("https://x:1",)
 
 
 def test_a_commands_option_counts_more_than_the_groups_and_that_more_than_a_variable(
@@ -208,12 +209,26 @@ def test_a_commands_option_counts_more_than_the_groups_and_that_more_than_a_vari
     taskrun("list-workers")
     taskrun("-a", "https://group:1", "list-workers")
     taskrun("-a", "https://group:1", "list-workers", "-a", "https://command:1")
-    assert client.asked[::2] == ["https://variable:1", "https://group:1", "https://command:1"]
+    assert client.asked[::2] == [("https://variable:1",), ("https://group:1",), ("https://command:1",)]
+
+
+def test_several_addresses_are_several_options_or_one_variable(
+    client: StubClient, taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taskrun("-a", "https://x:1", "--addr", "https://y:1", "list-workers")
+    taskrun("-a", "https://x:1", "list-workers", "-a", "https://y:1", "-a", "https://z:1")
+    monkeypatch.setenv("TASKRUN_ADDR", "https://x:1, https://y:1 https://z:1")
+    taskrun("list-workers")
+    assert [split_addresses(asked) for asked in client.asked[::2] if isinstance(asked, tuple)] == [
+        ("https://x:1", "https://y:1"),
+        ("https://y:1", "https://z:1"),
+        ("https://x:1", "https://y:1", "https://z:1"),
+    ]
 
 
 def test_the_address_has_a_default(client: StubClient, taskrun: Taskrun) -> None:
     taskrun("list-workers")
-    assert client.asked[0] == "https://[::1]:50051"
+    assert client.asked[0] == ("https://[::1]:50051",)
 
 
 def test_certificates_are_options_and_variables(
@@ -419,7 +434,8 @@ def test_who_makes_a_token_is_told_where_it_is_good(
     client: StubClient, taskrun: Taskrun, url: str, told: str, alone: bool
 ) -> None:
     client.enroll_url = url
-    ended = taskrun("create-token", "--addr=https://x.example:1")
+    client.address = parse_address("https://x.example:1")
+    ended = taskrun("create-token", "--addr=https://y.example:1", "--addr=https://x.example:1")
     assert f"TASKRUN_TOKEN=... taskrun-worker --enroll {told}\n" in ended.err
     assert ("on its own machine only" in ended.err) is alone
 

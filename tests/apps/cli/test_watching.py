@@ -151,10 +151,10 @@ def test_json_is_one_object_a_line(client: StubClient, taskrun: Taskrun) -> None
 
 def test_ctrl_c_leaves_the_task_running_and_says_how_to_come_back(client: StubClient, taskrun: Taskrun) -> None:
     client.story = [*TOLD[:5], KeyboardInterrupt()]
-    ended = taskrun("-a", "https://x:1", "watch-task", "t-1")
+    ended = taskrun("-a", "https://x:1", "-a", "https://y:1", "watch-task", "t-1")
     assert ended.code == 130
     assert ended.err.endswith(
-        "The task goes on. Come back to it: taskrun watch-task t-1 --from-seq 6 --addr=https://x:1\n"
+        "The task goes on. Come back to it: taskrun watch-task t-1 --from-seq 6 --addr=https://x:1 --addr=https://y:1\n"
     )
     assert client.asked[1:] == [("t-1", 0)]
 

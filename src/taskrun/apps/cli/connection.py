@@ -33,14 +33,18 @@ _META = "taskrun.connection"
 class Connection:
     """Where the control plane is, who asks, and how the answer shall look."""
 
-    addr: str = "https://[::1]:50051"
+    #: Those of several control planes are of one store: it makes no difference which is asked.
+    addr: tuple[str, ...] = ("https://[::1]:50051",)
     ca_cert: str = "certs/ca.crt"
     cert: str = "certs/client.crt"
     key: str = "certs/client.key"
     json: bool = False
 
     def open(self) -> Client:
-        """A client; use it as a context manager. Raises `Unauthenticated` if a certificate file cannot be used."""
+        """A client; use it as a context manager.
+
+        Raises `Unauthenticated` if a certificate file cannot be used, and `InvalidArgument` for what is no address.
+        """
         try:
             with advising(_WHERE_FROM):
                 tls = ClientTls(
@@ -53,16 +57,20 @@ class Connection:
     def command(self, *words: str) -> str:
         """What to type to give another command to the same control plane; the environment stays as it is."""
         flags = [
-            f"--{key.replace('_', '-')}={value}"
+            f"--{key.replace('_', '-')}={one}"
             for key, (value, by_flag) in _given().items()
             if by_flag and value is not True
+            for one in (value if isinstance(value, tuple) else (value,))
         ]
         return shlex.join(["taskrun", *words, *flags])
 
 
 #: (declarations, attributes) of each field of `Connection`.
 _OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "addr": (("-a", "--addr"), {"metavar": "URL", "help": "The control plane."}),
+    "addr": (
+        ("-a", "--addr"),
+        {"metavar": "URL", "multiple": True, "help": "The control plane; repeatable, for several of one store."},
+    ),
     "ca_cert": (("--ca-cert",), {"metavar": "FILE", "help": "The CA whose control plane to trust."}),
     "cert": (("--cert",), {"metavar": "FILE", "help": "Your certificate."}),
     "key": (("--key",), {"metavar": "FILE", "help": "Your key."}),
@@ -112,16 +120,20 @@ def _with_options(command: Function, names: Collection[str], variables: bool) ->
         help = attributes["help"]
         if variables:
             variable = f"TASKRUN_{item.name.upper()}"
-            default = f"; {item.default}" if item.default else ""
+            default = f"; {_shown(item.default)}" if item.default else ""
             attributes = attributes | {"envvar": variable, "help": f"{help} [{variable}{default}]"}
         attach = click.option(*declarations, item.name, expose_value=False, callback=_remember, **attributes)
         command = attach(command)
     return command
 
 
+def _shown(default: Any) -> str:
+    return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Contexts share their `meta`, and a command's options are read after its group's."""
-    if value is not None:
+    if value not in (None, ()):
         assert param.name is not None
         by_flag = ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
         ctx.meta.setdefault(_META, {})[param.name] = (value, by_flag)

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import rich_click as click
 
-from taskrun.adapters.grpc.address import parse_address
 from taskrun.apps.advertising import is_every_address, is_loopback
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
@@ -48,7 +47,7 @@ def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
     """Makes a bootstrap token, which lets one worker in, once, and prints it. It cannot be shown again."""
     with connection.open() as client:
         made = client.create_token(worker_id, ttl_ms)
-    enroll_url = _reachable(made.enroll_url, connection.addr)
+        enroll_url = _reachable(made.enroll_url, client.address.host)
     if connection.json:
         token = {"token": made.token, "worker_id": made.worker_id, "expires_at_ms": made.expires_at_ms}
         showing.as_json(token | {"enroll_url": enroll_url})
@@ -62,12 +61,12 @@ def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
         showing.note("(The control plane takes enrolments on its own machine only: see --http-addr and --http-tls.)")
 
 
-def _reachable(enroll_url: str, addr: str) -> str:
+def _reachable(enroll_url: str, host: str) -> str:
     """Of a control plane that listens on every address of its machine, we know the one that has led us there."""
     url = urlsplit(enroll_url)
     if not is_every_address(url.hostname or ""):
         return enroll_url
-    return f"{url.scheme}://{HostPort(parse_address(addr).host, url.port or 0)}"
+    return f"{url.scheme}://{HostPort(host, url.port or 0)}"
 
 
 def _agent(agent: AgentSpec) -> str:

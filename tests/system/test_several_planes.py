@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.proxy import Proxy
-from tests.system.site import BIN, PATIENCE, Site
+from tests.system.site import BIN, PATIENCE, Site, soon
 from tests.system.test_resuming import COUNTER, assert_told_once, begun, count_to
 
 FILES = {"ca-cert": "ca.crt", "cert": "client.crt", "key": "client.key"}
@@ -38,6 +39,23 @@ def test_a_run_goes_on_at_another_address_when_its_control_plane_is_killed(tmp_p
         gate.touch()
         assert_told_once(site, site.end_of(task.id))
         assert f'"to": "https://[::1]:{other}"' in worker.log
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_is_with_the_other_at_once_and_takes_no_rest(tmp_path: Path, end: signal.Signals) -> None:
+    with Site(tmp_path) as site:
+        planes = []
+        for _ in range(2):
+            site.start_plane()
+            planes.append((site.plane, site.grpc_addr, site.client))
+        addresses = ",".join(address for _, address, _ in planes)
+        # A rest would be longer than this test may take.
+        worker = site.launch_worker("one", "--reconnect=10h", "--reconnect-max=10h", addr=addresses)
+        here = str(worker.wait_for("connected")["to"])
+        [(plane, _, _)] = [known for known in planes if here.endswith(known[1])]
+        [(_, _, client)] = [known for known in planes if not here.endswith(known[1])]
+        plane.end(end)
+        soon(lambda: [view.id for view in client.workers()] == ["one"])
 
 
 @pytest.mark.parametrize("words", [("watch-task",), ("create-task", "--agent=counter", "--watch")])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from taskrun.testing.anthropic_api import AnthropicMessages
 from taskrun.testing.model_scripts import (
     BreakOff,
     Fail,
@@ -19,6 +20,9 @@ from taskrun.testing.model_scripts import (
     ModelRequest,
     Reply,
     Say,
+    Stall,
+    Tokens,
+    Turn,
     UseTool,
     default_script,
     in_turn,
@@ -49,7 +53,7 @@ def events(body: bytes) -> list[dict[str, Any]]:
 
 
 def answer_to(prompt: str, system: str = "") -> Reply:
-    return default_script(ModelRequest({"system": system, "messages": [{"role": "user", "content": prompt}]}))
+    return default_script(ModelRequest(system, (Turn("user", prompt),)))
 
 
 def test_an_answer_is_streamed_as_the_messages_api_does(model: ScriptedModel) -> None:
@@ -83,6 +87,50 @@ def test_errors_have_the_apis_form(model: ScriptedModel) -> None:
 def test_a_broken_stream_ends_in_the_middle(model: ScriptedModel) -> None:
     model.script = in_turn(BreakOff("a b"))
     assert events(ask(model, "hi")[1])[-1]["type"] == "content_block_delta"
+
+
+def test_a_stream_can_tell_an_error_before_it_breaks(model: ScriptedModel) -> None:
+    model.script = in_turn(BreakOff("a b", error="Overloaded"))
+    assert events(ask(model, "hi")[1])[-1]["error"] == {"type": "overloaded_error", "message": "Overloaded"}
+
+
+def test_a_stream_that_stalls_keeps_the_connection_until_the_model_closes() -> None:
+    answers: list[tuple[int, bytes]] = []
+    with ScriptedModel(in_turn(Stall("a b"))) as model:
+        client = threading.Thread(target=lambda: answers.append(ask(model, "hi")))
+        client.start()
+        assert model.wait_for_requests(1)
+        assert answers == []
+    client.join()
+    assert [event["type"] for event in events(answers[0][1])][-1] == "content_block_delta"
+
+
+def test_thinking_comes_before_the_answer_and_the_tokens_are_the_scripts(model: ScriptedModel) -> None:
+    model.script = in_turn(Say("yes", thinking="let me see", tokens=Tokens(5, 6, 7, 8)))
+    message = json.loads(ask(model, "hi", stream=False)[1])
+    assert [block["type"] for block in message["content"]] == ["thinking", "text"]
+    assert list(message["usage"].values()) == [5, 6, 7, 8]
+    thoughts = [event["delta"].get("thinking") for event in events(ask(model, "hi")[1]) if "delta" in event]
+    assert "".join(thought for thought in thoughts if thought) == "let me see"
+
+
+def test_a_limit_says_when_it_is_reset(model: ScriptedModel) -> None:
+    body, headers = AnthropicMessages().error(Fail(429, resets_at=1_800_000_000))
+    assert body["error"]["type"] == "rate_limit_error"
+    assert headers["anthropic-ratelimit-unified-reset"] == "1800000000"
+    assert headers["anthropic-ratelimit-requests-reset"] == "2027-01-15T08:00:00+00:00"
+
+
+def test_a_request_is_read_with_its_earlier_turns_and_the_tools_answer() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "42"}]}
+    messages = [
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": [{"type": "text", "text": "two"}]},
+        {"role": "user", "content": [result]},
+    ]
+    request = AnthropicMessages().read({"system": [{"type": "text", "text": "be brief"}], "messages": messages}, {})
+    assert (request.system, request.prompt, request.tool_result) == ("be brief", "one", "42")
+    assert request.turns == (Turn("user", "one"), Turn("assistant", "two"))
 
 
 def test_replies_come_in_turn_and_the_last_one_stays(model: ScriptedModel) -> None:
@@ -133,7 +181,7 @@ def test_as_a_process_it_prints_its_url_and_ends_on_sigterm() -> None:
 
 def test_any_script_can_be_spoken_slowly() -> None:
     script = spoken_slowly(in_turn(Say("slow", delay=2.0), Say("fast"), Hang()), 1.0)
-    replies = [script(ModelRequest({})) for _ in range(3)]
+    replies = [script(ModelRequest()) for _ in range(3)]
     assert replies == [Say("slow", delay=2.0), Say("fast", delay=1.0), Hang()]
 
 
@@ -177,6 +225,10 @@ def test_everything_else_is_echoed_and_orders_are_obeyed(prompt: str, reply: Rep
 
 
 def test_a_tools_result_is_told() -> None:
-    result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "42"}]}
-    request = ModelRequest({"messages": [{"role": "user", "content": [result]}]})
-    assert default_script(request) == Say("The tool answered: 42")
+    assert default_script(ModelRequest(tool_result="42")) == Say("The tool answered: 42")
+
+
+def test_earlier_turns_are_recalled_by_whoever_was_there() -> None:
+    said = (Turn("user", "I am Ada"), Turn("assistant", "You said: I am Ada"), Turn("user", "[[recall]]"))
+    assert default_script(ModelRequest(turns=said)) == Say("You told me before:\nI am Ada")
+    assert answer_to("[[recall]]") == Say("You told me nothing before.")

@@ -1,4 +1,4 @@
-"""What a scripted model is asked, what it can answer, and scripts that choose."""
+"""What a scripted model is asked, what it can answer, and scripts that choose. No provider's API is in here."""
 
 from __future__ import annotations
 
@@ -8,28 +8,66 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
+
+from taskrun.testing.tickets import ticket_in, triage
 
 # What the model can do.
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Tokens:
+    """What an answer consumes, as the API counts it."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spoken:
+    """What all that begins as an answer has in common."""
+
+    #: Reasoning, streamed before the answer where the API shows it.
+    thinking: str = ""
+    #: None: estimated from the texts.
+    tokens: Tokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Say(_Spoken):
     """Answer with this text, word by word, `delay` seconds apart."""
 
     text: str
     delay: float = 0.0
-    #: `end_turn`, `refusal`, `max_tokens` ...
+    #: In the words of Anthropic's API, whatever API is spoken: `end_turn`, `refusal`, `max_tokens` ...
     stop_reason: str = "end_turn"
 
 
 @dataclass(frozen=True, slots=True)
-class UseTool:
+class UseTool(_Spoken):
     """Ask for a tool call, after saying `text`."""
 
     name: str
     input: Mapping[str, Any]
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakOff(_Spoken):
+    """Begin to answer with this text, then cut the connection."""
+
+    text: str
+    #: Told inside the stream, before the cut.
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall(_Spoken):
+    """Begin to answer with this text, then say no more and keep the connection."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +78,8 @@ class Fail:
     message: str = "The script says so."
     #: Seconds; sent as `retry-after`.
     retry_after: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BreakOff:
-    """Begin to answer with this text, then cut the connection."""
-
-    text: str
+    #: When a limit is reset, in seconds since 1970; sent in the way of the API.
+    resets_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,50 +87,39 @@ class Hang:
     """Take the request and never answer."""
 
 
-Reply = Say | UseTool | Fail | BreakOff | Hang
+Spoken = Say | UseTool | BreakOff | Stall
+Reply = Spoken | Fail | Hang
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side said, without what a CLI adds to it."""
+
+    role: Literal["user", "assistant"]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One request for a message."""
+    """One request for an answer, in whatever API it came."""
 
-    body: Mapping[str, Any]
+    #: The system prompt.
+    system: str = ""
+    #: The conversation so far, oldest first; of turns that are nothing but tool calls and their results nothing.
+    turns: tuple[Turn, ...] = ()
+    #: What a tool answered, if this request brings it.
+    tool_result: str | None = None
+    #: The request as it was sent.
+    body: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def system(self) -> str:
-        """The system prompt."""
-        return _text_of(self.body.get("system", ""))
-
-    @property
     def prompt(self) -> str:
-        """What the user said last, without what the CLI adds to it."""
-        for message in reversed(self.body.get("messages", ())):
-            if message.get("role") == "user":
-                text = _REMINDER.sub("", _text_of(message.get("content"))).strip()
-                if text:
-                    return text
-        return ""
-
-    @property
-    def tool_result(self) -> str | None:
-        """What a tool answered, if this request brings it."""
-        messages = self.body.get("messages") or [{}]
-        content = messages[-1].get("content")
-        results = [part for part in content if part.get("type") == "tool_result"] if isinstance(content, list) else []
-        return _text_of(results[-1].get("content")) if results else None
+        """What the user said last."""
+        return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
 
 
 Script = Callable[[ModelRequest], Reply]
-
-_REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
-
-
-def _text_of(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.get("text", "") for part in content or () if part.get("type") == "text")
-
 
 # Scripts.
 
@@ -127,14 +149,15 @@ def spoken_slowly(script: Script, delay: float) -> Script:
 def default_script(request: ModelRequest) -> Reply:
     """A tool's result is told; `[[order: argument]]` in the prompt is obeyed; tickets are triaged; the rest is echoed.
 
-    The orders: `[[bash: COMMAND]]`, `[[slow: SECONDS between words]]`, `[[error: HTTP STATUS]]`, `[[hang]]`.
+    The orders: `[[bash: COMMAND]]`, `[[slow: SECONDS between words]]`, `[[error: HTTP STATUS]]`, `[[hang]]`, and
+    `[[recall]]`, which tells what the user said in the turns before.
     """
     if request.tool_result is not None:
         return Say(f"The tool answered: {request.tool_result}")
     if order := _ORDER.search(request.prompt):
         return _ORDERS[order["order"]](request, (order["argument"] or "").strip())
     if "suggested_action" in request.system + request.prompt:
-        return Say(json.dumps(triage(_ticket(request.prompt)), indent=2))
+        return Say(json.dumps(triage(ticket_in(request.prompt)), indent=2))
     return Say(f"You said: {request.prompt}")
 
 
@@ -144,49 +167,12 @@ _ORDERS: dict[str, Callable[[ModelRequest, str], Reply]] = {
     "slow": lambda request, seconds: Say(_ORDER.sub("", request.prompt), delay=float(seconds or 0.1)),
     "error": lambda request, status: Fail(int(status or 500)),
     "hang": lambda request, _: Hang(),
+    "recall": lambda request, _: Say(recalled(request)),
 }
 _ORDER: re.Pattern[str] = re.compile(rf"\[\[(?P<order>{'|'.join(_ORDERS)})(?::(?P<argument>.*?))?\]\]", re.DOTALL)
 
-_PRIORITIES = (
-    ("urgent", r"outage|down\b|data loss|breach|security|production|cannot (log|sign) in|urgent"),
-    ("high", r"error|crash|fail|broken|charged twice|blocked"),
-    ("low", r"question|how (do|can)|feature|would be nice|typo"),
-)
-_CATEGORIES = (
-    ("billing", r"invoice|charge|refund|payment|billing|price"),
-    ("access", r"log ?in|sign ?in|password|account|permission|2fa"),
-    ("bug", r"error|crash|bug|fail|broken|down\b|outage"),
-    ("feature_request", r"feature|would be nice|please add|support for"),
-)
-_ACTIONS = {
-    "billing": "Compare the customer's invoice with the payment records and answer with the result.",
-    "access": "Check the account's state and send a recovery link to the address on file.",
-    "bug": "Reproduce the problem and hand it to the engineer on duty with the steps.",
-    "feature_request": "Thank the customer and add the wish to the product board.",
-    "other": "Ask the customer for details.",
-}
 
-
-def triage(ticket: str) -> dict[str, str]:
-    """What a sensible person would say about a ticket, by its keywords."""
-    category = _first(_CATEGORIES, ticket, "other")
-    return {
-        "priority": _first(_PRIORITIES, ticket, "medium"),
-        "category": category,
-        "summary": " ".join(ticket.split())[:160],
-        "suggested_action": _ACTIONS[category],
-    }
-
-
-def _ticket(prompt: str) -> str:
-    """The ticket's words, also of one that comes as a JSON object."""
-    try:
-        ticket = json.loads(prompt)
-    except ValueError:
-        return prompt
-    texts = [value for value in ticket.values() if isinstance(value, str)] if isinstance(ticket, dict) else []
-    return ". ".join(texts) or prompt
-
-
-def _first(table: tuple[tuple[str, str], ...], text: str, otherwise: str) -> str:
-    return next((word for word, pattern in table if re.search(pattern, text, re.IGNORECASE)), otherwise)
+def recalled(request: ModelRequest) -> str:
+    """What the user said in the turns before this one, a turn a line: only whoever was there can tell."""
+    *earlier, _ = [turn.text for turn in request.turns if turn.role == "user"] or [""]
+    return "\n".join(["You told me before:", *earlier]) if earlier else "You told me nothing before."

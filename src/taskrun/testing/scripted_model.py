@@ -1,28 +1,30 @@
-"""A model that says what a script tells it, for runs without a provider: the streaming Messages API on loopback.
+"""A model that says what a script tells it, for runs without a provider: a server on loopback.
 
     with ScriptedModel() as model:
         environ = {**os.environ, **model.environ()}     # start Claude Code with this
 
-What it says is up to a script (see `model_scripts`); the default one answers support tickets and echoes everything
-else. As a process: `python -m taskrun.testing.scripted_model --port 0` prints its URL and serves until SIGTERM.
+What it says is up to a script (see `model_scripts`), how it is asked up to an API (see `APIS`): one script answers
+whoever asks. The default one answers support tickets and echoes everything else. As a process:
+`python -m taskrun.testing.scripted_model --port 0` prints its URL and serves until SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from types import TracebackType
 from typing import Any, assert_never
 
+from taskrun.testing.anthropic_api import AnthropicMessages
+from taskrun.testing.model_api import ModelApi, StreamEvent, estimated_tokens
 from taskrun.testing.model_scripts import (
     BreakOff,
     Fail,
@@ -31,10 +33,20 @@ from taskrun.testing.model_scripts import (
     Reply,
     Say,
     Script,
+    Spoken,
+    Stall,
     UseTool,
     default_script,
     spoken_slowly,
 )
+
+#: Where each API is asked.
+APIS: Mapping[str, ModelApi] = {
+    "/v1/messages": AnthropicMessages(),
+}
+
+#: Anthropic's way to have a request counted, not answered.
+_COUNTING = "/v1/messages/count_tokens"
 
 
 class ScriptedModel:
@@ -112,47 +124,50 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(HTTPStatus.OK, {})
 
     def do_POST(self) -> None:
+        path = self.path.partition("?")[0]
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
-        if self.path.partition("?")[0] == "/v1/messages/count_tokens":
-            self._json(HTTPStatus.OK, {"input_tokens": _tokens(json.dumps(body.get("messages")))})
-        elif self.path.partition("?")[0] == "/v1/messages":
-            self._answer(ModelRequest(body, dict(self.headers.items())))
+        if path == _COUNTING:
+            self._json(HTTPStatus.OK, {"input_tokens": estimated_tokens(json.dumps(body.get("messages")))})
+        elif path in APIS:
+            self._answer(APIS[path], APIS[path].read(body, dict(self.headers.items())))
         else:
-            self._error(Fail(HTTPStatus.NOT_FOUND, "No such path."))
+            self._json(HTTPStatus.NOT_FOUND, {"error": {"type": "not_found_error", "message": "No such path."}})
 
     def log_message(self, format: str, *args: Any) -> None:
         """The model keeps its requests; nobody reads them on stderr."""
 
-    def _answer(self, request: ModelRequest) -> None:
-        model = self.server.model
-        reply = model._reply(request)
+    def _answer(self, api: ModelApi, request: ModelRequest) -> None:
+        reply = self.server.model._reply(request)
         match reply:
             case Hang():
-                model._closing.wait()
-                self.close_connection = True
+                self._hang()
             case Fail():
-                self._error(reply)
-            case Say() | UseTool() | BreakOff():
-                message = _Message(reply, request, next(model._ids))
-                if request.body.get("stream"):
-                    self._stream(message, reply.delay if isinstance(reply, Say) else 0.0)
-                else:
-                    self._json(HTTPStatus.OK, message.whole())
+                body, headers = api.error(reply)
+                retry_after = {} if reply.retry_after is None else {"retry-after": str(reply.retry_after)}
+                self._json(reply.status, body, {**headers, **retry_after})
+            case Say() | UseTool() | BreakOff() | Stall():
+                self._speak(api, reply, request)
             case _:
                 assert_never(reply)
 
-    def _stream(self, message: _Message, delay: float) -> None:
+    def _speak(self, api: ModelApi, reply: Spoken, request: ModelRequest) -> None:
+        number = next(self.server.model._ids)
+        if not request.body.get("stream"):
+            self._json(HTTPStatus.OK, api.whole(reply, request, number))
+            return
         self._head(HTTPStatus.OK, "text/event-stream")
-        for event in message.events():
-            self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        delay = reply.delay if isinstance(reply, Say) else 0.0
+        for event in api.events(reply, request, number):
+            self.wfile.write(_sent(event))
             self.wfile.flush()
-            if delay and event["type"] == "content_block_delta" and self.server.model._closing.wait(delay):
+            if delay and event.is_word and self.server.model._closing.wait(delay):
                 return
+        if isinstance(reply, Stall):
+            self._hang()
 
-    def _error(self, fail: Fail) -> None:
-        kind = _ERROR_TYPES.get(fail.status, "api_error")
-        extra = {} if fail.retry_after is None else {"retry-after": str(fail.retry_after)}
-        self._json(fail.status, {"type": "error", "error": {"type": kind, "message": fail.message}}, extra)
+    def _hang(self) -> None:
+        self.server.model._closing.wait()
+        self.close_connection = True
 
     def _json(self, status: int, value: Any, extra: Mapping[str, str] | None = None) -> None:
         self._head(status, "application/json", extra)
@@ -166,80 +181,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-_ERROR_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    529: "overloaded_error",
-}
-
-
-def _tokens(text: str) -> int:
-    return 1 + len(text) // 4
-
-
-class _Message:
-    """A reply in the API's form."""
-
-    def __init__(self, reply: Say | UseTool | BreakOff, request: ModelRequest, number: int) -> None:
-        self._reply = reply
-        self._number = number
-        self._model = request.body.get("model", "")
-        self._input_tokens = _tokens(json.dumps(request.body.get("messages")))
-
-    def whole(self) -> dict[str, Any]:
-        """As one value."""
-        blocks = [start | final for start, _, final in self._blocks()]
-        return self._envelope(blocks, self._stop_reason, _tokens(self._reply.text))
-
-    def events(self) -> Iterator[dict[str, Any]]:
-        """As a stream; one that breaks off simply ends."""
-        yield {"type": "message_start", "message": self._envelope([], None, 1)}
-        for index, (start, deltas, _) in enumerate(self._blocks()):
-            yield {"type": "content_block_start", "index": index, "content_block": start}
-            for delta in deltas:
-                yield {"type": "content_block_delta", "index": index, "delta": delta}
-            if isinstance(self._reply, BreakOff):
-                return
-            yield {"type": "content_block_stop", "index": index}
-        delta = {"stop_reason": self._stop_reason, "stop_sequence": None}
-        yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": _tokens(self._reply.text)}}
-        yield {"type": "message_stop"}
-
-    @property
-    def _stop_reason(self) -> str:
-        return self._reply.stop_reason if isinstance(self._reply, Say) else "tool_use"
-
-    def _blocks(self) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]]:
-        """Each block as it starts, what is streamed of it, and what is different about it in the end."""
-        text = self._reply.text
-        if text:
-            words = re.findall(r"\s*\S+|\s+$", text)
-            yield {"type": "text", "text": ""}, [{"type": "text_delta", "text": word} for word in words], {"text": text}
-        if isinstance(self._reply, UseTool):
-            call = {"type": "tool_use", "id": f"toolu_{self._number:024}", "name": self._reply.name}
-            parts = [{"type": "input_json_delta", "partial_json": json.dumps(self._reply.input)}]
-            yield call | {"input": {}}, parts, {"input": self._reply.input}
-
-    def _envelope(self, blocks: list[dict[str, Any]], stop_reason: str | None, output_tokens: int) -> dict[str, Any]:
-        return {
-            "id": f"msg_{self._number:024}",
-            "type": "message",
-            "role": "assistant",
-            "model": self._model,
-            "content": blocks,
-            "stop_reason": stop_reason,
-            "stop_sequence": None,
-            "usage": {"input_tokens": self._input_tokens, "output_tokens": output_tokens},
-        }
+def _sent(event: StreamEvent) -> bytes:
+    data = event.data if isinstance(event.data, str) else json.dumps(event.data)
+    name = f"event: {event.name}\n" if event.name else ""
+    return f"{name}data: {data}\n\n".encode()
 
 
 def main() -> None:
     """Serves the default script until SIGTERM or SIGINT; the first line it prints is its URL."""
-    parser = argparse.ArgumentParser(description="A scripted model that speaks the Anthropic Messages API on loopback.")
+    parser = argparse.ArgumentParser(description="A scripted model on loopback, asked as a provider is.")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="between two words of an answer")
     options = parser.parse_args()

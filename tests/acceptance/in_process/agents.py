@@ -11,7 +11,7 @@ from taskrun.adapters.agents.function import Function, FunctionAgent
 from taskrun.domain.records import ModelBackend, Usage
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agents import Agent, AgentRequest, AgentResult, AgentSink
-from taskrun.testing.model_scripts import triage
+from taskrun.testing.tickets import triage
 from tests.acceptance import cast
 
 _BACKEND = ModelBackend(cast.PROVIDER, cast.MODEL)

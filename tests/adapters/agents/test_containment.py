@@ -48,12 +48,12 @@ def run(work_dir: Path, run_id: str, means: str) -> Run:
 
     @asynccontextmanager
     async def run(
-        script: str, *arguments: str, input: bytes = b"", grace: float = 10.0
+        script: str, *arguments: str, input: bytes = b"", talks: bool = False, grace: float = 10.0
     ) -> AsyncIterator[ContainedProcess]:
         directory = RunDirectory.make(work_dir)
         environ = {"PATH": os.environ["PATH"], **of_run(run_id, "task-1", directory)}
         argv = ("sh", "-c", script, *arguments) if " " in script else (script, *arguments)
-        program = Program(argv, environ, directory.work, directory.root, input)
+        program = Program(argv, environ, directory.work, directory.root, input, talks)
         async with contained(program, grace, means) as process:
             yield process
 
@@ -104,6 +104,48 @@ async def test_a_program_that_never_reads_its_input_does_not_block(run: Run) -> 
     async with run("echo out", input=b"x" * 1024 * 1024) as process:
         assert await everything(process) == b"out\n"
         assert await process.ending() == Ending(0)
+
+
+async def test_what_a_program_is_told_meanwhile_comes_after_its_input(run: Run) -> None:
+    async with run("read a; echo got $a; read b; echo got $b; cat", input=b"first\n", talks=True) as process:
+        blocks = process.output()
+        assert await anext(blocks) == b"got first\n"
+        await process.tell(b"second\n")
+        assert await anext(blocks) == b"got second\n"
+        await process.tell(b"the rest")
+        process.end_input()
+        process.end_input()
+        assert [block async for block in blocks] == [b"the rest"]
+        assert await process.ending() == Ending(0)
+
+
+async def test_telling_waits_for_a_program_that_does_not_read(run: Run, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    async with run(f"echo ready; cat {gate}; wc -c", talks=True) as process:
+        await ready(process)
+        telling = asyncio.create_task(process.tell(b"x" * 1_000_000))
+        done, _ = await asyncio.wait([telling], timeout=0.2)
+        assert not done
+        gate.write_bytes(b"")
+        await telling
+        process.end_input()
+        assert (await everything(process)).strip() == b"1000000"
+
+
+@pytest.mark.parametrize("script", ["exec <&-; echo ready; sleep 1000", "echo ready; exit 0"], ids=["closed", "ended"])
+async def test_nobody_waits_for_a_program_that_reads_no_more(run: Run, script: str) -> None:
+    async with run(script, talks=True, grace=QUICK_GRACE) as process:
+        await ready(process)
+        await process.tell(b"x" * 1_000_000)
+        await process.tell(b"more")
+
+
+async def test_telling_ends_with_the_program(run: Run) -> None:
+    async with run("echo ready; exec sleep 1000", talks=True) as process:
+        await ready(process)
+        telling = asyncio.create_task(process.tell(b"x" * 1_000_000))
+    await telling
 
 
 async def test_a_program_gets_its_streams_and_nothing_else(run: Run) -> None:

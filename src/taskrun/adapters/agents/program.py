@@ -40,6 +40,8 @@ class Launch:
     input: bytes
     #: Set for the program, whatever the worker's environment says.
     environ: Mapping[str, str]
+    #: Its input stays open, and `follow` talks with it.
+    talks: bool = False
 
 
 class CannotRun(Exception):
@@ -129,4 +131,4 @@ class ProgramAgent(ABC, Generic[D]):
         working_directory = Path(self.definition.working_directory or directory.work).absolute()
         if not working_directory.is_dir():
             raise CannotRun(FailureKind.AGENT_UNAVAILABLE, "The agent's working directory does not exist.")
-        return Program(launch.argv, environ, working_directory, directory.root, launch.input)
+        return Program(launch.argv, environ, working_directory, directory.root, launch.input, launch.talks)

@@ -34,7 +34,10 @@ class Program:
     working_directory: Path
     #: Deleted once nothing of the program is left.
     directory: Path
+    #: What it reads first.
     input: bytes = b""
+    #: It is talked with: its input stays open after that, for `tell`.
+    talks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +67,34 @@ class ContainedProcess:
         self._output = streams.stdout
         self._errors = Tail()
         self._error_reader = asyncio.create_task(_keep(streams.stderr, self._errors))
+        self._input = streams.stdin
         # At most one input of 1 MiB waits in the pipe's buffer, so that output is read whatever the program reads.
-        streams.stdin.write(program.input)
-        streams.stdin.close()
+        self._input.write(program.input)
+        if not program.talks:
+            self.end_input()
 
     async def output(self) -> AsyncIterator[bytes]:
         """What the program writes to its standard output, as it comes, until its end. Read only as you can use it:
         a program whose output is not read waits."""
         while block := await self._output.read(BLOCK_BYTES):
             yield block
+
+    async def tell(self, words: bytes) -> None:
+        """Adds to what a program that `talks` reads, and waits while it leaves more than 64 KiB unread.
+
+        Go on reading its output meanwhile: it may wait for that before it reads. What a program does not read because
+        it has closed its input, or has ended, is lost without an error; its output and its ending tell.
+        """
+        if not self._input.is_closing():
+            self._input.write(words)
+        try:
+            await self._input.drain()
+        except ConnectionError:
+            pass
+
+    def end_input(self) -> None:
+        """The program reads what it was told, and then the end of its input. May be called again."""
+        self._input.close()
 
     async def ending(self) -> Ending:
         """Returns once nothing of the program is left. Read its output first: it may wait for that."""

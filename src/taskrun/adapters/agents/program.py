@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from taskrun.adapters.agents.containment.environment import of_run, passed
 from taskrun.adapters.agents.containment.means import containment
 from taskrun.adapters.agents.containment.process import ContainedProcess, NotStarted, Program, contained
 from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.execution import CannotRun as CannotRun
+from taskrun.adapters.agents.execution import begin_anew, executed
 from taskrun.domain.records import AgentSpec, ModelBackend
 from taskrun.domain.status import FailureKind
-from taskrun.ports.agent_events import ExecutionCompleted, ExecutionFailed, ExecutionStarted
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 
 
@@ -44,14 +44,6 @@ class Launch:
     talks: bool = False
 
 
-class CannotRun(Exception):
-    """The run ends before its program starts."""
-
-    def __init__(self, kind: FailureKind, message: str) -> None:
-        super().__init__(message)
-        self.result = AgentResult(kind, message)
-
-
 D = TypeVar("D", bound=AgentDefinition)
 
 
@@ -60,6 +52,8 @@ class ProgramAgent(ABC, Generic[D]):
 
     #: Variables that this kind of agent needs, beside those that its definition allows. A name may hold `*`.
     ALLOWED: tuple[str, ...] = ()
+    #: Whether this kind goes on with `AgentRequest.session_id`; where it does not, nobody has to look at it.
+    SESSIONS: bool = False
 
     def __init__(self, definition: D, workshop: Workshop) -> None:
         self.definition = definition
@@ -73,10 +67,7 @@ class ProgramAgent(ABC, Generic[D]):
 
     async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         """See `Agent.run`. The definition's own time limit ends it as TIMEOUT."""
-        await sink.event(ExecutionStarted(self.definition.kind, containment()))
-        result = await self._limited(request, sink)
-        await sink.event(ExecutionFailed(result.failure) if result.failure else ExecutionCompleted())
-        return result
+        return await executed(self.definition, containment(), sink, lambda: self._contained(request, sink))
 
     def backends(self) -> tuple[ModelBackend, ...]:
         """The models that it announces."""
@@ -90,19 +81,9 @@ class ProgramAgent(ABC, Generic[D]):
     async def follow(self, process: ContainedProcess, sink: AgentSink) -> AgentResult:
         """Reads the program's output to its end and judges it."""
 
-    async def _limited(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
-        seconds = self.definition.timeout
-        try:
-            async with asyncio.timeout(seconds) as limit:
-                return await self._contained(request, sink)
-        except CannotRun as failure:
-            return failure.result
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            return AgentResult(FailureKind.TIMEOUT, f"The agent did not end within its limit of {seconds:g} s.")
-
     async def _contained(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
+        if not self.SESSIONS:
+            begin_anew(self.definition, request)
         try:
             directory = RunDirectory.make(self.workshop.work_dir)
         except OSError as error:

@@ -1,0 +1,50 @@
+"""What holds for one run of any kind: its first and its last event, its time limit, and what it may go on with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.domain.status import FailureKind
+from taskrun.ports.agent_events import ExecutionCompleted, ExecutionFailed, ExecutionStarted
+from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
+
+
+class CannotRun(Exception):
+    """The run ends before its work begins."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.result = AgentResult(kind, message)
+
+
+async def executed(
+    definition: AgentDefinition, containment: str, sink: AgentSink, work: Callable[[], Awaitable[AgentResult]]
+) -> AgentResult:
+    """Does the work, told from its beginning to its end. The definition's own time limit ends it as TIMEOUT, and a
+    `CannotRun` that the work raises is its result."""
+    await sink.event(ExecutionStarted(definition.kind, containment))
+    result = await _limited(definition.timeout, work)
+    await sink.event(ExecutionFailed(result.failure) if result.failure else ExecutionCompleted())
+    return result
+
+
+def begin_anew(definition: AgentDefinition, request: AgentRequest) -> None:
+    """For kinds without sessions. Raises `CannotRun` if the run is to go on with one: answering without what was said
+    before would look like an answer."""
+    if request.session_id:
+        message = f"An agent of kind {definition.kind} has no session to go on with: each run begins anew."
+        raise CannotRun(FailureKind.AGENT_ERROR, message)
+
+
+async def _limited(seconds: float, work: Callable[[], Awaitable[AgentResult]]) -> AgentResult:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await work()
+    except CannotRun as failure:
+        return failure.result
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return AgentResult(FailureKind.TIMEOUT, f"The agent did not end within its limit of {seconds:g} s.")

@@ -57,12 +57,6 @@ class SessionContract(AgentTests):
         assert "session" in result.error
         assert sink.events[-1] == ExecutionFailed(FailureKind.AGENT_ERROR)
 
-    async def test_what_has_no_sessions_names_none(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:
-        """What is named can be gone on with: whoever reads an id will try."""
-        if Act.REMEMBER not in rehearsal.stage.CANNOT:
-            pytest.skip(f"{rehearsal.stage.KIND} has sessions")
-        assert (await rehearsal.play(Act.STREAM, sink)).session_id == ""
-
 
 async def _turn(
     rehearsal: Rehearsal, act: Act, input: str, session_id: str = "", *, fork: bool = False

@@ -8,10 +8,10 @@ import pytest
 
 from taskrun.domain.errors import FailedPrecondition, NotFound, StoreFailed, Unavailable
 from taskrun.domain.protocol import Heartbeat, HeartbeatAck, HelloAck
-from taskrun.domain.records import Requirement, Task, TaskQuery, TaskSpec
-from taskrun.domain.status import TaskStatus, WorkerStatus
+from taskrun.domain.records import Requirement, Run, Task, TaskQuery, TaskSpec
+from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.engine.control_plane import ControlPlane
-from taskrun.ports.store import Backlog
+from taskrun.ports.store import Backlog, Batch
 from taskrun.testing.clock import JumpingClock
 from taskrun.testing.faulty_store import FaultyStore
 from tests.engine.peers import Peer, hello
@@ -267,3 +267,17 @@ async def test_two_starts_make_one_control_plane(idle_plane: ControlPlane) -> No
     assert len(asyncio.all_tasks()) == before + 1
     await asyncio.gather(idle_plane.stop(), idle_plane.stop())
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_what_was_taken_over_has_its_deadlines_although_nobody_comes(
+    idle_plane: ControlPlane, store: FaultyStore, jumping: JumpingClock
+) -> None:
+    """The worker died together with the control plane."""
+    run = Run("run", "gone", RunStatus.RUNNING, 1, process="p1")
+    task = Task("t1", SPEC, TaskStatus.RUNNING, "client:me", 1, (run,), next_seq=1)
+    await store.commit(Batch({task.id: task}))
+    await idle_plane.start()
+    await jumping.advance(120)
+    waiting = await idle_plane.get(task.id)
+    await idle_plane.stop()
+    assert (waiting.status, waiting.runs[0].failure) == (TaskStatus.PENDING, FailureKind.WORKER_LOST)

@@ -282,6 +282,8 @@ class ControlPlane:
         if turn.batch:
             await self._store.commit(turn.batch)
         self._speak(turn)
+        # Nobody may come for a long time, and what was taken over has its deadlines.
+        self._alarm.set(self._core.next_deadline())
         self._recovered = True
         return recovery
 

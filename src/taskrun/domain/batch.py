@@ -39,7 +39,19 @@ class FindKey:
     since_ms: int
 
 
-Ask = ClaimNext | ClaimTask | FindKey
+@value(frozen=True, slots=True)
+class ClaimExpired:
+    """Ask for up to `limit` waiting tasks whose `expires_at_ms` is not 0 and at most `until_ms`: the first to expire
+    first, then by id.
+
+    They are taken out of the queue as by `ClaimNext`.
+    """
+
+    until_ms: int
+    limit: int
+
+
+Ask = ClaimNext | ClaimTask | ClaimExpired | FindKey
 
 
 @value(frozen=True, slots=True)
@@ -60,6 +72,15 @@ class TaskClaimed:
 
 
 @value(frozen=True, slots=True)
+class ExpiredClaimed:
+    """The answer to `ClaimExpired`. `next_ms` is the least `expires_at_ms` of those that still wait; 0 is none."""
+
+    ask: ClaimExpired
+    tasks: tuple[Task, ...]
+    next_ms: int
+
+
+@value(frozen=True, slots=True)
 class KeyFound:
     """The answer to `FindKey`."""
 
@@ -67,7 +88,7 @@ class KeyFound:
     task: Task | None
 
 
-Answer = TasksClaimed | TaskClaimed | KeyFound
+Answer = TasksClaimed | TaskClaimed | ExpiredClaimed | KeyFound
 
 
 @dataclass(slots=True)
@@ -116,3 +137,5 @@ class Recovery:
     active: tuple[Task, ...] = ()
     backlog: Mapping[Requirement, Backlog] = field(default_factory=dict)
     counts: Mapping[TaskStatus, int] = field(default_factory=dict)
+    #: As `ExpiredClaimed.next_ms`.
+    expires_at_ms: int = 0

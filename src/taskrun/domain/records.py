@@ -90,6 +90,8 @@ class TaskSpec:
     idempotency_key: str = ""
     #: How long a run may say nothing, in ms; 0 is for ever.
     silence_timeout_ms: int = 0
+    #: How long the task may wait for a worker each time that it waits, in ms; 0 is for ever.
+    queue_timeout_ms: int = 0
 
     @property
     def requirement(self) -> Requirement:
@@ -138,6 +140,11 @@ class Task:
     finished_at_ms: int = 0
     #: The sequence number that the next entry of the task's story gets.
     next_seq: int = 0
+    #: When it has waited long enough, this time or the last; 0 is never. See `taskrun.domain.waiting`.
+    expires_at_ms: int = 0
+    #: Why it failed while no worker had it, and in words. What a run failed of is told by the run.
+    failure: FailureKind | None = None
+    error: str = ""
 
     @property
     def waits_since_ms(self) -> int:
@@ -156,6 +163,7 @@ class Task:
             self.cancel_requested,
             finished_at_ms,
             self.next_seq + 1,
+            self.expires_at_ms,
         )
 
     def with_run(self, run: Run) -> tuple[Run, ...]:
@@ -174,6 +182,9 @@ class TaskChange:
     status: TaskStatus
     cancel_requested: bool = False
     run: Run | None = None
+    #: As in `Task`.
+    failure: FailureKind | None = None
+    error: str = ""
 
 
 @value(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from taskrun.domain.timers import ControlPlaneTimers
 #: The run never had its chance, and no task needs to ask to be given another: its worker went away, did not take it, or
 #: gave it up unasked.
 NOT_THE_AGENTS_FAULT = frozenset({FailureKind.WORKER_LOST, FailureKind.REJECTED, FailureKind.CANCELLED})
+#: Nobody is given such a task again: it is done with.
+_FINAL = frozenset({FailureKind.POISON, FailureKind.QUEUE_TIMEOUT})
 #: What a task may ask to be given another attempt for.
-RETRIABLE = tuple(kind for kind in FailureKind if kind not in {*NOT_THE_AGENTS_FAULT, FailureKind.POISON})
+RETRIABLE = tuple(kind for kind in FailureKind if kind not in NOT_THE_AGENTS_FAULT | _FINAL)
 
 
 #: A run may be turned away so often before its task fails: workers that turn everything away must not keep it for ever.

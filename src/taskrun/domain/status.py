@@ -57,7 +57,7 @@ class WorkerStatus(Word):
 
 
 class FailureKind(Word):
-    """Why a run did not complete. The kind decides about a retry; free text is for people."""
+    """Why a run did not complete, or a task without one. The kind decides about a retry; free text is for people."""
 
     AGENT_ERROR = "agent_error"
     AGENT_UNAVAILABLE = "agent_unavailable"
@@ -72,6 +72,8 @@ class FailureKind(Word):
     INTERNAL = "internal"
     #: The task took several workers with it soon after it began: it is not given to another.
     POISON = "poison"
+    #: The task waited in the queue for longer than it may. No run ends so.
+    QUEUE_TIMEOUT = "queue_timeout"
 
 
 class Verdict(Word):

@@ -10,8 +10,10 @@ from taskrun.domain.batch import (
     Ask,
     Backlog,
     Batch,
+    ClaimExpired,
     ClaimNext,
     ClaimTask,
+    ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
@@ -33,6 +35,7 @@ class NaiveStore:
         self._answers: dict[type, Callable[[Any], Answer]] = {
             ClaimNext: self._claim_next,
             ClaimTask: self._claim_task,
+            ClaimExpired: self._claim_expired,
             FindKey: self._find_key,
         }
 
@@ -51,7 +54,7 @@ class NaiveStore:
         for task in self.waiting():
             known = backlog.get(task.spec.requirement, Backlog(0, task.created_at_ms))
             backlog[task.spec.requirement] = Backlog(known.waiting + 1, min(known.oldest_ms, task.created_at_ms))
-        return Recovery(tuple(self.having(TaskStatus.RUNNING)), backlog)
+        return Recovery(tuple(self.having(TaskStatus.RUNNING)), backlog, expires_at_ms=self._next_ms())
 
     def having(self, status: TaskStatus) -> list[Task]:
         """The tasks of this status, oldest first."""
@@ -77,6 +80,19 @@ class NaiveStore:
         if owned:
             self.claimed.add(ask.task_id)
         return TaskClaimed(ask, task, owned)
+
+    def _claim_expired(self, ask: ClaimExpired) -> ExpiredClaimed:
+        taken = [task for task in self._expiring() if task.expires_at_ms <= ask.until_ms][: ask.limit]
+        self.claimed.update(task.id for task in taken)
+        return ExpiredClaimed(ask, tuple(taken), self._next_ms())
+
+    def _expiring(self) -> list[Task]:
+        """Those in the queue that may not wait for ever, in the order of their time."""
+        waiting = (task for task in self.waiting() if task.expires_at_ms)
+        return sorted(waiting, key=lambda task: (task.expires_at_ms, task.id))
+
+    def _next_ms(self) -> int:
+        return next((task.expires_at_ms for task in self._expiring()), 0)
 
     def _find_key(self, ask: FindKey) -> KeyFound:
         wanted = (ask.caller, ask.key)

@@ -26,12 +26,14 @@ def full_task() -> Task:
     first = Run("run-1", "worker-1", RunStatus.FAILED, 1, 1, 2, 3, backend, "went \x00 wrong ü", FailureKind.TIMEOUT)
     second = Run("run-2", "w", RunStatus.RUNNING, 2, 4, 5, usage=Usage(1, 2, 3, 4, 0.1), session_id="s")
     spec: dict[str, Any] = {"labels": {"team": "blau"}, "timeout_ms": 9, "retry_on": frozenset({FailureKind.TIMEOUT})}
+    spec |= {"silence_timeout_ms": 8, "queue_timeout_ms": 7}
     task = make_task(1, RUNNING, needs=ON_GPU, priority=3, idempotency_key="k", max_attempts=2**40, **spec)
-    return replace(task, runs=(first, second), cancel_requested=True, next_seq=17)
+    fields: dict[str, Any] = {"expires_at_ms": 18, "failure": FailureKind.QUEUE_TIMEOUT, "error": "too long"}
+    return replace(task, runs=(first, second), cancel_requested=True, next_seq=17, **fields)
 
 
 STORY = [
-    StoryEntry(0, 1, TaskChange(TaskStatus.PENDING)),
+    StoryEntry(0, 1, TaskChange(TaskStatus.PENDING, failure=FailureKind.QUEUE_TIMEOUT, error="too long")),
     StoryEntry(1, 2, TaskChange(RUNNING, True, full_task().runs[0])),
     StoryEntry(2, 3, OutputSegment("run-1", 0, ("a\x00b", "ü\U0001f600", ""), {"stream": "stderr"})),
     StoryEntry(5, 4, OutputSegment("run-1", 3, (), truncated=True)),

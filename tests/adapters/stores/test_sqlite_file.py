@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from taskrun.adapters.stores.sqlite import migrating
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.migrating import known_migrations
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
@@ -173,11 +174,14 @@ def test_a_schema_that_is_not_ours_is_refused(path: Path, change: str, message: 
 
 
 def test_an_older_database_gets_what_it_lacks(path: Path) -> None:
-    _opened_and_closed(path)
+    with pytest.MonkeyPatch.context() as older:
+        older.setattr(migrating, "known_migrations", lambda: known_migrations()[:1])
+        _opened_and_closed(path)
     with sqlite3.connect(path) as connection:
-        connection.executescript("DROP TABLE tokens; DROP TABLE exchanges; DELETE FROM migrations WHERE number = 2")
+        connection.execute("INSERT INTO queue (requirement, rank, task_id, since) VALUES (1, 0, 'old', 1)")
     connection.close()
     _opened_and_closed(path)
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM tokens").fetchone() == (0,)
+        assert connection.execute("SELECT task_id, expires_at FROM queue").fetchall() == [("old", None)]
     connection.close()

@@ -30,6 +30,7 @@ from taskrun.testing.contracts.store_cases import (
     TRIAGE,
     change,
     claim,
+    claim_expired,
     claim_task,
     find_key,
     make_task,
@@ -109,15 +110,22 @@ class StoreModel(RuleBasedStateMachine):
         self.tasks[task.id] = task
         self.claimed.discard(task.id)
 
-    @rule(n=NUMBERS, status=STATUSES, needs=REQUIREMENTS, priority=st.integers(-1, 1), at_ms=st.integers(1, 5))
-    def create(self, n: int, status: TaskStatus, needs: Requirement, priority: int, at_ms: int) -> None:
+    @rule(
+        n=NUMBERS,
+        status=STATUSES,
+        needs=REQUIREMENTS,
+        priority=st.integers(-1, 1),
+        at_ms=st.integers(1, 5),
+        until_ms=st.integers(0, 4),
+    )
+    def create(self, n: int, status: TaskStatus, needs: Requirement, priority: int, at_ms: int, until_ms: int) -> None:
         if task_id(n) not in self.tasks:
             spec: dict[str, Any] = {
                 "priority": priority,
                 "idempotency_key": f"key-{n}",
                 "labels": {"parity": str(n % 2)},
             }
-            self.put(make_task(n, status, needs=needs, at_ms=at_ms, **spec))
+            self.put(make_task(n, status, needs=needs, at_ms=at_ms, until_ms=until_ms, **spec))
 
     @rule(n=NUMBERS, status=STATUSES)
     def move(self, n: int, status: TaskStatus) -> None:
@@ -125,17 +133,32 @@ class StoreModel(RuleBasedStateMachine):
         if task is not None:
             self.put(moved(task, status))
 
-    @rule(n=NUMBERS, at_ms=st.integers(1, 9))
-    def requeue(self, n: int, at_ms: int) -> None:
+    @rule(n=NUMBERS, at_ms=st.integers(1, 9), until_ms=st.integers(0, 4))
+    def requeue(self, n: int, at_ms: int, until_ms: int) -> None:
         task = self.tasks.get(task_id(n))
         if task is not None and task.status is not TaskStatus.PENDING:
-            self.put(requeued(task, at_ms))
+            self.put(replace(requeued(task, at_ms), expires_at_ms=until_ms))
 
     @rule(needs=st.lists(REQUIREMENTS, min_size=1, max_size=4), limit=st.integers(0, 6))
     def claim_next(self, needs: list[Requirement], limit: int) -> None:
         taken = self.do(lambda store: claim(store, *needs, limit=limit))
         assert taken == [task.id for task in self.waiting(*needs)[:limit]]
         self.claimed.update(taken)
+
+    def expiring(self) -> list[Task]:
+        """Who waits, but not for ever, the first to expire first."""
+        waiting = (task for task in self.waiting(GENERAL, TRIAGE, ON_GPU) if task.expires_at_ms)
+        return sorted(waiting, key=lambda task: (task.expires_at_ms, task.id))
+
+    def next_ms(self) -> int:
+        return next((task.expires_at_ms for task in self.expiring()), 0)
+
+    @rule(until_ms=st.integers(0, 4), limit=st.integers(0, 4))
+    def claim_those_that_expired(self, until_ms: int, limit: int) -> None:
+        expected = [task.id for task in self.expiring() if task.expires_at_ms <= until_ms][:limit]
+        self.claimed.update(expected)
+        taken = self.do(lambda store: claim_expired(store, until_ms, limit))
+        assert taken == (expected, self.next_ms())
 
     @rule(n=NUMBERS)
     def claim_one(self, n: int) -> None:
@@ -216,6 +239,7 @@ class StoreModel(RuleBasedStateMachine):
         assert list(recovery.active) == running
         statuses = [task.status for task in self.tasks.values()]
         assert recovery.counts == {status: statuses.count(status) for status in TaskStatus}
+        assert recovery.expires_at_ms == self.next_ms()
 
     @invariant()
     def the_backlog_is_what_waits(self) -> None:

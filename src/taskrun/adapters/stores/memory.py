@@ -21,8 +21,10 @@ from taskrun.ports.store import (
     Ask,
     Backlog,
     Batch,
+    ClaimExpired,
     ClaimNext,
     ClaimTask,
+    ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
@@ -67,7 +69,7 @@ class MemoryStore:
         self._claimed.clear()
         running = self._index.newest("", TaskStatus.RUNNING, None, self._counts[TaskStatus.RUNNING])
         active = tuple(self._tasks[task_id] for task_id in reversed(running))
-        return Recovery(active, self._queue.backlog(), dict(self._counts))
+        return Recovery(active, self._queue.backlog(), dict(self._counts), self._queue.expires_at_ms())
 
     async def commit(self, batch: Batch) -> Sequence[Answer]:
         """See `Store.commit`."""
@@ -184,11 +186,10 @@ class MemoryStore:
                 self._counts[status] += 1
                 self._index.move(task, old.status)
         self._ended.note(task)
-        if waited is not (status is TaskStatus.PENDING):
-            if waited:
-                self._queue.remove(task)
-            else:
-                self._queue.add(task)
+        if waited:
+            self._queue.remove(task)
+        if status is TaskStatus.PENDING:
+            self._queue.add(task)
 
     def _remove(self, task: Task) -> None:
         del self._tasks[task.id]
@@ -211,6 +212,12 @@ class MemoryStore:
                 if owned:
                     self._claimed.add(ask.task_id)
                 return TaskClaimed(ask, task, owned)
+            case ClaimExpired():
+                expired = [self._tasks[task_id] for task_id in self._queue.expired(ask.until_ms, ask.limit)]
+                for each in expired:
+                    self._queue.remove(each)
+                    self._claimed.add(each.id)
+                return ExpiredClaimed(ask, tuple(expired), self._queue.expires_at_ms())
             case FindKey():
                 made = self._keys.find(ask.caller, ask.key, ask.since_ms)
                 return KeyFound(ask, None if made is None else self._tasks[made])

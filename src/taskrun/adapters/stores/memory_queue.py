@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
+from taskrun.adapters.stores.memory_expiry import MemoryExpiry
 from taskrun.domain.batch import Backlog
 from taskrun.domain.records import Requirement, Task
 
@@ -75,6 +76,7 @@ class MemoryQueue:
 
     def __init__(self) -> None:
         self._lines: dict[_LineKey, _Line] = {}
+        self._expiry = MemoryExpiry()
 
     def add(self, task: Task) -> None:
         """The task waits from now on; it must not be waiting already."""
@@ -83,6 +85,8 @@ class MemoryQueue:
         if line is None:
             line = self._lines[key] = _Line(task.spec.requirement)
         line.add(task)
+        if task.expires_at_ms:
+            self._expiry.add(task.id, task.expires_at_ms)
 
     def remove(self, task: Task) -> bool:
         """The task waits no longer. False if it did not wait."""
@@ -111,11 +115,20 @@ class MemoryQueue:
                 heappop(heads)
         return taken
 
+    def expired(self, until_ms: int, limit: int) -> list[str]:
+        """Who has waited long enough at `until_ms`, the first to expire first. They go on waiting."""
+        return self._expiry.first(until_ms, limit)
+
+    def expires_at_ms(self) -> int:
+        """When the next one will have; 0 is never."""
+        return self._expiry.next_ms()
+
     def backlog(self) -> Mapping[Requirement, Backlog]:
         """What waits, for each requirement with at least one waiting task."""
         return {line.requirement: line.backlog() for line in self._lines.values()}
 
     def _take(self, key: _LineKey, line: _Line, task_id: str) -> None:
         line.remove(task_id)
+        self._expiry.remove(task_id)
         if not line:
             del self._lines[key]

@@ -29,7 +29,13 @@ from taskrun.testing.contracts.store_cases import (
     tell,
 )
 from taskrun.testing.contracts.store_pruning import PruneContract
-from taskrun.testing.contracts.store_queue import BacklogContract, ClaimNextContract, ClaimTaskContract, FindKeyContract
+from taskrun.testing.contracts.store_queue import (
+    BacklogContract,
+    ClaimExpiredContract,
+    ClaimNextContract,
+    ClaimTaskContract,
+    FindKeyContract,
+)
 from taskrun.testing.contracts.store_reading import FindContract, StoryContract
 
 
@@ -190,6 +196,7 @@ class StoreContract(
     CommitContract,
     ClaimNextContract,
     ClaimTaskContract,
+    ClaimExpiredContract,
     FindKeyContract,
     BacklogContract,
     FindContract,

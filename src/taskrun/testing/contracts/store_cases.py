@@ -7,7 +7,18 @@ from typing import Any
 
 from taskrun.domain.records import OutputSegment, Requirement, Run, StoryEntry, Task, TaskChange, TaskSpec
 from taskrun.domain.status import RunStatus, TaskStatus
-from taskrun.ports.store import Batch, ClaimNext, ClaimTask, FindKey, KeyFound, Store, TaskClaimed, TasksClaimed
+from taskrun.ports.store import (
+    Batch,
+    ClaimExpired,
+    ClaimNext,
+    ClaimTask,
+    ExpiredClaimed,
+    FindKey,
+    KeyFound,
+    Store,
+    TaskClaimed,
+    TasksClaimed,
+)
 
 PENDING, RUNNING, COMPLETED = TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.COMPLETED
 GENERAL = Requirement("general")
@@ -23,9 +34,16 @@ def task_id(n: int) -> str:
 
 
 def make_task(
-    n: int, status: TaskStatus = PENDING, *, needs: Requirement = GENERAL, by: str = "ann", at_ms: int = 0, **spec: Any
+    n: int,
+    status: TaskStatus = PENDING,
+    *,
+    needs: Requirement = GENERAL,
+    by: str = "ann",
+    at_ms: int = 0,
+    until_ms: int = 0,
+    **spec: Any,
 ) -> Task:
-    """The n-th task, created by `by` at `at_ms`; `spec` are further fields of its spec."""
+    """The n-th task, created by `by` at `at_ms`, waiting until `until_ms`; `spec` are further fields of its spec."""
     return Task(
         task_id(n),
         TaskSpec(needs.agent, "{}", selector=needs.selector, **spec),
@@ -34,6 +52,7 @@ def make_task(
         at_ms or 1000 + n,
         runs=() if status is PENDING else (_RUN,),
         next_seq=1,
+        expires_at_ms=until_ms,
     )
 
 
@@ -79,6 +98,15 @@ async def claim_task(store: Store, wanted: str) -> TaskClaimed:
     [answer] = await store.commit(Batch(asks=[ClaimTask(wanted)]))
     assert isinstance(answer, TaskClaimed)
     return answer
+
+
+async def claim_expired(store: Store, until_ms: int, limit: int = 100) -> tuple[list[str], int]:
+    """The ids that one `ClaimExpired` gives, and when to ask for the next."""
+    ask = ClaimExpired(until_ms, limit)
+    [answer] = await store.commit(Batch(asks=[ask]))
+    assert isinstance(answer, ExpiredClaimed)
+    assert answer.ask == ask
+    return [task.id for task in answer.tasks], answer.next_ms
 
 
 async def find_key(store: Store, caller: str, key: str, since_ms: int = 0) -> Task | None:

@@ -23,19 +23,19 @@ BYTES = "bytes"
 # Columns hold no NULL on their way: a list of nothing else would have no type. -1 stands for it, where it cannot be
 # meant.
 _CREATE = """
-    INSERT INTO tasks (id, status, agent, line, rank, since, owner, finished_at, story_seq, birth, state)
-    SELECT id, status, agent, line, rank, since, CASE status WHEN 'RUNNING' THEN %b::int8 END, nullif(finished_at, -1),
-        nullif(story_seq, -1), birth, state
+    INSERT INTO tasks (id, status, agent, line, rank, since, expires_at, owner, finished_at, story_seq, birth, state)
+    SELECT id, status, agent, line, rank, since, nullif(expires_at, 0), CASE status WHEN 'RUNNING' THEN %b::int8 END,
+        nullif(finished_at, -1), nullif(story_seq, -1), birth, state
     FROM unnest(%b::text[], %b::text[], %b::text[], %b::uuid[], %b::int8[], %b::int8[], %b::int8[], %b::int8[],
-        %b::text[], %b::text[])
-        AS new (id, status, agent, line, rank, since, finished_at, story_seq, birth, state)
+        %b::int8[], %b::text[], %b::text[])
+        AS new (id, status, agent, line, rank, since, expires_at, finished_at, story_seq, birth, state)
 """
 _SAVE = """
-    UPDATE tasks SET status = new.status, since = new.since, finished_at = nullif(new.finished_at, -1),
-        owner = CASE new.status WHEN 'RUNNING' THEN %b::int8 END, story_seq = nullif(new.story_seq, -1),
-        state = new.state
-    FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::text[])
-        AS new (id, status, since, finished_at, story_seq, state)
+    UPDATE tasks SET status = new.status, since = new.since, expires_at = nullif(new.expires_at, 0),
+        finished_at = nullif(new.finished_at, -1), owner = CASE new.status WHEN 'RUNNING' THEN %b::int8 END,
+        story_seq = nullif(new.story_seq, -1), state = new.state
+    FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::int8[], %b::text[])
+        AS new (id, status, since, expires_at, finished_at, story_seq, state)
     WHERE tasks.id = new.id
 """
 _GO_ON = """
@@ -116,6 +116,7 @@ def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator
                 [line_of(task.spec.requirement) for task in new],
                 [-task.spec.priority for task in new],
                 [task.waits_since_ms for task in new],
+                [task.expires_at_ms for task in new],
                 [_end(task) for task in new],
                 [story_seq(task.id) for task in new],
                 [birth.decode() for birth in births],
@@ -131,6 +132,7 @@ def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator
                 [task.id for task in old],
                 [task.status.value for task in old],
                 [task.waits_since_ms for task in old],
+                [task.expires_at_ms for task in old],
                 [_end(task) for task in old],
                 [story_seq(task.id) for task in old],
                 [state_of(task).decode() for task in old],

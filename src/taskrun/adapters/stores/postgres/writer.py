@@ -21,8 +21,10 @@ from taskrun.domain.batch import (
     Answer,
     Ask,
     Batch,
+    ClaimExpired,
     ClaimNext,
     ClaimTask,
+    ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
@@ -63,6 +65,31 @@ _CLAIM_TASK = """
         ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
     )
     SELECT id, birth, state, EXISTS (SELECT FROM taken) FROM tasks WHERE id = %b::text
+"""
+#: The last column is when the next one has waited long enough: if no task is taken there is a row with that alone.
+_CLAIM_EXPIRED = """
+    WITH head AS MATERIALIZED (
+        SELECT id FROM tasks WHERE status = 'PENDING' AND owner IS NULL AND expires_at <= %b::int8
+        ORDER BY expires_at, id LIMIT %b::int8 FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE tasks SET owner = %b::int8 FROM head WHERE tasks.id = head.id
+        RETURNING tasks.id, line, expires_at, birth, state
+    ), counted AS (
+        INSERT INTO waiting (line, shard, amount)
+        SELECT line, %b::int8, -count(*) FROM taken GROUP BY line ORDER BY line
+        ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
+    ), rest AS (
+        SELECT coalesce(min(expires_at), 0) AS next FROM (
+            SELECT expires_at FROM tasks
+            WHERE status = 'PENDING' AND owner IS NULL AND expires_at IS NOT NULL AND id NOT IN (SELECT id FROM head)
+            ORDER BY expires_at, id LIMIT 1
+        ) AS first
+    )
+    SELECT id, birth, state, next FROM rest LEFT JOIN taken ON true ORDER BY expires_at, id
+"""
+_NEXT_EXPIRY = """
+    SELECT coalesce(min(expires_at), 0) FROM tasks
+    WHERE status = 'PENDING' AND owner IS NULL AND expires_at IS NOT NULL
 """
 _FIND_KEY = """
     SELECT id, birth, state FROM keys JOIN tasks ON id = task_id
@@ -117,9 +144,10 @@ class Writer:
             running = await (await connection.execute(_RUNNING)).fetchall()
             counts: dict[str, int] = dict(await (await connection.execute(_COUNTS)).fetchall())
             backlog = await reader.backlog(connection)
+            [[expires_at_ms]] = await (await connection.execute(_NEXT_EXPIRY)).fetchall()
         self._writing = Writing(owner, self._writing.shard, set())
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
-        return Recovery(tuple(task_of(*row) for row in running), backlog, by_status)
+        return Recovery(tuple(task_of(*row) for row in running), backlog, by_status, expires_at_ms)
 
     def _asked(self, ask: Ask) -> Statement:
         owner, shard = self._writing.owner, self._writing.shard
@@ -129,6 +157,8 @@ class Writer:
                 return _CLAIM_NEXT, [lines, ask.limit, ask.limit, owner, shard]
             case ClaimTask():
                 return _CLAIM_TASK, [ask.task_id, owner, shard, ask.task_id]
+            case ClaimExpired():
+                return _CLAIM_EXPIRED, [ask.until_ms, ask.limit, owner, shard]
             case FindKey():
                 return _FIND_KEY, [ask.caller, ask.key, ask.since_ms]
 
@@ -157,5 +187,8 @@ def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
             return TasksClaimed(ask, tuple([task_of(*row) for row in rows]))
         case ClaimTask():
             return TaskClaimed(ask, task_of(*rows[0][:3]) if rows else None, bool(rows and rows[0][3]))
+        case ClaimExpired():
+            tasks = tuple([task_of(*row[:3]) for row in rows if row[0] is not None])
+            return ExpiredClaimed(ask, tasks, rows[0][3])
         case FindKey():
             return KeyFound(ask, task_of(*rows[0]) if rows else None)

@@ -26,12 +26,22 @@ _HEAD = """
 """
 # A rank at a time: with ranks and ids as pairs SQLite would look at every task of a rank.
 _TAKE = "DELETE FROM queue WHERE requirement = ? AND rank = ? AND task_id IN (SELECT value FROM json_each(?))"
+#: Who has waited long enough, and when the next one will have.
+_EXPIRED = """
+    SELECT json_group_array(json_array(requirement, rank, task_id))
+    FROM (
+        SELECT requirement, rank, task_id FROM queue INDEXED BY queue_by_expiry
+        WHERE expires_at <= ? ORDER BY expires_at, task_id LIMIT ?
+    )
+"""
+_NEXT_EXPIRY = "SELECT coalesce(min(expires_at), 0) FROM queue INDEXED BY queue_by_expiry WHERE expires_at IS NOT NULL"
 _COUNT = "UPDATE requirements SET waiting = waiting + (value ->> 1) FROM json_each(?) WHERE number = value ->> 0"
 
 #: A place in a line: the requirement's number and the rank.
 _Place = tuple[int, int]
 
 _decode_head = msgspec.json.Decoder(list[tuple[int, str]]).decode
+_decode_expired = msgspec.json.Decoder(list[tuple[int, int, str]]).decode
 
 
 class Lines:
@@ -54,8 +64,9 @@ class Lines:
         for task in tasks:
             number = self._number(task.spec.requirement)
             self._changes[number] += 1
-            rows.append((number, -task.spec.priority, task.id, task.waits_since_ms))
-        insert(self._connection, "INSERT INTO queue (requirement, rank, task_id, since)", rows)
+            expires_at = task.expires_at_ms or None
+            rows.append((number, -task.spec.priority, task.id, task.waits_since_ms, expires_at))
+        insert(self._connection, "INSERT INTO queue (requirement, rank, task_id, since, expires_at)", rows)
 
     def remove(self, tasks: Iterable[Task]) -> int:
         """These wait no longer, those that did. Returns how many did."""
@@ -73,6 +84,21 @@ class Lines:
             leaving[number, rank].append(task_id)
         self._take(leaving)
         return [task_id for _, task_id, _ in taken]
+
+    def take_expired(self, until_ms: int, limit: int) -> list[str]:
+        """Takes out those that have waited long enough at `until_ms`, at most `limit`, the first to expire first."""
+        (json,) = self._connection.execute(_EXPIRED, (until_ms, limit)).fetchone()
+        leaving: defaultdict[_Place, list[str]] = defaultdict(list)
+        expired = _decode_expired(json)
+        for number, rank, task_id in expired:
+            leaving[number, rank].append(task_id)
+        self._take(leaving)
+        return [task_id for _, _, task_id in expired]
+
+    def expires_at_ms(self) -> int:
+        """When the next one has waited long enough (Unix ms); 0 is never."""
+        (expires_at,) = self._connection.execute(_NEXT_EXPIRY).fetchone()
+        return int(expires_at)
 
     def write_counts(self) -> None:
         """Adds to the table of requirements what has changed: once, at the end of a transaction."""

@@ -22,8 +22,10 @@ from taskrun.domain.batch import (
     Answer,
     Ask,
     Batch,
+    ClaimExpired,
     ClaimNext,
     ClaimTask,
+    ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
@@ -95,7 +97,8 @@ class Writer:
             raise
         counts = dict(self._connection.execute("SELECT status, tasks FROM counts").fetchall())
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
-        return Recovery(tuple(self._tasks(_RUNNING)), reader.backlog(self._connection), by_status)
+        backlog, expires_at_ms = reader.backlog(self._connection), self._lines.expires_at_ms()
+        return Recovery(tuple(self._tasks(_RUNNING)), backlog, by_status, expires_at_ms)
 
     def _before(self, batch: Batch) -> Before:
         ids = list(batch.tasks.keys() | batch.story.keys())
@@ -140,6 +143,10 @@ class Writer:
                 task = reader.task(self._connection, ask.task_id)
                 waits = task is not None and task.status is TaskStatus.PENDING and self._lines.remove([task]) == 1
                 return TaskClaimed(ask, task, waits)
+            case ClaimExpired():
+                ids = self._lines.take_expired(ask.until_ms, ask.limit)
+                tasks = tuple(chain.from_iterable(reader.tasks(self._connection, ids)))
+                return ExpiredClaimed(ask, tasks, self._lines.expires_at_ms())
             case FindKey():
                 row = self._connection.execute(_FIND_KEY, (ask.caller, ask.key, ask.since_ms)).fetchone()
                 return KeyFound(ask, None if row is None else reader.task(self._connection, row[0]))

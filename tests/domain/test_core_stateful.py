@@ -32,6 +32,7 @@ SPECS = st.builds(
     retry_on=st.sampled_from([frozenset(), frozenset({FailureKind.AGENT_ERROR, FailureKind.TIMEOUT})]),
     selector=st.sampled_from([(), (), tuple(GPU.items())]),
     idempotency_key=st.sampled_from(["", "", "", "k1", "k2"]),
+    queue_timeout_ms=st.sampled_from([0, 0, 10_000, 60_000]),
 )
 CALLERS = st.sampled_from(["client:me", "client:you"])
 FAILURES = st.none() | st.sampled_from(FailureKind)
@@ -196,6 +197,13 @@ class ControlPlaneHistory(RuleBasedStateMachine):
             assert not task.cancel_requested or task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLED)
 
     @invariant()
+    def who_waited_too_long_has_had_no_run_since(self) -> None:
+        for task in self.sim.store.tasks.values():
+            assert (task.failure is FailureKind.QUEUE_TIMEOUT) is bool(task.error)
+            if task.failure is not None:
+                assert (task.status, task.finished_at_ms >= task.expires_at_ms > 0) == (TaskStatus.FAILED, True)
+
+    @invariant()
     def no_more_attempts_than_allowed(self) -> None:
         for task in self.sim.store.tasks.values():
             started = [run for run in task.runs if run.failure is not FailureKind.REJECTED]
@@ -206,6 +214,7 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         self.settle()
         self.sim.wait(200)
         assert not self.sim.store.having(TaskStatus.RUNNING)
+        assert not [task for task in self.sim.store.waiting() if task.expires_at_ms]
         worker = self.sim.connect("good", AGENTS, slots=100, labels=GPU)
         for message in self.sim.heard(worker):
             if isinstance(message, AssignRun):

@@ -209,6 +209,8 @@ def test_the_spec_has_labels_of_its_own() -> None:
         ({"priority": -1001}, "priority"),
         ({"timeout_ms": -1}, "timeout_ms is -1: it must be 0 to 604800000"),
         ({"timeout_ms": MAX_TIMEOUT_MS + 1}, "timeout_ms"),
+        ({"queue_timeout_ms": -1}, "queue_timeout_ms is -1: it must be 0 to 604800000"),
+        ({"queue_timeout_ms": MAX_TIMEOUT_MS + 1}, "queue_timeout_ms"),
         ({"max_attempts": 0}, "max_attempts is 0: it must be 1 to 100"),
         ({"max_attempts": 101}, "max_attempts"),
         ({"selector": (("gpu", "x" * 256),)}, "worker_selector"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -267,6 +268,29 @@ async def test_two_starts_make_one_control_plane(idle_plane: ControlPlane) -> No
     assert len(asyncio.all_tasks()) == before + 1
     await asyncio.gather(idle_plane.stop(), idle_plane.stop())
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_a_task_that_nobody_takes_in_time_ends_although_nobody_comes_any_more(
+    plane: ControlPlane, jumping: JumpingClock
+) -> None:
+    [task] = await plane.create([replace(SPEC, queue_timeout_ms=5000)], "client:me")
+    assert isinstance(task, Task)
+    await jumping.advance(5)
+    assert (await plane.get(task.id)).failure is FailureKind.QUEUE_TIMEOUT
+    async for _ in plane.watch(task.id):
+        pass
+
+
+async def test_what_expired_while_nobody_was_there_ends_although_nobody_comes(
+    idle_plane: ControlPlane, store: FaultyStore, jumping: JumpingClock
+) -> None:
+    task = Task("t1", SPEC, TaskStatus.PENDING, "client:me", 1, next_seq=1, expires_at_ms=2)
+    await store.commit(Batch({task.id: task}))
+    await idle_plane.start()
+    await jumping.advance(0)
+    expired = await idle_plane.get(task.id)
+    await idle_plane.stop()
+    assert (expired.status, expired.failure) == (TaskStatus.FAILED, FailureKind.QUEUE_TIMEOUT)
 
 
 async def test_what_was_taken_over_has_its_deadlines_although_nobody_comes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from loguru import logger
@@ -13,6 +14,7 @@ from taskrun.domain.events import (
     RunAssigned,
     RunEnded,
     SlotsChanged,
+    TaskExpired,
     TaskMoved,
     TaskRequeued,
     WorkerConnected,
@@ -57,6 +59,10 @@ def lines() -> Iterator[list[Line]]:
         (
             TaskRequeued(TASK, FailureKind.WORKER_LOST),
             ("DEBUG", "task waits again after worker_lost", {"task_id": "t1"}),
+        ),
+        (
+            TaskExpired(replace(TASK, error="nobody came"), 5),
+            ("DEBUG", "task waited for too long: nobody came", {"task_id": "t1"}),
         ),
         (RunAssigned("t1", "r1", "w1", Requirement("echo"), 5), ("DEBUG", "run assigned", RUN)),
         (

@@ -27,6 +27,14 @@ class TaskRequeued:
 
 
 @value(frozen=True, slots=True)
+class TaskExpired:
+    """A task waited for longer than it may, `waited_ms`, and has failed."""
+
+    task: Task
+    waited_ms: int
+
+
+@value(frozen=True, slots=True)
 class RunAssigned:
     """A run was given to a worker, `waited_ms` after its task began to wait."""
 
@@ -95,6 +103,7 @@ DomainEvent = (
     TaskMoved
     | TasksRemoved
     | TaskRequeued
+    | TaskExpired
     | RunAssigned
     | RunEnded
     | WorkerMoved

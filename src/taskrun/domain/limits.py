@@ -50,6 +50,7 @@ _RANGES = (
     ("priority", -1000, 1000),
     ("timeout_ms", 0, MAX_TIMEOUT_MS),
     ("silence_timeout_ms", 0, MAX_TIMEOUT_MS),
+    ("queue_timeout_ms", 0, MAX_TIMEOUT_MS),
     ("max_attempts", 1, 100),
 )
 _NUMBERS = attrgetter(*(name for name, _, _ in _RANGES))
@@ -121,6 +122,7 @@ def checked_spec(spec: TaskSpec) -> TaskSpec:
         _checked_selector(spec.selector),
         key,
         spec.silence_timeout_ms,
+        spec.queue_timeout_ms,
     )
 
 

@@ -233,6 +233,11 @@ class Scheduler(Generic[Key]):
         lane = self._lanes.get(requirement)
         return lane.waiting if lane else 0
 
+    def serving(self, requirement: Requirement) -> tuple[int, int]:
+        """How many workers offer the agent, and how many of these have the labels too: with a free slot or without."""
+        lane = self._lane(requirement)
+        return len(self._agents[requirement.agent].seats), len(lane.seats)
+
     def claims(self) -> Iterator[Claim[Key]]:
         """What to ask the queue for now: every free slot that somebody waits for is set aside by one of these.
 

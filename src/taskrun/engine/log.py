@@ -12,6 +12,7 @@ from taskrun.domain.events import (
     MessageRefused,
     RunAssigned,
     RunEnded,
+    TaskExpired,
     TaskMoved,
     TaskRequeued,
     TasksRemoved,
@@ -51,6 +52,10 @@ def _requeued(event: TaskRequeued) -> None:
     logger.debug("task waits again after {}", event.failure.value, task_id=event.task.id)
 
 
+def _expired(event: TaskExpired) -> None:
+    logger.debug("task waited for too long: {}", event.task.error, task_id=event.task.id)
+
+
 def _assigned(event: RunAssigned) -> None:
     logger.debug("run assigned", task_id=event.task_id, run_id=event.run_id, worker_id=event.worker_id)
 
@@ -69,6 +74,7 @@ _LINES: dict[type, Callable[[Any], None]] = {
     TaskMoved: _task_moved,
     TasksRemoved: _removed,
     TaskRequeued: _requeued,
+    TaskExpired: _expired,
     RunAssigned: _assigned,
     RunEnded: _ended,
     MessageRefused: _refused,

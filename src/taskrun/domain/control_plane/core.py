@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from taskrun.domain.batch import KeyFound, Recovery, TaskClaimed, TasksClaimed
+from taskrun.domain.batch import ExpiredClaimed, KeyFound, Recovery, TaskClaimed, TasksClaimed
+from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.hearing import Hearing
 from taskrun.domain.control_plane.inputs import (
@@ -53,10 +54,11 @@ class ControlPlaneCore:
         #: When a worker that does not come back is lost, by its id.
         self._graces: Deadlines[str] = Deadlines()
         self._rest = Rest()
-        self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, timers, new_id)
+        self._expiry = Expiry(scheduler)
+        self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, self._expiry, timers, new_id)
         self._hearing = Hearing(self._fleet, self._runs)
         self._reunion = Reunion(self._fleet, self._runs)
-        self._queue = Queue(scheduler, self._runs, self._rest, new_id)
+        self._queue = Queue(scheduler, self._runs, self._rest, self._expiry, new_id)
         # Typed by their keys; the dispatch is one look-up for each input and message.
         self._handlers: dict[type, Callable[[Turn, Any], None]] = {
             CreateTask: self._create,
@@ -67,6 +69,7 @@ class ControlPlaneCore:
             DrainStarted: self._drain,
             TasksClaimed: self._queue.tasks_claimed,
             TaskClaimed: self._queue.task_claimed,
+            ExpiredClaimed: self._expiry.claimed,
             KeyFound: self._queue.key_found,
         }
         self._messages: dict[type, Callable[[Turn, Worker, Any], None]] = {
@@ -83,6 +86,7 @@ class ControlPlaneCore:
         turn = Turn(now)
         for requirement, backlog in recovery.backlog.items():
             self._scheduler.wait(requirement, backlog.waiting)
+        self._expiry.expect(turn, recovery.expires_at_ms)
         for task in recovery.active:
             self._reunion.recover(turn, task)
         for worker in list(self._fleet.all()):
@@ -102,8 +106,8 @@ class ControlPlaneCore:
 
     def next_deadline(self) -> float | None:
         """When `handle` is wanted again even without an input, on the monotonic clock."""
-        due = (self._run_deadlines.next(), self._silences.next(), self._graces.next(), self._rest.next())
-        return min((at for at in due if at is not None), default=None)
+        all_of_them = (self._run_deadlines, self._silences, self._graces, self._rest, self._expiry)
+        return min((at for each in all_of_them if (at := each.next()) is not None), default=None)
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> list[WorkerView]:
         """The workers that are connected or may still come back, by id, if they match."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from taskrun.domain.batch import ClaimNext, ClaimTask, FindKey, KeyFound, TaskClaimed, TasksClaimed
+from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.inputs import CancelTask, CreateTask, ReplyTo
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.runs import Runs
@@ -17,9 +18,10 @@ from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition, NotFound
 from taskrun.domain.events import TaskMoved
 from taskrun.domain.machines.task import TASK, TaskEvent
-from taskrun.domain.records import Task, TaskChange
+from taskrun.domain.records import Requirement, Task, TaskChange
 from taskrun.domain.scheduler import Claim, Scheduler
 from taskrun.domain.status import TaskStatus
+from taskrun.domain.waiting import first_wait_ends
 
 #: How long an idempotency key is remembered.
 KEY_LIFE_MS = 24 * 3600 * 1000
@@ -28,8 +30,10 @@ KEY_LIFE_MS = 24 * 3600 * 1000
 class Queue:
     """Takes tasks in and claims them back when there is something to do about them."""
 
-    def __init__(self, scheduler: Scheduler[int], runs: Runs, rest: Rest, new_id: Callable[[], str]) -> None:
-        self._scheduler, self._runs, self._rest, self._new_id = scheduler, runs, rest, new_id
+    def __init__(
+        self, scheduler: Scheduler[int], runs: Runs, rest: Rest, expiry: Expiry, new_id: Callable[[], str]
+    ) -> None:
+        self._scheduler, self._runs, self._rest, self._expiry, self._new_id = scheduler, runs, rest, expiry, new_id
         #: Creates that wait to hear whether their key was used before, by caller and key.
         self._keyed: dict[tuple[str, str], list[CreateTask]] = {}
         #: Cancels that wait for their task to be claimed.
@@ -61,8 +65,16 @@ class Queue:
                 turn.replies.append((request.reply, refusal))
 
     def _accept(self, turn: Turn, request: CreateTask) -> Task:
-        spec = request.spec
-        task = Task(self._new_id(), spec, TaskStatus.PENDING, request.created_by, turn.now.utc_ms, next_seq=1)
+        spec, now_ms = request.spec, turn.now.utc_ms
+        task = Task(
+            self._new_id(),
+            spec,
+            TaskStatus.PENDING,
+            request.created_by,
+            now_ms,
+            next_seq=1,
+            expires_at_ms=first_wait_ends(spec, now_ms),
+        )
         turn.save(task, TaskChange(task.status))
         turn.events.append(TaskMoved(task, None, task.status))
         task = self._runs.offer(turn, task, self._scheduler.place(spec.requirement), waited_ms=0)
@@ -126,7 +138,8 @@ class Queue:
     # Going out.
 
     def ask(self, turn: Turn) -> None:
-        """Asks the store for tasks for every free slot that somebody waits for."""
+        """Asks the store for tasks that have waited too long, and then for tasks for the slots that are waited for."""
+        self._expiry.ask(turn)
         turn.batch.asks.extend(ClaimNext(claim, claim.requirements, claim.limit) for claim in self._scheduler.claims())
 
     def tasks_claimed(self, turn: Turn, answer: TasksClaimed) -> None:
@@ -137,16 +150,17 @@ class Queue:
             self._scheduler.unwait(task.spec.requirement)
         self._scheduler.settle(claim)
         for task in answer.tasks:
-            requirement = task.spec.requirement
-            session = (
-                claim.key if self._scheduler.take(claim.key, requirement) else self._scheduler.replace(requirement)
-            )
-            self._give_out(turn, task, session)
+            if not self._expiry.ended(turn, task):
+                self._give_out(turn, task, self._slot_of(claim, task.spec.requirement))
 
     def rested(self, turn: Turn) -> None:
         """Tasks whose time for another attempt has come."""
         while (task := self._rest.over(turn.now.mono)) is not None:
-            self._give_out(turn, task, self._scheduler.place(task.spec.requirement))
+            if not self._expiry.ended(turn, task):
+                self._give_out(turn, task, self._scheduler.place(task.spec.requirement))
+
+    def _slot_of(self, claim: Claim[int], requirement: Requirement) -> int | None:
+        return claim.key if self._scheduler.take(claim.key, requirement) else self._scheduler.replace(requirement)
 
     def _give_out(self, turn: Turn, task: Task, session: int | None) -> None:
         """The task is claimed; without a worker for it it goes back into the queue."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from taskrun.domain.control_plane.active_run import ActiveRun, lost
+from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.turn import Turn
@@ -25,6 +26,7 @@ from taskrun.domain.retry import attempts, is_poison, may_retry, retry_delay
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import FailureKind, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
+from taskrun.domain.waiting import waits_again
 
 _MOVES = {
     RunStatus.RUNNING: RunMove.STARTED,
@@ -48,11 +50,12 @@ class Runs:
         scheduler: Scheduler[int],
         deadlines: Deadlines[str],
         rest: Rest,
+        expiry: Expiry,
         timers: ControlPlaneTimers,
         new_id: Callable[[], str],
     ) -> None:
         self._fleet, self._scheduler, self._deadlines, self._rest = fleet, scheduler, deadlines, rest
-        self._timers, self._new_id = timers, new_id
+        self._expiry, self._timers, self._new_id = expiry, timers, new_id
         self._by_run: dict[str, ActiveRun] = {}
         self._by_task: dict[str, ActiveRun] = {}
 
@@ -92,6 +95,7 @@ class Runs:
         """Gives the waiting, saved task to the worker that the scheduler found; without one it stays in the queue."""
         if session is None:
             self._scheduler.wait(task.spec.requirement)
+            self._expiry.expect(turn, task.expires_at_ms)
             return task
         return self.assign(turn, task, session, waited_ms)
 
@@ -277,9 +281,10 @@ class Runs:
 
     def _requeue(self, turn: Turn, task: Task, run: Run) -> None:
         assert run.failure is not None
-        task = self._change(turn, task, TaskEvent.REQUEUED, run)
+        rest = retry_delay(task.with_run(run), self._timers)
+        task = self._change(turn, waits_again(task, run, rest), TaskEvent.REQUEUED, run)
         turn.events.append(TaskRequeued(task, run.failure))
-        if not self._rest.begin(turn, task, retry_delay(task.runs, self._timers)):
+        if not self._rest.begin(turn, task, rest):
             self.offer(turn, task, self._scheduler.place(task.spec.requirement), waited_ms=0)
 
     def _change(self, turn: Turn, task: Task, event: TaskEvent, run: Run) -> Task:

@@ -197,9 +197,13 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_INTERNAL: _FailureKind.ValueType  # 10
     FAILURE_KIND_POISON: _FailureKind.ValueType  # 11
     """several workers were lost soon after they had begun with the task"""
+    FAILURE_KIND_QUEUE_TIMEOUT: _FailureKind.ValueType  # 12
+    """the task waited for a worker for longer than it may; no run ends so"""
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
-    """Why a run did not complete. It decides whether another attempt makes sense; error messages are for people."""
+    """Why a run did not complete, or a task that has none. It decides whether another attempt makes sense; error messages are
+    for people.
+    """
 
 FAILURE_KIND_UNSPECIFIED: FailureKind.ValueType  # 0
 FAILURE_KIND_AGENT_ERROR: FailureKind.ValueType  # 1
@@ -218,6 +222,8 @@ FAILURE_KIND_BAD_OUTPUT: FailureKind.ValueType  # 9
 FAILURE_KIND_INTERNAL: FailureKind.ValueType  # 10
 FAILURE_KIND_POISON: FailureKind.ValueType  # 11
 """several workers were lost soon after they had begun with the task"""
+FAILURE_KIND_QUEUE_TIMEOUT: FailureKind.ValueType  # 12
+"""the task waited for a worker for longer than it may; no run ends so"""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final

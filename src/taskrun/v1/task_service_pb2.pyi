@@ -80,6 +80,10 @@ class Task(_message.Message):
     FINISHED_AT_MS_FIELD_NUMBER: _builtins.int
     NEXT_SEQ_FIELD_NUMBER: _builtins.int
     SILENCE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    FAILURE_KIND_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     agent_name: _builtins.str
     input_json: _builtins.str
@@ -94,6 +98,12 @@ class Task(_message.Message):
     next_seq: _builtins.int
     """the sequence number that the task's next update will get"""
     silence_timeout_ms: _builtins.int
+    queue_timeout_ms: _builtins.int
+    expires_at_ms: _builtins.int
+    """when it has waited long enough, this time or the last; 0 = never"""
+    failure_kind: _common_pb2.FailureKind.ValueType
+    """why it failed while no worker had it; what a run failed of is told by the run"""
+    error_message: _builtins.str
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -122,10 +132,14 @@ class Task(_message.Message):
         finished_at_ms: _builtins.int = ...,
         next_seq: _builtins.int = ...,
         silence_timeout_ms: _builtins.int = ...,
+        queue_timeout_ms: _builtins.int = ...,
+        expires_at_ms: _builtins.int = ...,
+        failure_kind: _common_pb2.FailureKind.ValueType = ...,
+        error_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "cancel_requested", b"cancel_requested", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "finished_at_ms", b"finished_at_ms", "id", b"id", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "next_seq", b"next_seq", "priority", b"priority", "retry_on", b"retry_on", "runs", b"runs", "silence_timeout_ms", b"silence_timeout_ms", "status", b"status", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "cancel_requested", b"cancel_requested", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "error_message", b"error_message", "expires_at_ms", b"expires_at_ms", "failure_kind", b"failure_kind", "finished_at_ms", b"finished_at_ms", "id", b"id", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "next_seq", b"next_seq", "priority", b"priority", "queue_timeout_ms", b"queue_timeout_ms", "retry_on", b"retry_on", "runs", b"runs", "silence_timeout_ms", b"silence_timeout_ms", "status", b"status", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -242,6 +256,7 @@ class CreateTaskRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     RETRY_ON_FIELD_NUMBER: _builtins.int
     SILENCE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     agent_name: _builtins.str
     input_json: _builtins.str
     created_by: _builtins.str
@@ -256,6 +271,8 @@ class CreateTaskRequest(_message.Message):
     """the same key and request give the same task for 24 h"""
     silence_timeout_ms: _builtins.int
     """how long a run may say nothing; 0 = for ever"""
+    queue_timeout_ms: _builtins.int
+    """how long it may wait for a worker, each time; 0 = for ever"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -280,10 +297,11 @@ class CreateTaskRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         retry_on: _abc.Iterable[_common_pb2.FailureKind.ValueType] | None = ...,
         silence_timeout_ms: _builtins.int = ...,
+        queue_timeout_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "created_by", b"created_by", "idempotency_key", b"idempotency_key", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "priority", b"priority", "retry_on", b"retry_on", "silence_timeout_ms", b"silence_timeout_ms", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "created_by", b"created_by", "idempotency_key", b"idempotency_key", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "priority", b"priority", "queue_timeout_ms", b"queue_timeout_ms", "retry_on", b"retry_on", "silence_timeout_ms", b"silence_timeout_ms", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -606,8 +624,13 @@ class TaskChange(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
+    FAILURE_KIND_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     status: _common_pb2.TaskStatus.ValueType
     cancel_requested: _builtins.bool
+    failure_kind: _common_pb2.FailureKind.ValueType
+    """of a task that failed while no worker had it"""
+    error_message: _builtins.str
     @_builtins.property
     def run(self) -> Global___RunSummary: ...
     def __init__(
@@ -616,10 +639,12 @@ class TaskChange(_message.Message):
         status: _common_pb2.TaskStatus.ValueType = ...,
         cancel_requested: _builtins.bool = ...,
         run: Global___RunSummary | None = ...,
+        failure_kind: _common_pb2.FailureKind.ValueType = ...,
+        error_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "run", b"run", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "error_message", b"error_message", "failure_kind", b"failure_kind", "run", b"run", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

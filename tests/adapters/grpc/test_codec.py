@@ -116,6 +116,8 @@ specs = st.builds(
     st.integers(1, 100),
     st.frozensets(st.sampled_from(FailureKind)),
     maps.map(lambda labels: tuple(sorted(labels.items()))),
+    silence_timeout_ms=st.integers(0, 1000),
+    queue_timeout_ms=st.integers(0, 1000),
 )
 tasks = st.builds(
     Task,
@@ -128,13 +130,17 @@ tasks = st.builds(
     st.booleans(),
     times,
     counts,
+    times,
+    st.none() | st.sampled_from(FailureKind),
+    texts,
 )
 segments = st.builds(OutputSegment, ids, counts, st.lists(texts, min_size=1, max_size=5).map(tuple), maps)
 numbers = st.none() | counts
 events = st.builds(RunEvent, ids, st.sampled_from(RunEventType), maps, ids, numbers)
 messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts)
 numbered_messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts, numbers)
-changes = st.builds(TaskChange, st.sampled_from(TaskStatus), st.booleans(), st.none() | runs)
+failures = st.none() | st.sampled_from(FailureKind)
+changes = st.builds(TaskChange, st.sampled_from(TaskStatus), st.booleans(), st.none() | runs, failures, texts)
 entries = st.builds(StoryEntry, counts, times, st.one_of(segments, events, messages, changes))
 agents = st.builds(AgentSpec, names, texts, maps, st.lists(backends, max_size=2).map(tuple))
 infos = st.builds(

@@ -19,6 +19,7 @@ from taskrun.domain.events import (
     RunAssigned,
     RunEnded,
     SlotsChanged,
+    TaskExpired,
     TaskMoved,
     TaskRequeued,
     WorkerConnected,
@@ -179,6 +180,11 @@ async def test_requeues_and_refused_messages_are_counted(bench: Bench) -> None:
     bench.record(TaskRequeued(TASK, FailureKind.WORKER_LOST), MessageRefused("w", "r", "output"))
     assert await bench.values("taskrun_requeues_total") == {(): 1}
     assert await bench.values("taskrun_stale_messages_total") == {(): 1}
+
+
+async def test_tasks_that_waited_too_long_are_counted(bench: Bench) -> None:
+    bench.record(TaskExpired(TASK, 5000), TaskExpired(TASK, 5000))
+    assert await bench.values("taskrun_tasks_expired_total") == {(): 2}
 
 
 async def test_the_queue_is_shown_by_agent_with_its_oldest(bench: Bench) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,12 +43,14 @@ def test_every_option_of_a_task_is_sent(client: StubClient, taskrun: Taskrun) ->
     words = (
         "create-task --agent general --input {} --label team=docs --label a=b --timeout 10m --priority 5 "
         "--silence-timeout 30s --max-attempts 2 --retry-on timeout --retry-on agent_error --selector gpu=yes "
-        "--idempotency-key k"
+        "--idempotency-key k --queue-timeout 5m"
     )
     assert taskrun(*words.split()).code == 0
     retry_on = frozenset({FailureKind.TIMEOUT, FailureKind.AGENT_ERROR})
     labels = {"team": "docs", "a": "b"}
-    assert client.asked[1] == TaskSpec("general", "{}", labels, 600_000, 5, 2, retry_on, (("gpu", "yes"),), "k", 30_000)
+    limits = {"silence_timeout_ms": 30_000, "queue_timeout_ms": 300_000}
+    asked = TaskSpec("general", "{}", labels, 600_000, 5, 2, retry_on, (("gpu", "yes"),), "k", **limits)
+    assert client.asked[1] == asked
 
 
 @pytest.mark.parametrize(
@@ -320,6 +323,18 @@ def test_a_task_is_shown_with_its_runs(client: StubClient, taskrun: Taskrun) -> 
     )
     for text in expected:
         assert text in shown
+
+
+def test_a_task_that_failed_without_a_run_says_why(client: StubClient, taskrun: Taskrun) -> None:
+    spec = TaskSpec("general", "1", silence_timeout_ms=30_000, queue_timeout_ms=5000)
+    failed = replace(TASK, status=TaskStatus.FAILED, runs=(), spec=spec, expires_at_ms=6000)
+    client.tasks = [replace(failed, failure=FailureKind.QUEUE_TIMEOUT, error="it waited 5.0 s")]
+    shown = dict(re.split(r"  +", line, maxsplit=1) for line in taskrun("get-task", "t-1").out.splitlines())
+    assert (shown["Status"], shown["Failure"]) == ("FAILED", "queue_timeout: it waited 5.0 s")
+    assert (shown["Silence timeout"], shown["Queue timeout"]) == ("30.0s", "5.0s")
+    form = json.loads(taskrun("get-task", "t-1", "--json").out)
+    assert (form["failure_kind"], form["error_message"]) == ("queue_timeout", "it waited 5.0 s")
+    assert (form["queue_timeout_ms"], form["expires_at_ms"]) == (5000, 6000)
 
 
 def test_the_last_words_of_an_agent_are_shown_below_its_runs(client: StubClient, taskrun: Taskrun) -> None:

@@ -109,6 +109,15 @@ def test_a_task_that_did_not_complete_is_exit_code_1(
     assert second.startswith(f"· {last}")
 
 
+def test_a_task_that_failed_without_a_run_says_why(client: StubClient, taskrun: Taskrun) -> None:
+    client.story = story(TaskChange(TaskStatus.FAILED, failure=FailureKind.QUEUE_TIMEOUT, error="it waited 5.0 s"))
+    ended = taskrun("watch-task", "t-1")
+    assert (ended.code, ended.err) == (1, "· FAILED (queue_timeout): it waited 5.0 s\n")
+    [line] = taskrun("watch-task", "t-1", "--json").out.splitlines()
+    change = json.loads(line)["change"]
+    assert (change["failure_kind"], change["error_message"]) == ("queue_timeout", "it waited 5.0 s")
+
+
 TRACE = "It ended with exit code 1.\r\nTraceback:\n\tline 1\n\x1b[2JKeyError\n"
 
 

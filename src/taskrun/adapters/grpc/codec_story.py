@@ -41,12 +41,20 @@ def _encode_change(change: TaskChange, at_ms: int) -> pb.TaskChange:
         status=words.TASK_STATUS_NUMBERS[change.status],
         cancel_requested=change.cancel_requested,
         run=encode_run(change.run) if change.run else None,
+        failure_kind=words.FAILURE_KIND_NUMBERS[change.failure],
+        error_message=change.error,
     )
 
 
 def _decode_change(message: pb.TaskChange) -> TaskChange:
     run = decode_run(message.run) if message.HasField("run") else None
-    return TaskChange(words.TASK_STATUSES[message.status], message.cancel_requested, run)
+    return TaskChange(
+        words.TASK_STATUSES[message.status],
+        message.cancel_requested,
+        run,
+        words.OPTIONAL_FAILURE_KINDS[message.failure_kind],
+        message.error_message,
+    )
 
 
 def encode_output(segment: OutputSegment, at_ms: int) -> common_pb2.RunOutput:

@@ -24,6 +24,7 @@ def encode_spec(spec: TaskSpec) -> pb.CreateTaskRequest:
         idempotency_key=spec.idempotency_key,
         retry_on=[words.FAILURE_KIND_NUMBERS[kind] for kind in spec.retry_on],
         silence_timeout_ms=spec.silence_timeout_ms,
+        queue_timeout_ms=spec.queue_timeout_ms,
     )
 
 
@@ -42,6 +43,7 @@ def decode_spec(message: pb.CreateTaskRequest) -> TaskSpec:
             tuple(selector.items()) if selector else (),
             message.idempotency_key,
             message.silence_timeout_ms,
+            message.queue_timeout_ms,
         )
     )
 
@@ -67,6 +69,10 @@ def encode_task(task: Task) -> pb.Task:
         finished_at_ms=task.finished_at_ms,
         next_seq=task.next_seq,
         silence_timeout_ms=spec.silence_timeout_ms,
+        queue_timeout_ms=spec.queue_timeout_ms,
+        expires_at_ms=task.expires_at_ms,
+        failure_kind=words.FAILURE_KIND_NUMBERS[task.failure],
+        error_message=task.error,
     )
 
 
@@ -82,6 +88,7 @@ def decode_task(message: pb.Task) -> Task:
         frozenset(words.FAILURE_KINDS[kind] for kind in message.retry_on),
         tuple(sorted(message.worker_selector.items())),
         silence_timeout_ms=message.silence_timeout_ms,
+        queue_timeout_ms=message.queue_timeout_ms,
     )
     return Task(
         message.id,
@@ -93,6 +100,9 @@ def decode_task(message: pb.Task) -> Task:
         message.cancel_requested,
         message.finished_at_ms,
         message.next_seq,
+        message.expires_at_ms,
+        words.OPTIONAL_FAILURE_KINDS[message.failure_kind],
+        message.error_message,
     )
 
 

@@ -36,6 +36,7 @@ from taskrun.domain.events import (
     RunAssigned,
     RunEnded,
     SlotsChanged,
+    TaskExpired,
     TaskMoved,
     TaskRequeued,
     TasksRemoved,
@@ -91,6 +92,9 @@ class PrometheusTelemetry:
         tasks = Gauge("taskrun_tasks_total", "Tasks, by where they are in their lives.", ["status"], registry=registry)
         self._tasks = {status: tasks.labels(status.value.lower()) for status in TaskStatus}
         self._requeues = Counter("taskrun_requeues", "Tasks that wait again after a run.", registry=registry)
+        self._expired = Counter(
+            "taskrun_tasks_expired", "Tasks that waited for a worker for longer than they may.", registry=registry
+        )
         failures = Counter("taskrun_run_failures", "Runs that failed, by kind.", ["kind"], registry=registry)
         self._failures = {kind: failures.labels(kind.value) for kind in FailureKind}
         self._latency = Histogram(
@@ -112,6 +116,7 @@ class PrometheusTelemetry:
             TaskMoved: self._task_moved,
             TasksRemoved: self._tasks_removed,
             TaskRequeued: self._task_requeued,
+            TaskExpired: self._task_expired,
             RunAssigned: self._run_assigned,
             RunEnded: self._run_ended,
             WorkerMoved: self._worker_moved,
@@ -162,6 +167,9 @@ class PrometheusTelemetry:
 
     def _task_requeued(self, event: TaskRequeued) -> None:
         self._requeues.inc()
+
+    def _task_expired(self, event: TaskExpired) -> None:
+        self._expired.inc()
 
     def _run_assigned(self, event: RunAssigned) -> None:
         self._agents.label(event.requirement.agent)

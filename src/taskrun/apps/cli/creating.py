@@ -33,6 +33,9 @@ from taskrun.domain.status import FailureKind
 @click.option(
     "--silence-timeout", "silence_timeout_ms", type=Duration(), default=0, help="How long a run may say nothing."
 )
+@click.option(
+    "--queue-timeout", "queue_timeout_ms", type=Duration(), default=0, help="How long it may wait for a worker."
+)
 @click.option("--priority", metavar="NUMBER", type=int, default=0, help="Higher goes first, -1000 to 1000.")
 @click.option("--max-attempts", metavar="NUMBER", type=int, default=3, show_default=True, help="Runs in all.")
 @click.option(
@@ -54,6 +57,7 @@ def create_task(
     labels: Sequence[str],
     timeout_ms: int,
     silence_timeout_ms: int,
+    queue_timeout_ms: int,
     priority: int,
     max_attempts: int,
     retry_on: Sequence[str],
@@ -71,6 +75,7 @@ def create_task(
             labels=values.labels("--label", labels),
             timeout_ms=timeout_ms,
             silence_timeout_ms=silence_timeout_ms,
+            queue_timeout_ms=queue_timeout_ms,
             priority=priority,
             max_attempts=max_attempts,
             retry_on=frozenset(map(FailureKind, retry_on)),

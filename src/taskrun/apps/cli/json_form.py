@@ -36,10 +36,14 @@ def task_form(task: Task) -> Form:
         "priority": spec.priority,
         "timeout_ms": spec.timeout_ms,
         "silence_timeout_ms": spec.silence_timeout_ms,
+        "queue_timeout_ms": spec.queue_timeout_ms,
+        "expires_at_ms": task.expires_at_ms,
         "max_attempts": spec.max_attempts,
         "retry_on": sorted(kind.value for kind in spec.retry_on),
         "worker_selector": dict(spec.selector),
         "next_seq": task.next_seq,
+        "failure_kind": task.failure.value if task.failure else None,
+        "error_message": task.error,
         "runs": [run_form(run) for run in task.runs],
     }
 
@@ -85,7 +89,13 @@ def entry_form(entry: StoryEntry) -> Form:
 
 def _change(body: TaskChange) -> Form:
     run = run_form(body.run) if body.run else None
-    return {"status": body.status.value, "cancel_requested": body.cancel_requested, "run": run}
+    return {
+        "status": body.status.value,
+        "cancel_requested": body.cancel_requested,
+        "run": run,
+        "failure_kind": body.failure.value if body.failure else None,
+        "error_message": body.error,
+    }
 
 
 def _output(body: OutputSegment) -> Form:

@@ -28,8 +28,10 @@ def get_task(connection: Connection, task_id: str) -> None:
     if connection.json:
         showing.as_json(task_form(task))
         return
-    for name, value in _facts(task):
-        click.echo(f"{name:<12}{showing.line(value)}")
+    facts = list(_facts(task))
+    width = 2 + max(len(name) for name, _ in facts)
+    for name, value in facts:
+        click.echo(f"{name:<{width}}{showing.line(value)}")
     if task.runs:
         click.echo()
         showing.table(_RUN_HEADERS, [_run_row(run) for run in task.runs])
@@ -124,6 +126,8 @@ def _facts(task: Task) -> Iterator[tuple[str, str]]:
     spec = task.spec
     yield "Task", task.id
     yield "Status", task.status.value + (" (cancel requested)" if task.cancel_requested else "")
+    if task.failure:
+        yield "Failure", f"{task.failure.value}: {task.error}"
     yield "Agent", spec.agent
     yield "Input", spec.input_json if len(spec.input_json) <= 200 else f"{spec.input_json[:200]}..."
     yield "Created", f"{showing.moment(task.created_at_ms)} by {task.created_by}"
@@ -137,3 +141,5 @@ def _facts(task: Task) -> Iterator[tuple[str, str]]:
         yield "Timeout", showing.span(spec.timeout_ms)
     if spec.silence_timeout_ms:
         yield "Silence timeout", showing.span(spec.silence_timeout_ms)
+    if spec.queue_timeout_ms:
+        yield "Queue timeout", showing.span(spec.queue_timeout_ms)

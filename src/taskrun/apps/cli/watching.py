@@ -115,7 +115,7 @@ class Teller:
     def _change(self, body: TaskChange) -> None:
         run = body.run
         if body.status.is_terminal:
-            self._remark(_end(body.status, run), showing.COLOURS[body.status.value], _last_words(run))
+            self._remark(_end(body), showing.COLOURS[body.status.value], _last_words(run))
         elif body.status is TaskStatus.RUNNING and body.cancel_requested:
             self._remark("cancel requested")
         elif body.status is TaskStatus.RUNNING and run and not run.started_at_ms:
@@ -138,9 +138,10 @@ class Teller:
         click.echo(showing.indented(below), nl=False, err=True)
 
 
-def _end(status: TaskStatus, run: Run | None) -> str:
+def _end(body: TaskChange) -> str:
     """The last remark: how it went, how long it took, with what, and what that cost."""
-    told = [status.value + (_why(run) if status is TaskStatus.FAILED else "")]
+    status, run = body.status, body.run
+    told = [status.value + (_why(run or body) if status is TaskStatus.FAILED else "")]
     if run and run.started_at_ms and run.finished_at_ms:
         told.append(showing.span(run.finished_at_ms - run.started_at_ms))
     if run and run.backend and run.backend.model_name:
@@ -152,12 +153,12 @@ def _end(status: TaskStatus, run: Run | None) -> str:
     return " · ".join(told)
 
 
-def _why(run: Run | None) -> str:
+def _why(failed: Run | TaskChange) -> str:
     """The kind of failure, and what was said of it if that is one line."""
-    if run is None or run.failure is None:
+    if failed.failure is None:
         return ""
-    error = run.error.strip()
-    return f" ({run.failure.value}): {error}" if error and "\n" not in error else f" ({run.failure.value})"
+    error = failed.error.strip()
+    return f" ({failed.failure.value}): {error}" if error and "\n" not in error else f" ({failed.failure.value})"
 
 
 def _last_words(run: Run | None) -> str:

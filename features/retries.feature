@@ -72,13 +72,3 @@ Feature: Retries
       | attempt | worker | status    | failure     |
       |       1 | atlas  | FAILED    | agent_error |
       |       2 | atlas  | COMPLETED |             |
-
-  Scenario: A run that takes longer than its task allows is stopped
-    Given the worker "atlas" with the agent "builder"
-    When the task "wall" for "builder" is created with
-      | timeout | 30 seconds |
-    Then within 50 seconds the task "wall" is FAILED
-    And its runs are
-      | attempt | worker | status | failure |
-      |       1 | atlas  | FAILED | timeout |
-    And nothing of it executes any more

@@ -75,7 +75,7 @@ class Driver(Protocol):
     # Tasks.
 
     def create(self, spec: TaskSpec) -> Task:
-        """Creates a task. `spec.timeout_ms` is in the scenario's time."""
+        """Creates a task. The limits of its time are in the scenario's."""
         ...
 
     def get(self, task_id: str) -> Task:

@@ -32,6 +32,9 @@ SPEED = 15
 #: Real seconds that anything may take on a machine that is busy with something else.
 PATIENCE = 30
 
+#: What of a task is in the scenario's time.
+_LIMITS = ("timeout_ms", "silence_timeout_ms", "queue_timeout_ms")
+
 _numbers = count(1)
 
 
@@ -150,7 +153,8 @@ class ProcessesDriver:
     def create(self, spec: TaskSpec) -> Task:
         # A spec that is too large anyhow stays as it is.
         labels = {**spec.labels, **self._scope} if len(spec.labels) < MAX_LABELS else spec.labels
-        [answer] = self._client.create([replace(spec, labels=labels, timeout_ms=spec.timeout_ms // SPEED)])
+        limits = {name: getattr(spec, name) // SPEED for name in _LIMITS}
+        [answer] = self._client.create([replace(spec, labels=labels, **limits)])
         if isinstance(answer, TaskRunError):
             raise answer
         self._tasks.add(answer.id)

@@ -6,7 +6,7 @@ from operator import attrgetter
 from pytest_bdd import step, then
 
 from taskrun.domain.records import Run, TaskChange
-from taskrun.domain.status import TaskStatus
+from taskrun.domain.status import FailureKind, TaskStatus
 from tests.acceptance.steps.reader import Reader
 from tests.acceptance.steps.scene import Scene
 from tests.acceptance.steps.tasks import wait_until_running
@@ -71,6 +71,13 @@ def answered_asked(scene: Scene) -> None:
 @then("both answers are one task")
 def one_task(scene: Scene) -> None:
     assert scene.answers[-1].id == scene.answers[-2].id
+
+
+@then(says("it failed of {kind}: {words:text}"))
+def failed_of(scene: Scene, kind: str, words: str) -> None:
+    task = scene.task()
+    assert task.failure is FailureKind(kind)
+    assert words in task.error
 
 
 # Its runs.

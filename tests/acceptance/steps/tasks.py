@@ -13,6 +13,11 @@ from tests.acceptance.steps.words import labels, rows, says
 
 Wishes = dict[str, str]
 
+
+def _ms(text: str) -> int:
+    return int(text.removesuffix(" seconds")) * 1000
+
+
 #: What a table may say of a task, as fields of its spec.
 _WISHES: dict[str, Callable[[str], Any]] = {
     "priority": int,
@@ -21,9 +26,16 @@ _WISHES: dict[str, Callable[[str], Any]] = {
     "labels": labels,
     "worker_selector": lambda text: tuple(sorted(labels(text).items())),
     "retry_on": lambda text: frozenset({FailureKind(text)}),
-    "timeout": lambda text: int(text.removesuffix(" seconds")) * 1000,
+    "timeout": _ms,
+    "silence_timeout": _ms,
+    "queue_timeout": _ms,
 }
-_FIELDS = {"worker_selector": "selector", "timeout": "timeout_ms"}
+_FIELDS = {
+    "worker_selector": "selector",
+    "timeout": "timeout_ms",
+    "silence_timeout": "silence_timeout_ms",
+    "queue_timeout": "queue_timeout_ms",
+}
 
 
 def _spec(title: str, agent: str, wishes: Wishes | None = None) -> TaskSpec:

@@ -190,6 +190,7 @@ class LocalControlPlane:
         selector: Mapping[str, str] = NO_LABELS,
         idempotency_key: str = "",
         silence_timeout_ms: int = 0,
+        queue_timeout_ms: int = 0,
     ) -> Task:
         """Creates a task. `input` is any value that JSON can hold, `selector` are labels that its worker must have;
         the others are as in `TaskSpec`.
@@ -207,6 +208,7 @@ class LocalControlPlane:
             tuple(sorted(selector.items())),
             idempotency_key,
             silence_timeout_ms,
+            queue_timeout_ms,
         )
         [answer] = await self._engine.create([checked_spec(spec)], created_by="local")
         if isinstance(answer, TaskRunError):

@@ -59,10 +59,13 @@ async def test_a_task_is_created_with_all_that_a_spec_has_and_found_by_it(plane:
         max_attempts=2,
         retry_on=[FailureKind.TIMEOUT],
         idempotency_key="once",
+        silence_timeout_ms=5000,
+        queue_timeout_ms=7000,
     )
     assert await plane.output(task.id) == '{"a": [1, "é"]}'
     spec = task.spec
     assert (spec.timeout_ms, spec.priority, spec.max_attempts) == (60_000, 3, 2)
+    assert (spec.silence_timeout_ms, spec.queue_timeout_ms) == (5000, 7000)
     assert (*spec.retry_on, spec.idempotency_key) == (FailureKind.TIMEOUT, "once")
     page = await plane.find(status=TaskStatus.COMPLETED, agent="echo", labels={"team": "docs"}, limit=1)
     assert [found.id for found in page.tasks] == [task.id]

@@ -220,7 +220,7 @@ def test_a_run_that_was_never_started_ends_no_wait(sim: Simulation) -> None:
     """Its time was over while the worker had it: there is none left to wait for another."""
     sim.connect()
     task = sim.create(queue_timeout_ms=5000)
-    sim.wait(30)
+    sim.wait(45)
     assert has_expired(sim, task)
 
 

@@ -89,6 +89,8 @@ def test_a_run_that_was_ended_unheard_and_talks_on_is_not_told_to_stop_again_and
     sim.wait(15)
     sim.heard(streamer.session)
     streamer.say(0, "late")
+    assert len(sim.heard(streamer.session)) == 1
+    streamer.say(1, "later")
     assert sim.heard(streamer.session) == []
     assert streamer.stored == []
 

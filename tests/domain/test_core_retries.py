@@ -25,12 +25,13 @@ def failed_twice(sim: Simulation) -> tuple[Task, int]:
     return task, session
 
 
-def lose_soon(sim: Simulation, worker_id: str, after: float = 5) -> None:
+def lose_soon(sim: Simulation, worker_id: str, after: int = 5) -> None:
     """A worker gets the one task that waits, and is lost some seconds later."""
     session = sim.connect(worker_id, features=OLD)
-    sim.assigned(session)
-    sim.wait(after)
-    sim.say(session)
+    sim.report(session, sim.assigned(session).run_id, RunStatus.RUNNING)
+    for _ in range(after):
+        sim.wait(1)
+        sim.say(session)
     sim.vanish(session)
     sim.wait(120)
 

@@ -17,9 +17,7 @@ from taskrun.testing.invariants import check_said, check_story
 from taskrun.testing.simulated_worker import SimulatedWorker, Village
 from taskrun.testing.simulation import Simulation
 
-#: A run that is not started in time is given to another while its worker may begin with it after all: that is promised
-#: to happen at most for a while, and no part of this.
-TIMERS = ControlPlaneTimers(start=1_000_000.0)
+TIMERS = ControlPlaneTimers()
 WORKERS = st.integers(0, 1)
 #: Which of the known ones; it wraps around.
 PICK = st.integers(0, 3)

@@ -6,9 +6,14 @@ import math
 from dataclasses import dataclass, replace
 
 from taskrun.domain.control_plane.worker import Worker
+from taskrun.domain.now import Now
 from taskrun.domain.protocol import AssignRun, RunReport
 from taskrun.domain.records import Run, Task
 from taskrun.domain.status import FailureKind, RunStatus
+from taskrun.domain.timers import ControlPlaneTimers
+
+#: What a run can be stopped for that is a failure.
+_FAILURES = frozenset({FailureKind.TIMEOUT, FailureKind.WORKER_LOST})
 
 
 @dataclass(eq=False, slots=True)
@@ -18,9 +23,10 @@ class ActiveRun:
     task: Task
     run: Run
     worker: Worker
-    #: Why it was told to stop, if it was; and in words.
+    #: Why it was told to stop, if it was; in words; and when it was told last (seconds, monotonic).
     stop: FailureKind | None = None
     why: str = ""
+    told_at: float = 0.0
     #: The sequence number of what is expected next.
     next_seq: int = 0
     #: It was asked for again.
@@ -36,6 +42,37 @@ class ActiveRun:
         """When it has been silent for too long if nothing more is said of it."""
         silence_ms = self.task.spec.silence_timeout_ms
         return self.heard_at + silence_ms / 1000 if silence_ms else math.inf
+
+    def begin(self, now: Now) -> None:
+        """Its time runs since it was started, whichever control plane was there then."""
+        timeout_ms, started_at_ms = self.task.spec.timeout_ms, self.run.started_at_ms
+        since_ms = max(0, now.utc_ms - started_at_ms) if started_at_ms else 0
+        self.heard_at = now.mono
+        self.ends_at = now.mono + (timeout_ms - since_ms) / 1000 if timeout_ms else math.inf
+
+    def due_at(self, now: float, timers: ControlPlaneTimers) -> float:
+        """By when it should have done what it is about to do next, told at `now`. What is said of it moves nothing."""
+        if self.stop is not None:
+            return now + timers.stop
+        if self.run.status is RunStatus.ASSIGNED:
+            return now + timers.start
+        return min(self.ends_at, self.silent_at)
+
+    def may_be_heard_of(self, *, here: bool) -> bool:
+        """Whether the worker, which has not reported the end that it was told to make, may not have heard of it.
+
+        A worker that is away comes back or is lost, and may have been done in time. If the run is to go to another, it
+        also counts whether the worker is only cut off, and nobody knows it yet. A cancelled task is not kept waiting.
+        """
+        if self.stop is FailureKind.CANCELLED:
+            return False
+        return not here or (self.stop is FailureKind.WORKER_LOST and self.worker.last_contact < self.told_at)
+
+    def verdict(self, report: RunReport) -> RunReport:
+        """What its end is called: a run that was told to stop failed of that, unless it was done before."""
+        if self.stop not in _FAILURES or report.status is RunStatus.COMPLETED:
+            return report
+        return replace(report, status=RunStatus.FAILED, failure=self.stop, error=self.why)
 
     def stamped(self) -> Run:
         """The run with how far it has been heard."""

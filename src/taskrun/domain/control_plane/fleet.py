@@ -186,14 +186,20 @@ class Fleet:
         worker.runs.discard(run_id)
         worker.overdue.add(run_id)
         if not started:
-            worker.unstarted.add(run_id)
-            self._offer(worker)
+            self.doubt(worker, run_id)
 
-    def heard_of(self, worker: Worker, run_id: str) -> None:
-        """The worker said something about a run that it did not start in time: it does work."""
-        if run_id in worker.unstarted:
-            worker.unstarted.discard(run_id)
-            self._offer(worker)
+    def doubt(self, worker: Worker, run_id: str) -> None:
+        """The worker did not start the run in time: until it says something about it, it is offered none."""
+        worker.unstarted.add(run_id)
+        self._offer(worker)
+
+    def heard_of(self, worker: Worker, run_id: str) -> bool:
+        """The worker said something about the run. Whether it did not start it in time: it does work."""
+        if run_id not in worker.unstarted:
+            return False
+        worker.unstarted.discard(run_id)
+        self._offer(worker)
+        return True
 
     def freed(self, turn: Turn, worker: Worker, run_id: str) -> None:
         """The worker has this run no longer."""

@@ -71,14 +71,17 @@ class Hearing:
 
     def _owned(self, turn: Turn, worker: Worker, run_id: str, what: str, told_to_stop: bool = True) -> ActiveRun | None:
         """The run, if this worker may speak of it; otherwise the message is refused, and the worker told to stop."""
+        late = self._fleet.heard_of(worker, run_id)
         active = self._runs.of_run(run_id)
         if active is not None and active.worker is worker:
             return active
         turn.events.append(MessageRefused(worker.id, run_id, what))
-        self._fleet.heard_of(worker, run_id)
         if told_to_stop and run_id not in worker.overdue:
             stop = RunDirective(run_id, Verdict.STOP) if worker.resumes else CancelRun(run_id, _SUPERSEDED)
             turn.send(worker.session, stop)
+        elif told_to_stop and late:
+            # It was told before it began, and its slot is free when it reports the end.
+            turn.send(worker.session, CancelRun(run_id, _SUPERSEDED))
         return None
 
     def _is_next(self, turn: Turn, active: ActiveRun, seq: int | None) -> bool:

@@ -11,7 +11,7 @@ from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.protocol import LiveRun, RunDirective
 from taskrun.domain.records import Task
-from taskrun.domain.status import RunStatus, Verdict
+from taskrun.domain.status import FailureKind, RunStatus, Verdict
 
 
 class Reunion:
@@ -33,7 +33,8 @@ class Reunion:
         for run_id in sorted(worker.runs):
             active = self._runs.of_run(run_id)
             assert active is not None
-            if run_id not in live and active.run.status is RunStatus.RUNNING:
+            begun = active.run.status is RunStatus.RUNNING or active.stop is FailureKind.WORKER_LOST
+            if begun and run_id not in live:
                 self._runs.end(turn, active, lost(run_id, "the worker came back without the run"))
             else:
                 self._runs.remind(turn, active, assign=run_id not in live)

@@ -1,7 +1,8 @@
 """The runs that workers have: given out, followed, ended, and tried again.
 
 A run has one deadline at a time: to start once it is assigned; to end within its task's timeout, and not to be silent
-for too long, once it runs; to report its end once it was told to stop.
+for too long, once it runs; to report its end once it was told to stop. What was not started in time is told to stop as
+well before it is tried again: its worker may have begun with it after all.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Runs:
         if assign:
             self._fleet.send(turn, active.worker, active.order())
         if active.stop is not None:
-            self._fleet.send(turn, active.worker, CancelRun(active.run.id, active.why))
+            self._tell_to_stop(turn, active)
         elif active.run.status is RunStatus.ASSIGNED:
             self._arm(turn, active)
 
@@ -117,7 +118,8 @@ class Runs:
             active.stop, active.why = FailureKind.CANCELLED, _CANCELLED
         self._by_run[run.id] = self._by_task[task.id] = active
         worker.runs.add(run.id)
-        self._begin(turn, active)
+        active.begin(turn.now)
+        self._arm(turn, active)
 
     def give_up(self, turn: Turn, task: Task) -> None:
         """The task ran when the control plane went down, and nobody comes back to it."""
@@ -138,20 +140,22 @@ class Runs:
 
     def due(self, turn: Turn, run_id: str) -> None:
         """The run's deadline has passed."""
-        active = self._by_run[run_id]
-        if active.stop is not None:
+        active, mono = self._by_run[run_id], turn.now.mono
+        here = self._fleet.is_here(active.worker)
+        if active.stop is not None and not active.may_be_heard_of(here=here):
             self._end_unheard(turn, active, active.stop)
-        elif active.run.status is RunStatus.ASSIGNED and not self._fleet.is_here(active.worker):
+        elif active.stop is not None:
             self._arm(turn, active)
-        elif active.run.status is RunStatus.ASSIGNED:
-            active.why = _NOT_STARTED
-            turn.send(active.worker.session, CancelRun(run_id, active.why))
-            self._end_unheard(turn, active, FailureKind.WORKER_LOST)
-        elif turn.now.mono >= active.ends_at:
+        elif active.run.status is RunStatus.ASSIGNED and here:
+            self._fleet.doubt(active.worker, run_id)
+            self._stop(turn, active, FailureKind.WORKER_LOST, _NOT_STARTED)
+        elif mono >= active.ends_at:
             self._stop(turn, active, FailureKind.TIMEOUT, _TOOK_TOO_LONG)
-        elif turn.now.mono >= active.silent_at:
+        elif mono >= active.silent_at and here:
             self._stop(turn, active, FailureKind.TIMEOUT, _SILENT)
         else:
+            # Nobody hears what a worker says that is away.
+            active.heard_at = active.heard_at if here else mono
             self._arm(turn, active)
 
     def lose(self, turn: Turn, worker: Worker) -> None:
@@ -176,7 +180,8 @@ class Runs:
         active.task = task.step(task.status, task.with_run(run))
         turn.save(active.task, TaskChange(task.status, task.cancel_requested, run))
         if active.stop is None:
-            self._begin(turn, active)
+            active.begin(turn.now)
+            self._arm(turn, active)
 
     def tell(self, turn: Turn, active: ActiveRun, body: StoryBody, span: int = 1) -> None:
         """Adds this to the story, with how far the run has been heard."""
@@ -201,38 +206,25 @@ class Runs:
             self._fleet.freed(turn, active.worker, run_id)
         if report.failure is FailureKind.REJECTED:
             self._fleet.hold(active.worker)
-        if active.stop is FailureKind.TIMEOUT and report.status is not RunStatus.COMPLETED:
-            report = replace(report, status=RunStatus.FAILED, failure=FailureKind.TIMEOUT, error=active.why)
-        self._settle(turn, active.task, self._ended(turn, active.run, report))
+        self._settle(turn, active.task, self._ended(turn, active.run, active.verdict(report)))
 
     # Inside.
 
-    def _begin(self, turn: Turn, active: ActiveRun) -> None:
-        """The run's time runs from now on."""
-        timeout_ms = active.task.spec.timeout_ms
-        active.heard_at = turn.now.mono
-        active.ends_at = turn.now.mono + timeout_ms / 1000 if timeout_ms else math.inf
-        self._arm(turn, active)
-
     def _arm(self, turn: Turn, active: ActiveRun) -> None:
         """The run has from now on its time to do what it is about to do next."""
-        due_at = self._due_at(turn.now.mono, active)
+        due_at = active.due_at(turn.now.mono, self._timers)
         if due_at == math.inf:
             self._deadlines.disarm(active.run.id)
         else:
             self._deadlines.arm(active.run.id, due_at)
 
-    def _due_at(self, now: float, active: ActiveRun) -> float:
-        """By when the run should have done that. What it says meanwhile moves nothing: `due` looks again."""
-        if active.stop is not None:
-            return now + self._timers.stop
-        if active.run.status is RunStatus.ASSIGNED:
-            return now + self._timers.start
-        return min(active.ends_at, active.silent_at)
-
     def _stop(self, turn: Turn, active: ActiveRun, kind: FailureKind, why: str) -> None:
         active.stop, active.why = kind, why
-        self._fleet.send(turn, active.worker, CancelRun(active.run.id, why))
+        self._tell_to_stop(turn, active)
+
+    def _tell_to_stop(self, turn: Turn, active: ActiveRun) -> None:
+        active.told_at = turn.now.mono
+        self._fleet.send(turn, active.worker, CancelRun(active.run.id, active.why))
         self._arm(turn, active)
 
     def _end_unheard(self, turn: Turn, active: ActiveRun, why: FailureKind) -> None:

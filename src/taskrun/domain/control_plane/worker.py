@@ -32,7 +32,7 @@ class Worker:
     runs: set[str] = field(default_factory=set)
     #: Runs that have ended for us while the worker may still execute them: each holds its slot until it reports.
     overdue: set[str] = field(default_factory=set)
-    #: Runs of these that it never started: until it says anything about them it is offered none.
+    #: Its runs, of both kinds, that it did not start in time: until it says anything about them it is offered none.
     unstarted: set[str] = field(default_factory=set)
     #: It refused a run: it is offered none before its next heartbeat.
     held: bool = False

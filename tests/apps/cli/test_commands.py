@@ -316,6 +316,7 @@ def test_a_task_is_shown_with_its_runs(client: StubClient, taskrun: Taskrun) -> 
         "by admin",
         "10m",
         "agent_error: exit code 1",
+        local_time(failed.started_at_ms),
         "2.5s",
         "7 in, 3 out",
         "$0.5000",
@@ -335,6 +336,12 @@ def test_a_task_that_failed_without_a_run_says_why(client: StubClient, taskrun: 
     form = json.loads(taskrun("get-task", "t-1", "--json").out)
     assert (form["failure_kind"], form["error_message"]) == ("queue_timeout", "it waited 5.0 s")
     assert (form["queue_timeout_ms"], form["expires_at_ms"]) == (5000, 6000)
+
+
+def test_a_run_that_was_not_started_shows_no_time(client: StubClient, taskrun: Taskrun) -> None:
+    client.tasks = [replace(TASK, runs=(replace(RUN, started_at_ms=0, status=RunStatus.ASSIGNED),))]
+    *_, row = taskrun("get-task", "t-1").out.splitlines()
+    assert row.split()[:5] == ["1", "ASSIGNED", "w-1", "-", "-"]
 
 
 def test_the_last_words_of_an_agent_are_shown_below_its_runs(client: StubClient, taskrun: Taskrun) -> None:

@@ -107,11 +107,12 @@ def _task_row(task: Task) -> Sequence[str]:
 
 def _run_row(run: Run) -> Sequence[str]:
     started = run.started_at_ms
+    since = showing.local_time(started) if started else "-"
     took = showing.span(run.finished_at_ms - started) if started and run.finished_at_ms else "-"
     first, *more = run.error.strip().split("\n")
     error = f"{run.failure.value}: {first}{' ...' if more else ''}" if run.failure else "-"
     model = run.backend.model_name if run.backend else "-"
-    begun = (f"{run.attempt}", run.status.value, run.worker_id, showing.age(started), took)
+    begun = (f"{run.attempt}", run.status.value, run.worker_id, since, took)
     return *begun, model, *_usage_cells(run.usage), run.session_id or "-", error
 
 

@@ -137,6 +137,21 @@ def test_a_lost_run_is_told_before_the_next(client: StubClient, taskrun: Taskrun
     assert "· run 1 failed (worker_lost): gone; waiting for another" in taskrun("watch-task", "t-1").err
 
 
+def test_who_is_given_a_worker_at_once_is_not_said_to_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    told = [
+        StoryEntry(0, 1, TaskChange(TaskStatus.PENDING)),
+        StoryEntry(1, 1, TaskChange(TaskStatus.RUNNING, run=ASSIGNED)),
+        StoryEntry(2, 9, TaskChange(TaskStatus.PENDING, run=FAILED_RUN)),
+        StoryEntry(3, 9, TaskChange(TaskStatus.RUNNING, run=replace(ASSIGNED, attempt=2))),
+    ]
+    Teller().tell(told)
+    assert capsys.readouterr().err.splitlines() == [
+        "· run 1 on w-1",
+        "· run 1 failed (worker_lost): gone",
+        "· run 2 on w-1",
+    ]
+
+
 def test_cut_output_is_told(client: StubClient, taskrun: Taskrun) -> None:
     client.story = story(OutputSegment("r-1", 0, (), truncated=True), TaskChange(TaskStatus.COMPLETED, run=RUN))
     assert "the output was too long" in taskrun("watch-task", "t-1").err

@@ -84,6 +84,8 @@ class Teller:
         #: Output and remarks go into one file or pipe: the output stays as it is, a remark begins a line.
         self._one_file = not self._terminal and _same_file(sys.stdout, sys.stderr)
         self._in_line = False
+        #: Nothing is known yet of what came after the step that is told.
+        self._newest = False
         self._steps: dict[type, Callable[[Any], None]] = {
             TaskChange: self._change,
             OutputSegment: self._output,
@@ -94,6 +96,7 @@ class Teller:
     def tell(self, entries: Sequence[StoryEntry]) -> None:
         """Shows these steps now."""
         for entry in entries:
+            self._newest = entry is entries[-1]
             self._steps[type(entry.body)](entry.body)
         sys.stdout.flush()
 
@@ -120,9 +123,11 @@ class Teller:
             self._remark("cancel requested")
         elif body.status is TaskStatus.RUNNING and run and not run.started_at_ms:
             self._remark(f"run {run.attempt} on {run.worker_id}")
-        elif body.status is TaskStatus.PENDING:
-            text = f"run {run.attempt} failed{_why(run)}; waiting for another" if run else "waiting for a worker"
-            self._remark(text, below=_last_words(run))
+        elif body.status is TaskStatus.PENDING and run:
+            waits = "; waiting for another" if self._newest else ""
+            self._remark(f"run {run.attempt} failed{_why(run)}{waits}", below=_last_words(run))
+        elif body.status is TaskStatus.PENDING and self._newest:
+            self._remark("waiting for a worker")
 
     def _remark(self, text: str, colour: str | None = None, below: str = "") -> None:
         """On a line of its own, if output and remarks share a terminal; what is `below` it stands on further lines."""

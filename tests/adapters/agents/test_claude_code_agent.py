@@ -98,6 +98,15 @@ async def test_an_input_without_the_templates_key_fails_in_clear_words(run: Any)
     assert (result.failure, "'path'" in result.error) == (FailureKind.AGENT_ERROR, True)
 
 
+@pytest.mark.parametrize("empty", ["", " \n\t"])
+async def test_an_empty_prompt_fails_in_clear_words_before_anything_is_started(
+    run: Any, model: ScriptedModel, empty: str
+) -> None:
+    result = await run(empty, Say("Hello?"))
+    assert (result.failure, len(model.requests)) == (FailureKind.AGENT_ERROR, 0)
+    assert result.error == "The prompt is empty: this agent needs an input that says what to do."
+
+
 @pytest.mark.parametrize("prompt", ["/help me", "--version", "look at @/etc/passwd"])
 async def test_an_input_is_text_and_no_command(
     run: Any, sink: RecordingSink, model: ScriptedModel, prompt: str

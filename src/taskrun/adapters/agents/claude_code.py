@@ -64,6 +64,8 @@ _ENVIRON = {
 #: A prompt that begins with "/" would be a command to the CLI; nothing in a later line is.
 _NO_COMMAND = "\n"
 
+_NOTHING_ASKED = "The prompt is empty: this agent needs an input that says what to do."
+
 #: The template of a definition that has none.
 _INPUT = "{input}"
 
@@ -121,6 +123,8 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
             prompt = render(self.definition.prompt or _INPUT, request.input_json)
         except InvalidArgument as error:
             raise CannotRun(FailureKind.AGENT_ERROR, error.message) from error
+        if not prompt.strip():
+            raise CannotRun(FailureKind.AGENT_ERROR, _NOTHING_ASKED)
         environ = {**_ENVIRON, "CLAUDE_CONFIG_DIR": str(directory.home / ".claude")}
         return Launch((cli, *_OPTIONS, *self._options()), (_NO_COMMAND + prompt).encode(errors="replace"), environ)
 

@@ -297,6 +297,30 @@ async def test_workers_that_were_cut_off_by_a_failed_commit_are_gone_for_the_met
     assert telemetry.events[-2:] == [WorkerMoved("w1", WorkerStatus.IDLE, None), SlotsChanged(0, 0)]
 
 
+async def test_a_store_that_goes_on_failing_is_asked_less_and_less_often(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock
+) -> None:
+    """Else all the workers that come back to a full disk would only fail it again."""
+    store.fail_commits(10)
+    for pause in (0, 1, 2, 4, 8, 16, 30, 30):
+        await fail(plane)
+        await jumping.advance(max(0, pause - 0.5))
+        assert plane.ready is not bool(pause)
+        await jumping.advance(0.5)
+        assert plane.ready
+    store.mend()
+    await one_task(plane)
+    store.fail_commits()
+    await fail(plane)
+    await jumping.advance(0)
+    assert plane.ready
+
+
+async def fail(plane: ControlPlane) -> None:
+    [failed] = await plane.create([SPEC], "client:me")
+    assert isinstance(failed, Unavailable)
+
+
 async def test_while_the_store_is_down_it_is_not_ready_and_refuses_at_once(
     plane: ControlPlane, store: FaultyStore, jumping: JumpingClock
 ) -> None:

@@ -35,6 +35,7 @@ from taskrun.engine.inbox import Inbox
 from taskrun.engine.log import log_events
 from taskrun.engine.patience import Patience
 from taskrun.engine.replies import Replies, Slot, accepted
+from taskrun.engine.respite import Respite
 from taskrun.engine.watching import Watchers
 from taskrun.ports.clock import Clock
 from taskrun.ports.control_plane import WorkerOutbox
@@ -59,6 +60,7 @@ class ControlPlane:
         self._core = ControlPlaneCore(timers, new_id, self._seen)
         self._inbox = Inbox()
         self._patience = Patience()
+        self._respite = Respite()
         self._alarm = Alarm(clock, self._inbox.wake)
         self._watchers = Watchers(store)
         self._outboxes: dict[int, WorkerOutbox] = {}
@@ -237,6 +239,9 @@ class ControlPlane:
             first = False
             turn = self._core.handle([*answers, *self._inbox.take()], self._clock.now())
             answers = await self._store.commit(turn.batch) if turn.batch else ()
+            if turn.batch.tasks:
+                # An ask alone writes nothing, and succeeds on a full disk too.
+                self._respite.after_success()
             self._speak(turn)
             self._alarm.set(self._core.next_deadline())
             # Others get their say between two turns, and what they bring is in the next.
@@ -295,6 +300,7 @@ class ControlPlane:
         # From what was told, not from what the core decided: the lost turn was never heard of.
         self._tell([WorkerMoved(worker_id, status, None) for worker_id, status in self._told.items()])
         self._tell([SlotsChanged(0, 0)])
+        await self._clock.sleep_until(self._clock.now().mono + self._respite.after_failure())
         while not self._recovered:
             try:
                 await self._recover()

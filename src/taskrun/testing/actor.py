@@ -1,19 +1,21 @@
 """A program that plays the acts of the agents' contract, for kinds of agents that are programs.
 
-    python -m taskrun.testing.actor VOICE ACT [DIRECTORY]
+    python -m taskrun.testing.actor VOICE ACT
 
-VOICE is how it speaks: `plain` = its text on standard output, and its exit code for its success. ACT is the name of an
-`Act`. DIRECTORY is where its sessions are kept.
+VOICE is how it speaks, one of VOICES; ACT is the name of an `Act`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from pathlib import Path
+from typing import NoReturn
 
 from taskrun.testing.contracts.agent_acts import (
     AFTER,
@@ -25,37 +27,92 @@ from taskrun.testing.contracts.agent_acts import (
     PIECES,
     READY,
     REASON,
+    TOOL_COMMAND,
     Act,
 )
 
 _BLOCK = "x" * 32 * 1024
 
 
-class Voice(Protocol):
-    """How a program tells things."""
+class Voice:
+    """How a program tells things; what a voice cannot say, its kind of agent cannot do."""
 
     def say(self, text: str) -> None:
         """A piece of output, at once."""
+        raise NotImplementedError
+
+    def half(self) -> None:
+        """The beginning of a message."""
+        raise NotImplementedError
+
+    def tool(self, command: str) -> str:
+        """Has the shell do this, and tells so; returns what it answered."""
+        raise NotImplementedError
+
+    def consumed(self) -> None:
+        """Names a model, and counts its tokens."""
+
+    def session(self) -> tuple[str, bool, str]:
+        """The session to go on with, whether with a copy of it, and what is said in it now."""
+        raise NotImplementedError
+
+    def in_session(self, session_id: str) -> None:
+        """Names the session that this is."""
 
     def succeed(self) -> None:
         """It went well. Nothing comes after it."""
 
     def fail(self, kind: str, reason: str) -> NoReturn:
         """It did not, and is over. `kind` is the word for a failure on the wire."""
+        sys.exit(reason)
 
 
-class PlainVoice:
-    """Implements `Voice` for a program that knows of nothing."""
+class PlainVoice(Voice):
+    """For a program that knows of nothing: text on standard output, and an exit code."""
 
     def say(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        write(text.encode())
+
+
+class JsonLinesVoice(Voice):
+    """For kind `jsonl`."""
+
+    def say(self, text: str) -> None:
+        self._line("text", text=text)
+
+    def half(self) -> None:
+        write(b'{"type": "text", "te')
+
+    def tool(self, command: str) -> str:
+        self._line("tool_requested", tool="sh", id="1", input=command)
+        answer = output_of(command)
+        self._line("tool_completed", tool="sh", id="1", result_size=len(answer))
+        return answer
+
+    def consumed(self) -> None:
+        self._line("usage", model="scripted", input_tokens=3, output_tokens=5)
+
+    def session(self) -> tuple[str, bool, str]:
+        request = json.loads(sys.stdin.readline())
+        return request["session_id"], request["fork"], request["input"]
+
+    def in_session(self, session_id: str) -> None:
+        self._line("session", id=session_id, provider="nobody", model="scripted")
 
     def succeed(self) -> None:
-        """An exit code of 0 says it."""
+        self._line("result")
 
     def fail(self, kind: str, reason: str) -> NoReturn:
-        sys.exit(reason)
+        self._line("result", failure=kind, error=reason)
+        sys.exit(0)
+
+    def _line(self, type: str, **fields: object) -> None:
+        write(json.dumps({"type": type, **fields}).encode() + b"\n")
+
+
+def output_of(command: str) -> str:
+    """What the shell says."""
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
 
 
 def write(data: bytes) -> None:
@@ -66,9 +123,51 @@ def write(data: bytes) -> None:
 
 def stream(voice: Voice) -> None:
     """See `Act.STREAM`."""
+    voice.consumed()
     for piece in PIECES:
         voice.say(piece)
     voice.succeed()
+
+
+def in_a_session(voice: Voice) -> None:
+    """See `Act.SESSION`."""
+    voice.in_session(f"session-{os.getpid()}")
+    stream(voice)
+
+
+def use_tool(voice: Voice) -> None:
+    """See `Act.TOOL`."""
+    voice.say(voice.tool(TOOL_COMMAND))
+    voice.succeed()
+
+
+def half(voice: Voice) -> None:
+    """See `Act.HALF`."""
+    voice.say(BEFORE)
+    voice.half()
+
+
+def no_result(voice: Voice) -> None:
+    """See `Act.NO_RESULT`."""
+    for piece in PIECES:
+        voice.say(piece)
+
+
+def remember(voice: Voice) -> None:
+    """See `Act.REMEMBER` and `Act.FORK`. A session is a file in the home directory."""
+    wanted, fork, said = voice.session()
+    old, new = _file(wanted), _file(f"session-{uuid.uuid4()}" if fork or not wanted else wanted)
+    if wanted and not old.exists():
+        voice.fail("agent_unavailable", f"There is no session {wanted} here.")
+    known = [*(old.read_text().splitlines() if wanted else ()), said]
+    new.write_text("\n".join(known))
+    voice.in_session(new.name)
+    voice.say("\n".join(known))
+    voice.succeed()
+
+
+def _file(session_id: str) -> Path:
+    return Path(os.environ["HOME"], session_id)
 
 
 def long_line(voice: Voice) -> None:
@@ -109,27 +208,45 @@ def nasty(voice: Voice) -> None:
 
 def look(voice: Voice) -> None:
     """See `Act.LOOK`."""
-    voice.say(subprocess.run(["sh", "-c", LOOK], capture_output=True, text=True, check=True).stdout)
+    voice.say(output_of(LOOK))
     voice.succeed()
+
+
+def failing(kind: str) -> Callable[[Voice], None]:
+    """One of the acts that end with a failure."""
+    return lambda voice: voice.fail(kind, REASON)
 
 
 ACTS: dict[Act, Callable[[Voice], None]] = {
     Act.STREAM: stream,
-    Act.FAIL: lambda voice: voice.fail("agent_error", REASON),
+    Act.MODEL: stream,
+    Act.USAGE: stream,
+    Act.SESSION: in_a_session,
+    Act.TOOL: use_tool,
+    Act.FAIL: failing("agent_error"),
+    Act.UNAVAILABLE: failing("agent_unavailable"),
+    Act.REFUSE: failing("refused"),
+    Act.LIMIT: failing("limit_reached"),
+    Act.BAD_OUTPUT: failing("bad_output"),
+    Act.TIME_OUT: hang,
+    Act.HALF: half,
+    Act.NO_RESULT: no_result,
     Act.LONG_LINE: long_line,
     Act.NOT_UTF8: not_utf8,
     Act.FLOOD: flood,
-    Act.TIME_OUT: hang,
     Act.HANG: hang,
     Act.NASTY: nasty,
     Act.LOOK: look,
+    Act.REMEMBER: remember,
+    Act.FORK: remember,
 }
 
+VOICES: dict[str, Callable[[], Voice]] = {"plain": PlainVoice, "jsonl": JsonLinesVoice}
 
-def main(voice: str, act: str, *_: str) -> None:
+
+def main(voice: str, act: str) -> None:
     """What the command line asks for."""
-    voices: dict[str, Callable[[], Voice]] = {"plain": PlainVoice}
-    ACTS[Act[act]](voices[voice]())
+    ACTS[Act[act]](VOICES[voice]())
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
         environ = {**_ENVIRON, "CLAUDE_CONFIG_DIR": str(directory.home / ".claude")}
         return Launch((cli, *_OPTIONS, *self._options()), (_NO_COMMAND + prompt).encode(errors="replace"), environ)
 
-    async def follow(self, process: ContainedProcess, sink: AgentSink) -> AgentResult:
+    async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
         """See `ProgramAgent.follow`."""
         session = _Session(sink)
         lines = LineSplitter()

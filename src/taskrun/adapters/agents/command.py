@@ -38,7 +38,7 @@ class CommandAgent(ProgramAgent[CommandDefinition]):
         """The definition's command. An input that is a JSON string goes in as its text, any other as JSON."""
         return Launch(tuple(self.definition.command), input_text(request.input_json).encode(errors="replace"), {})
 
-    async def follow(self, process: ContainedProcess, sink: AgentSink) -> AgentResult:
+    async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
         """See `ProgramAgent.follow`. What is no UTF-8 is replaced by U+FFFD."""
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         async for block in process.output():

@@ -34,8 +34,8 @@ def begin_anew(definition: AgentDefinition, request: AgentRequest) -> None:
     """For kinds without sessions. Raises `CannotRun` if the run is to go on with one: answering without what was said
     before would look like an answer."""
     if request.session_id:
-        message = f"An agent of kind {definition.kind} has no session to go on with: each run begins anew."
-        raise CannotRun(FailureKind.AGENT_ERROR, message)
+        message = f"There is no session {request.session_id} here: the agent {definition.name} has none."
+        raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message)
 
 
 async def _limited(seconds: float, work: Callable[[], Awaitable[AgentResult]]) -> AgentResult:

@@ -78,8 +78,8 @@ class ProgramAgent(ABC, Generic[D]):
         """The program for this run. Raises `CannotRun`."""
 
     @abstractmethod
-    async def follow(self, process: ContainedProcess, sink: AgentSink) -> AgentResult:
-        """Reads the program's output to its end and judges it."""
+    async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
+        """Reads the program's output, and judges how the run went."""
 
     async def _contained(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         if not self.SESSIONS:
@@ -90,7 +90,7 @@ class ProgramAgent(ABC, Generic[D]):
             raise CannotRun(FailureKind.AGENT_UNAVAILABLE, f"The run got no directory: {error.strerror}.") from error
         try:
             async with contained(self._program(request, directory), self.workshop.stop_grace) as process:
-                return await self.follow(process, sink)
+                return await self.follow(request, process, sink)
         except NotStarted as error:
             message = f"The agent's program could not be started: {error}."
             raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message) from error

@@ -13,7 +13,7 @@ _PLACE = re.compile(r"\{input(?:\.(?P<key>[A-Za-z0-9_-]+))?\}")
 
 def input_text(input_json: str) -> str:
     """A JSON string is its text; anything else stays as it was written."""
-    value = _value(input_json)
+    value = input_value(input_json)
     return value if isinstance(value, str) else input_json
 
 
@@ -23,7 +23,7 @@ def render(template: str, input_json: str) -> str:
     Nothing else is replaced, and what was put in is not looked at again. Raises `InvalidArgument` if the input is no
     object with such a key.
     """
-    value = _value(input_json)
+    value = input_value(input_json)
 
     def fill(place: re.Match[str]) -> str:
         key = place["key"]
@@ -36,7 +36,7 @@ def render(template: str, input_json: str) -> str:
     return _PLACE.sub(fill, template)
 
 
-def _value(input_json: str) -> Any:
+def input_value(input_json: str) -> Any:
     """What the JSON says. An old control plane lets any text pass for it."""
     try:
         return json.loads(input_json)

@@ -53,9 +53,9 @@ class SessionContract(AgentTests):
         """Also of a kind that has no sessions: a follow-up that begins anew would be a wrong answer."""
         act = Act.STREAM if Act.REMEMBER in rehearsal.stage.CANNOT else Act.REMEMBER
         result = await rehearsal.agent(act).run(rehearsal.request(session_id=UNKNOWN, fork=fork), sink)
-        assert (result.failure, sink.output) == (FailureKind.AGENT_ERROR, "")
-        assert "session" in result.error
-        assert sink.events[-1] == ExecutionFailed(FailureKind.AGENT_ERROR)
+        assert (result.failure, sink.output) == (FailureKind.AGENT_UNAVAILABLE, "")
+        assert f"session {UNKNOWN}" in result.error
+        assert sink.events[-1] == ExecutionFailed(FailureKind.AGENT_UNAVAILABLE)
 
 
 async def _turn(

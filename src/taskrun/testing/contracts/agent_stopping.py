@@ -67,7 +67,7 @@ class ConfinementContract(AgentTests):
         assert "TASKRUN_KEY" not in "\n".join(seen)
 
     async def test_it_is_in_a_directory_of_its_own(self, rehearsal: Rehearsal, seen: list[str]) -> None:
-        place = f"{rehearsal.stage.work_dir}/run-"
+        place = f"{rehearsal.stage.work_dir}/"
         assert [line for line in seen if line.startswith(place)] != []
         assert any(f"HOME={place}" in line for line in seen)
         assert any(f"TMPDIR={place}" in line for line in seen)

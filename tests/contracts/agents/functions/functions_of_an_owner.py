@@ -75,7 +75,7 @@ async def flood(request: AgentRequest, sink: AgentSink) -> None:
 async def remember(request: AgentRequest, sink: AgentSink) -> AgentResult:
     known = SESSIONS.get(request.session_id)
     if request.session_id and known is None:
-        return AgentResult(FailureKind.AGENT_ERROR, f"There is no session {request.session_id}.")
+        return AgentResult(FailureKind.AGENT_UNAVAILABLE, f"There is no session {request.session_id}.")
     goes_on = known is not None and not request.fork
     session_id = request.session_id if goes_on else f"session-{len(SESSIONS) + 2}"
     SESSIONS[session_id] = [*(known or []), request.input_json]

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskrun.testing.contracts.agent import AgentContract
+from taskrun.testing.contracts.agent_acts import Act
+from taskrun.testing.contracts.agent_stage import AgentStage
+
+
+class JsonLinesStage(AgentStage):
+    KIND = "jsonl"
+
+    def keys(self, act: Act) -> Mapping[str, Any]:
+        actor = [sys.executable, "-m", "taskrun.testing.actor", "jsonl", act.name]
+        home = {"HOME": str(self.place)} if act in (Act.REMEMBER, Act.FORK) else {}
+        return {"command": actor, "set_environment": home, "timeout": 2.0 if act is Act.TIME_OUT else 60.0}
+
+
+class TestJsonLines(AgentContract):
+    @pytest.fixture
+    def stage(self, tmp_path: Path) -> AgentStage:
+        return JsonLinesStage(tmp_path)

@@ -20,7 +20,7 @@ from taskrun.testing.contracts.agent_acts import SECRET, Act
 from taskrun.testing.processes import kill_all_of
 from taskrun.testing.recording_sink import RecordingSink
 
-#: The name under which a test tells what it has tried: (kind, act, why it cannot).
+#: The name under which a test tells what it has tried: (which agent, which act, why it cannot).
 TRIED = "agent act"
 
 
@@ -34,6 +34,8 @@ class AgentStage(ABC):
 
     #: As in worker.toml.
     KIND: ClassVar[str]
+    #: Which agent of this kind it is, if several sign; in the matrix it has its own column.
+    AGENT: ClassVar[str] = ""
     #: What this kind cannot, each with the reason for whoever reads the matrix.
     CANNOT: ClassVar[Mapping[Act, str]] = {}
     #: Seconds between SIGTERM and SIGKILL; what a kind does to end well takes less.
@@ -78,9 +80,10 @@ class Rehearsal:
     def agent(self, act: Act) -> Agent:
         """The agent that plays this. Skips the test if its kind cannot."""
         reason = self.stage.CANNOT.get(act, "")
-        self._node.user_properties.append((TRIED, [self.stage.KIND, act.name, reason]))
+        name = self.stage.AGENT or self.stage.KIND
+        self._node.user_properties.append((TRIED, [name, act.name, reason]))
         if reason:
-            pytest.skip(f"{self.stage.KIND} cannot: {act.value}: {reason}")
+            pytest.skip(f"{name} cannot: {act.value}: {reason}")
         return self.stage.agent(act)
 
     def request(self, input: object = "hello", *, session_id: str = "", fork: bool = False) -> AgentRequest:

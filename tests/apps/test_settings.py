@@ -53,6 +53,9 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "max_concurrent_runs": ("3", 3),
         "work_dir": ("/work", Path("/work")),
         "drain_timeout": ("1h", 3600.0),
+        "keep_sessions": ("2h", 7200.0),
+        "keep_sessions_count": ("5", 5),
+        "keep_sessions_size": ("1MiB", 2**20),
         "stop_grace": ("0", 0.0),
         "heartbeat": ("500ms", 0.5),
         "reconnect": ("1", 1.0),
@@ -180,6 +183,7 @@ def test_a_long_value_is_shown_short_and_harmless() -> None:
     assert raised.value.message.isprintable()
 
 
+CLAUDE = '[[agents]]\nname = "c"\nkind = "claude-code"\n'
 AGENT = '[[agents]]\nname = "echo"\nkind = "command"\ncommand = ["cat"]\n'
 
 
@@ -214,6 +218,8 @@ def test_agents_are_tables_of_the_file(tmp_path: Path) -> None:
         (AGENT + 'timeout = "soon"\n', "agent 'echo': `timeout` is 'soon': it must be a duration such as 90, 90s, 10m"),
         (AGENT + "timeout = true\n", "`timeout` is True: it must be a duration"),
         (AGENT + "timeout = 0\n", "agents: Agent echo: `timeout` must be more than 0"),
+        (AGENT + "keep_sessions = 1\n", "agent 'echo' of kind command has no key 'keep_sessions'"),
+        (CLAUDE + "keep_sessions = 'long'\n", "agent 'c': `keep_sessions` is 'long': it must be a duration such as 90"),
         (AGENT + "labels = { a = 1 }\n", "`labels` is {'a': 1}: it must be a table of texts"),
     ],
 )

@@ -68,7 +68,7 @@ def _definition(table: Mapping[str, Any], who: str) -> type[AgentDefinition]:
 
 def _value(field: FieldInfo, value: Any, who: str) -> Any:
     try:
-        return seconds(value) if field.type == Duration else msgspec.convert(value, field.type)
+        return seconds(value) if field.type in (Duration, Duration | None) else msgspec.convert(value, field.type)
     # What msgspec raises is a ValueError too.
     except ValueError as error:
         shown = shown_value(value)
@@ -76,7 +76,8 @@ def _value(field: FieldInfo, value: Any, who: str) -> Any:
 
 
 def _rule(field: FieldInfo) -> str:
-    if get_origin(field.type) is not Annotated:
-        return _RULES.get(field.type, "something else")
-    plain, meta = get_args(field.type)
+    wanted = Duration if field.type == Duration | None else field.type
+    if get_origin(wanted) is not Annotated:
+        return _RULES.get(wanted, "something else")
+    plain, meta = get_args(wanted)
     return meta.description or _RULES.get(plain, "something else")

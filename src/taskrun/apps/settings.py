@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.sessions.shelf import Keeping
 from taskrun.adapters.grpc.address import parse_address, parse_addresses, split_addresses
 from taskrun.adapters.http.exposure import refuse_exposed
 from taskrun.adapters.telemetry.logs import FORMATS, LEVELS
@@ -45,7 +46,7 @@ OWN_LABELS = "taskrun."
 #: Where a control plane on this machine is found, unless it was told otherwise.
 DEFAULT_ADDR = "https://[::1]:50051"
 
-_PLANE, _DAEMON = ControlPlaneTimers(), DaemonTimers()
+_PLANE, _DAEMON, _KEEPING = ControlPlaneTimers(), DaemonTimers(), Keeping()
 
 
 def _grpc_url(raw: Any) -> str:
@@ -160,7 +161,18 @@ class WorkerSettings:
     max_concurrent_runs: int = setting(
         DEFAULT_MAX_CONCURRENT_RUNS, "Runs at once; one more is refused.", whole_number(1, MAX_CONCURRENT_RUNS)
     )
-    work_dir: Path | None = setting(None, "Where runs get their directories; without, a temporary one.", PATH)
+    work_dir: Path | None = setting(
+        None, "Where runs get their directories and sessions are kept; without, a temporary one.", PATH
+    )
+    keep_sessions: float = setting(
+        _KEEPING.seconds, "A session that has had no run for this long is deleted; 0 keeps none.", DELAY
+    )
+    keep_sessions_count: int = setting(
+        _KEEPING.count, "The least recently used are deleted while there are more.", whole_number(1, 100_000)
+    )
+    keep_sessions_size: int = setting(
+        _KEEPING.size, "And while all together take more than these bytes; 0 is no limit.", SIZE
+    )
     drain_timeout: float = setting(_DAEMON.drain, "A drain that lasts longer stops the runs left.", DELAY)
     stop_grace: float = setting(_DAEMON.stop_grace, "From SIGTERM to SIGKILL, for a stopped run.", DELAY)
     heartbeat: float = setting(_DAEMON.heartbeat, "Time between heartbeats.", DURATION)
@@ -192,6 +204,11 @@ class WorkerSettings:
             drain=self.drain_timeout,
             stop_grace=self.stop_grace,
         )
+
+    @property
+    def keeping(self) -> Keeping:
+        """How sessions are kept, as the shelf takes it."""
+        return Keeping(self.keep_sessions, self.keep_sessions_count, self.keep_sessions_size)
 
     @property
     def ca_path(self) -> Path:

@@ -41,6 +41,7 @@ async def work(settings: WorkerSettings) -> None:
     with _work_dir(settings) as work_dir, logger.contextualize(worker_id=worker_id):
         addrs = settings.addr or (address_in(settings.certs_dir) or DEFAULT_ADDR,)
         parts = WorkerContainer(settings=settings, addrs=addrs, work_dir=work_dir)
+        await parts.workshop().sessions.tidy()
         daemon, info = parts.daemon(), parts.info()
         on_stop(daemon.drain, daemon.cancel_runs)
         logger.info(

@@ -13,7 +13,9 @@ from dependency_injector import containers, providers
 
 from taskrun.adapters.agents.containment.means import containment
 from taskrun.adapters.agents.definition import AgentDefinition
-from taskrun.adapters.agents.definitions import BUILT_IN, make_agent
+from taskrun.adapters.agents.definitions import BUILT_IN, make_workshop
+from taskrun.adapters.agents.kinds import find_kind
+from taskrun.adapters.agents.program import Workshop
 from taskrun.adapters.ca.disk import read_public
 from taskrun.adapters.ca.files import load_key_pair
 from taskrun.adapters.grpc.link import GrpcConnector
@@ -38,13 +40,10 @@ def _connectors(addrs: Sequence[str], tls: ClientTls) -> Sequence[GrpcConnector]
     return [GrpcConnector(addr, tls) for addr in addrs]
 
 
-def _agents(settings: WorkerSettings, work_dir: Path) -> Sequence[Agent]:
+def _agents(settings: WorkerSettings, workshop: Workshop) -> Sequence[Agent]:
     """One of the configuration stands in for a built-in one of its name."""
     definitions: dict[str, AgentDefinition] = {agent.name: agent for agent in (*BUILT_IN, *settings.agents)}
-    return [
-        make_agent(definition, work_dir=work_dir, environ=os.environ, stop_grace=settings.stop_grace)
-        for definition in definitions.values()
-    ]
+    return [find_kind(definition.kind).make(definition, workshop) for definition in definitions.values()]
 
 
 def _info(settings: WorkerSettings) -> WorkerInfo:
@@ -67,7 +66,10 @@ class WorkerContainer(containers.DeclarativeContainer):
     process = providers.Factory(lambda: str(uuid.uuid4()))
     tls = providers.Singleton(_client_tls, settings)
     connectors = providers.Singleton(_connectors, addrs, tls)
-    agents = providers.Singleton(_agents, settings, work_dir)
+    workshop = providers.Singleton(
+        make_workshop, work_dir, providers.Object(os.environ), settings.provided.stop_grace, settings.provided.keeping
+    )
+    agents = providers.Singleton(_agents, settings, workshop)
     info = providers.Singleton(_info, settings)
     daemon = providers.Singleton(
         Daemon,

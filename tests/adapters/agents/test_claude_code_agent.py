@@ -17,7 +17,7 @@ from taskrun.adapters.agents import claude_code
 from taskrun.adapters.agents.claude_code import ClaudeCodeDefinition, find_cli
 from taskrun.adapters.agents.claude_stream import CUT_OFF
 from taskrun.adapters.agents.definition import AgentDefinition
-from taskrun.adapters.agents.definitions import BUILT_IN, make_agent
+from taskrun.adapters.agents.definitions import BUILT_IN, SESSIONS, make_agent
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agent_events import SessionInitialized, ToolCompleted, ToolRequested
 from taskrun.ports.agents import Agent, AgentRequest, AgentResult
@@ -267,4 +267,4 @@ async def test_many_sessions_at_once_do_not_meet(
     one = agent(GENERAL)
     await asyncio.gather(*(one.run(request_for(json.dumps(f"I am {i}")), sink) for i, sink in enumerate(sinks)))
     assert [sink.output for sink in sinks] == [f"You said: I am {i}" for i in range(4)]
-    assert os.listdir(work_dir) == []
+    assert os.listdir(work_dir) == [SESSIONS]

@@ -35,10 +35,17 @@ def run(work_dir: Path, environ: dict[str, str], run_id: str, sink: RecordingSin
         "request = json.loads(sys.stdin.readline())\n"
     )
 
-    async def run(code: str, input: Any = "hi", **request: Any) -> AgentResult:
+    async def turn(code: str, request: AgentRequest, sink: RecordingSink) -> AgentResult:
         definition = JsonLinesDefinition(name="lines", command=(sys.executable, "-c", begin + code))
         agent = make_agent(definition, work_dir=work_dir, environ=environ, stop_grace=1.0)
-        return await agent.run(AgentRequest(run_id, "task-1", json.dumps(input), **request), sink)
+        return await agent.run(request, sink)
+
+    async def run(code: str, input: Any = "hi", **more: Any) -> AgentResult:
+        """A run that goes on with a session has an earlier one that began it."""
+        if session_id := more.get("session_id"):
+            first = AgentRequest(run_id, "task-0", "1")
+            await turn(f"tell('session', id='{session_id}'); tell('result')", first, RecordingSink())
+        return await turn(code, AgentRequest(run_id, "task-1", json.dumps(input), **more), sink)
 
     return run
 

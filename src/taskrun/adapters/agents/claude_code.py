@@ -29,10 +29,11 @@ from taskrun.adapters.agents.claude_verdict import PROVIDER, verdict
 from taskrun.adapters.agents.containment.directory import RunDirectory
 from taskrun.adapters.agents.containment.lines import Line, LineSplitter
 from taskrun.adapters.agents.containment.process import ContainedProcess
-from taskrun.adapters.agents.definition import AgentDefinition, Rule
+from taskrun.adapters.agents.definition import Rule
 from taskrun.adapters.agents.kinds import AgentKind
 from taskrun.adapters.agents.program import CannotRun, Launch, ProgramAgent
 from taskrun.adapters.agents.prompt import render
+from taskrun.adapters.agents.sessions.definition import SessionDefinition
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.records import ModelBackend
 from taskrun.domain.status import FailureKind
@@ -42,7 +43,7 @@ from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 #: How every session is started; `dontAsk` denies each tool call that no rule allows.
 _OPTIONS = (
     *("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"),
-    *("--setting-sources", "", "--strict-mcp-config", "--disable-slash-commands", "--no-session-persistence"),
+    *("--setting-sources", "", "--strict-mcp-config", "--disable-slash-commands"),
     *("--permission-mode", "dontAsk"),
 )
 
@@ -76,7 +77,7 @@ _CLI_DEFAULT = "Claude Code's default"
 _SUMMARY_CHARACTERS = 200
 
 
-class ClaudeCodeDefinition(AgentDefinition, frozen=True, kw_only=True):
+class ClaudeCodeDefinition(SessionDefinition, frozen=True, kw_only=True):
     """Adds what the session is told and what it may do."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -126,7 +127,11 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
         if not prompt.strip():
             raise CannotRun(FailureKind.AGENT_ERROR, _NOTHING_ASKED)
         environ = {**_ENVIRON, "CLAUDE_CONFIG_DIR": str(directory.home / ".claude")}
-        return Launch((cli, *_OPTIONS, *self._options()), (_NO_COMMAND + prompt).encode(errors="replace"), environ)
+        return Launch(
+            (cli, *_OPTIONS, *self._options(), *_going_on(request)),
+            (_NO_COMMAND + prompt).encode(errors="replace"),
+            environ,
+        )
 
     async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
         """See `ProgramAgent.follow`."""
@@ -199,6 +204,12 @@ class _Session:
                 self.conclusion = saying
             case _:
                 assert_never(saying)
+
+
+def _going_on(request: AgentRequest) -> Sequence[str]:
+    if not request.session_id:
+        return ()
+    return ("--resume", request.session_id, *(("--fork-session",) if request.fork else ()))
 
 
 def find_cli(path: str | None) -> str | None:

@@ -9,6 +9,8 @@ from taskrun.adapters.agents.claude_code import ClaudeCodeDefinition
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.agents.kinds import find_kind
 from taskrun.adapters.agents.program import Workshop
+from taskrun.adapters.agents.sessions.rooms import SessionRooms
+from taskrun.adapters.agents.sessions.shelf import Keeping
 from taskrun.ports.agents import Agent
 
 GENERAL = ClaudeCodeDefinition(
@@ -33,13 +35,28 @@ SUPPORT_TRIAGE = ClaudeCodeDefinition(
     timeout=600.0,
 )
 
+#: Where in the work dir sessions are kept.
+SESSIONS = "sessions"
+
 BUILT_IN: tuple[AgentDefinition, ...] = (GENERAL, SUPPORT_TRIAGE)
 
 
-def make_agent(definition: AgentDefinition, *, work_dir: Path, environ: Mapping[str, str], stop_grace: float) -> Agent:
-    """The agent of a definition.
+def make_workshop(work_dir: Path, environ: Mapping[str, str], stop_grace: float, keeping: Keeping) -> Workshop:
+    """Where all agents of a worker run.
 
-    Its runs have their directories in `work_dir`, see of the worker's `environ` what the definition allows, and get
-    SIGKILL `stop_grace` seconds after SIGTERM. Raises `InvalidArgument` if its kind is not to be had.
+    Their runs have their directories in `work_dir`, see of the worker's `environ` what their definitions allow, and get
+    SIGKILL `stop_grace` seconds after SIGTERM. Sessions are kept in `work_dir` too, as `keeping` says.
     """
-    return find_kind(definition.kind).make(definition, Workshop(work_dir, environ, stop_grace))
+    return Workshop(work_dir, environ, stop_grace, SessionRooms(work_dir / SESSIONS, keeping))
+
+
+def make_agent(
+    definition: AgentDefinition,
+    *,
+    work_dir: Path,
+    environ: Mapping[str, str],
+    stop_grace: float,
+    keeping: Keeping = Keeping(),  # noqa: B008  # frozen
+) -> Agent:
+    """The agent of a definition, in a workshop of its own. Raises `InvalidArgument` if its kind is not to be had."""
+    return find_kind(definition.kind).make(definition, make_workshop(work_dir, environ, stop_grace, keeping))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.domain.status import FailureKind
@@ -39,12 +40,15 @@ def begin_anew(definition: AgentDefinition, request: AgentRequest) -> None:
 
 
 async def _limited(seconds: float, work: Callable[[], Awaitable[AgentResult]]) -> AgentResult:
+    too_late = f"The agent did not end within its limit of {seconds:g} s."
     try:
         async with asyncio.timeout(seconds) as limit:
-            return await work()
+            result = await work()
     except CannotRun as failure:
         return failure.result
     except TimeoutError:
         if not limit.expired():
             raise
-        return AgentResult(FailureKind.TIMEOUT, f"The agent did not end within its limit of {seconds:g} s.")
+        return AgentResult(FailureKind.TIMEOUT, too_late)
+    # What it had done by then may still have been told, such as its usage.
+    return replace(result, failure=FailureKind.TIMEOUT, error=too_late) if limit.expired() else result

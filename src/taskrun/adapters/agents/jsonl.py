@@ -14,7 +14,7 @@ import msgspec
 from taskrun.adapters.agents.containment.directory import RunDirectory
 from taskrun.adapters.agents.containment.lines import MAX_LINE_BYTES, Line, LineSplitter
 from taskrun.adapters.agents.containment.process import ContainedProcess
-from taskrun.adapters.agents.definition import AgentDefinition, Rule
+from taskrun.adapters.agents.definition import Rule
 from taskrun.adapters.agents.execution import CannotRun
 from taskrun.adapters.agents.jsonl_lines import (
     Consumed,
@@ -30,6 +30,7 @@ from taskrun.adapters.agents.jsonl_lines import (
 from taskrun.adapters.agents.kinds import AgentKind
 from taskrun.adapters.agents.program import Launch, ProgramAgent
 from taskrun.adapters.agents.prompt import input_value
+from taskrun.adapters.agents.sessions.definition import SessionDefinition
 from taskrun.adapters.agents.verdict import failure_of
 from taskrun.domain.records import ModelBackend, Usage
 from taskrun.domain.status import FailureKind
@@ -40,7 +41,7 @@ from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 _SHOWN, _MOST_COMPLAINTS = 80, 10
 
 
-class JsonLinesDefinition(AgentDefinition, frozen=True, kw_only=True):
+class JsonLinesDefinition(SessionDefinition, frozen=True, kw_only=True):
     """Adds the program."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -56,8 +57,6 @@ class JsonLinesDefinition(AgentDefinition, frozen=True, kw_only=True):
 
 class JsonLinesAgent(ProgramAgent[JsonLinesDefinition]):
     """One program for each run, which succeeds by a result line and then exit code 0."""
-
-    SESSIONS = True
 
     def launch(self, request: AgentRequest, directory: RunDirectory) -> Launch:
         """The definition's command, with the request as a line of JSON."""

@@ -1,10 +1,16 @@
-"""What all agents that are programs have in common: a directory, an environment, a containment and a time limit."""
+"""What all agents that are programs have in common: a directory, an environment, a containment and a time limit.
+
+An agent whose definition is a `SessionDefinition` has sessions. The directory of a run that ends with a session id is
+kept, and is the one that a later run with this id gets: the agent only has to tell its program to go on.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -15,6 +21,9 @@ from taskrun.adapters.agents.containment.process import ContainedProcess, NotSta
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.agents.execution import CannotRun as CannotRun
 from taskrun.adapters.agents.execution import begin_anew, executed
+from taskrun.adapters.agents.sessions.definition import SessionDefinition
+from taskrun.adapters.agents.sessions.rooms import Room, SessionRooms
+from taskrun.adapters.agents.sessions.shelf import NotKept
 from taskrun.domain.records import AgentSpec, ModelBackend
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
@@ -30,6 +39,8 @@ class Workshop:
     environ: Mapping[str, str]
     #: Seconds between SIGTERM and SIGKILL.
     stop_grace: float
+    #: Has a directory for each session, while it is used and while it is kept.
+    sessions: SessionRooms
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,9 @@ class Launch:
     talks: bool = False
 
 
+#: A program that was asked to break off has so long to say how far it got; then it is ended as any other.
+INTERRUPT_SECONDS = 2.0
+
 D = TypeVar("D", bound=AgentDefinition)
 
 
@@ -52,8 +66,6 @@ class ProgramAgent(ABC, Generic[D]):
 
     #: Variables that this kind of agent needs, beside those that its definition allows. A name may hold `*`.
     ALLOWED: tuple[str, ...] = ()
-    #: Whether this kind goes on with `AgentRequest.session_id`; where it does not, nobody has to look at it.
-    SESSIONS: bool = False
 
     def __init__(self, definition: D, workshop: Workshop) -> None:
         self.definition = definition
@@ -75,27 +87,73 @@ class ProgramAgent(ABC, Generic[D]):
 
     @abstractmethod
     def launch(self, request: AgentRequest, directory: RunDirectory) -> Launch:
-        """The program for this run. Raises `CannotRun`."""
+        """The program for this run. With a `request.session_id` it goes on with that session, in the directory that its
+        last run left; a fork is in a copy of that. Raises `CannotRun`."""
 
     @abstractmethod
     async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
-        """Reads the program's output, and judges how the run went."""
+        """Reads the program's output to its end and judges it."""
+
+    async def interrupt(self, process: ContainedProcess) -> bool:
+        """Asks the program to break off and to say how far it got, so that `follow` comes to its end. False if this
+        kind of program can be asked no such thing, as by default."""
+        return False
 
     async def _contained(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
-        if not self.SESSIONS:
-            begin_anew(self.definition, request)
+        async with AsyncExitStack() as stack:
+            room = await self._enter(stack, request)
+            program = self._program(request, room.directory)
+            try:
+                process = await stack.enter_async_context(contained(program, self.workshop.stop_grace))
+            except NotStarted as error:
+                message = f"The agent's program could not be started: {error}."
+                raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message) from error
+            result = await self._followed(request, process, sink)
+            room.session_id = result.session_id or room.session_id
+            return result
+
+    async def _enter(self, stack: AsyncExitStack, request: AgentRequest) -> Room:
         try:
-            directory = RunDirectory.make(self.workshop.work_dir)
+            return await stack.enter_async_context(self._room(request))
+        except NotKept as error:
+            raise CannotRun(FailureKind.AGENT_UNAVAILABLE, str(error)) from error
         except OSError as error:
-            raise CannotRun(FailureKind.AGENT_UNAVAILABLE, f"The run got no directory: {error.strerror}.") from error
-        try:
-            async with contained(self._program(request, directory), self.workshop.stop_grace) as process:
-                return await self.follow(request, process, sink)
-        except NotStarted as error:
-            message = f"The agent's program could not be started: {error}."
+            message = f"The run got no directory: {error.strerror or error}."
             raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message) from error
+
+    def _room(self, request: AgentRequest) -> AbstractAsyncContextManager[Room]:
+        definition = self.definition
+        if isinstance(definition, SessionDefinition):
+            keep = definition.keep_sessions
+            return self.workshop.sessions.room(definition.name, request.session_id, fork=request.fork, keep=keep)
+        begin_anew(definition, request)
+        return _passing_room(self.workshop.work_dir)
+
+    async def _followed(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
+        """What `follow` returns; who is cancelled gives the program a moment to tell it."""
+        following = asyncio.create_task(self.follow(request, process, sink))
+        try:
+            return await asyncio.shield(following)
+        except asyncio.CancelledError:
+            if result := await self._last_words(process, following):
+                return result
+            raise
         finally:
-            directory.delete()
+            following.cancel()
+            await asyncio.wait([following])
+
+    async def _last_words(self, process: ContainedProcess, following: asyncio.Task[AgentResult]) -> AgentResult | None:
+        try:
+            async with asyncio.timeout(INTERRUPT_SECONDS):
+                if not await self.interrupt(process):
+                    return None
+                result = await asyncio.shield(following)
+        except Exception:
+            # Whatever is wrong now: it is over.
+            return None
+        if result.failure is None:
+            return result
+        return replace(result, failure=FailureKind.CANCELLED, error="The run was cancelled.")
 
     def _variables(self) -> Mapping[str, str]:
         """What the program sees of the worker's environment, and what its definition sets."""
@@ -112,4 +170,15 @@ class ProgramAgent(ABC, Generic[D]):
         working_directory = Path(self.definition.working_directory or directory.work).absolute()
         if not working_directory.is_dir():
             raise CannotRun(FailureKind.AGENT_UNAVAILABLE, "The agent's working directory does not exist.")
-        return Program(launch.argv, environ, working_directory, directory.root, launch.input, launch.talks)
+        passing = None if isinstance(self.definition, SessionDefinition) else directory.root
+        return Program(launch.argv, environ, working_directory, passing, launch.input, launch.talks)
+
+
+@asynccontextmanager
+async def _passing_room(work_dir: Path) -> AsyncIterator[Room]:
+    """A room of which nothing is kept."""
+    directory = RunDirectory.make(work_dir)
+    try:
+        yield Room(directory)
+    finally:
+        directory.delete()

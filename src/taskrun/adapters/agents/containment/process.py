@@ -32,8 +32,8 @@ class Program:
     #: All of its environment, TASKRUN_RUN_ID among it.
     environ: Mapping[str, str]
     working_directory: Path
-    #: Deleted once nothing of the program is left.
-    directory: Path
+    #: Deleted once nothing of the program is left, also if the worker is gone then. None: somebody else sees to it.
+    directory: Path | None
     #: What it reads first.
     input: bytes = b""
     #: It is talked with: its input stays open after that, for `tell`.
@@ -169,7 +169,7 @@ async def _start(program: Program, means: str) -> ContainedProcess:
                 *SUPERVISOR,
                 means,
                 str(theirs.fileno()),
-                str(program.directory),
+                str(program.directory or ""),
                 *program.argv,
                 stdin=PIPE,
                 stdout=PIPE,

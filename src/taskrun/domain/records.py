@@ -209,6 +209,8 @@ class RunEvent:
     id: str = ""
     #: The run's sequence number, if its worker numbers what it says.
     seq: int | None = None
+    #: The number of an UNKNOWN type on the wire, for those after us who know it; 0 if not even that is known.
+    number: int = 0
 
 
 @value(frozen=True, slots=True)

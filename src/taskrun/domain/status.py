@@ -87,7 +87,11 @@ class Verdict(Word):
 
 
 class RunEventType(Word):
-    """The stages of an execution that an agent reports beside its output."""
+    """The stages of an execution that an agent reports beside its output.
+
+    The list grows with what agents can do, so a peer or a record of a later version may have a type that this one does
+    not know. Nothing is decided by an event: such a one is UNKNOWN, and is kept and passed on like any other.
+    """
 
     EXECUTION_STARTED = "EXECUTION_STARTED"
     SESSION_INITIALIZED = "SESSION_INITIALIZED"
@@ -102,6 +106,12 @@ class RunEventType(Word):
     USAGE = "USAGE"
     RETRY = "RETRY"
     LOG = "LOG"
+    #: Of a later version.
+    UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def _missing_(cls, value: object) -> RunEventType:
+        return cls.UNKNOWN
 
 
 class ChatRole(Word):

@@ -35,7 +35,7 @@ from taskrun.adapters.grpc.codec_workers import (
     encode_worker_query,
 )
 from taskrun.adapters.grpc.pages import MAX_PAGE_BYTES
-from taskrun.adapters.grpc.speech import BatchSpeech
+from taskrun.adapters.grpc.speech import BatchSpeech, OldSpeech
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.limits import (
     MAX_INPUT_BYTES,
@@ -136,7 +136,11 @@ tasks = st.builds(
 )
 segments = st.builds(OutputSegment, ids, counts, st.lists(texts, min_size=1, max_size=5).map(tuple), maps)
 numbers = st.none() | counts
-events = st.builds(RunEvent, ids, st.sampled_from(RunEventType), maps, ids, numbers)
+known_types = st.sampled_from([type for type in RunEventType if type is not RunEventType.UNKNOWN])
+later_numbers = st.integers(1000, 2**31 - 1)
+events = st.builds(RunEvent, ids, known_types, maps, ids, numbers) | st.builds(
+    RunEvent, ids, st.just(RunEventType.UNKNOWN), maps, ids, numbers, later_numbers
+)
 messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts)
 numbered_messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts, numbers)
 failures = st.none() | st.sampled_from(FailureKind)
@@ -268,7 +272,7 @@ def test_what_cannot_be_sent_is_refused_by_the_sender(bad: dict[str, Any]) -> No
 
 
 def test_no_unknown_number_becomes_a_word() -> None:
-    for table in (words.TASK_STATUSES, words.RUN_STATUSES, words.WORKER_STATUSES, words.CHAT_ROLES, words.EVENT_TYPES):
+    for table in (words.TASK_STATUSES, words.RUN_STATUSES, words.WORKER_STATUSES, words.CHAT_ROLES):
         for number in (0, 99, -1):
             with pytest.raises(InvalidArgument):
                 table[number]
@@ -315,9 +319,22 @@ def test_an_order_that_says_nothing_is_refused(bad: pb.RunServerMessage) -> None
         decode_to_worker(bad.SerializeToString())
 
 
-def test_an_update_that_says_nothing_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="number 7 says nothing"):
-        decode_entries(tasks_pb.WatchTaskResponse(updates=[tasks_pb.TaskUpdate(seq=7)]))
+def test_an_update_of_a_kind_that_came_after_us_is_an_event_that_nobody_here_knows() -> None:
+    (entry,) = decode_entries(tasks_pb.WatchTaskResponse(updates=[tasks_pb.TaskUpdate(seq=7, timestamp_ms=1)]))
+    assert entry == StoryEntry(7, 1, RunEvent("", RunEventType.UNKNOWN))
+    assert entry.next_seq == 8
+
+
+def test_an_event_that_lost_its_number_in_an_older_store_still_reaches_its_watchers() -> None:
+    lost = StoryEntry(0, 1, RunEvent("r", RunEventType.UNKNOWN, {"a": "b"}))
+    assert decode_entries(tasks_pb.WatchTaskResponse(updates=[encode_entry(lost)])) == (lost,)
+
+
+def test_an_old_control_plane_hears_of_no_event_that_it_does_not_know() -> None:
+    types = [RunEventType.THOUGHT, RunEventType.TOOL_REQUESTED, RunEventType.LOG, RunEventType.EXECUTION_FAILED]
+    frames = OldSpeech("w").frames([RunEvent("r", type) for type in types], 1)
+    heard = [pb.RunClientMessage.FromString(frame).event.event_type for frame in frames]
+    assert heard == [words.EVENT_TYPE_NUMBERS[types[1]], words.EVENT_TYPE_NUMBERS[types[3]]]
 
 
 def reported(**fields: Any) -> RunReport:

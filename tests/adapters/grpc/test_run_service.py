@@ -46,7 +46,7 @@ BAD_LATER: dict[str, tuple[pb.RunClientMessage | bytes, S, str]] = {
     "run status of ours": (message(status_update={"run_id": "r", "status": 2}), S.INVALID_ARGUMENT, "2 is no"),
     "no run status": (message(status_update={"run_id": "r"}), S.INVALID_ARGUMENT, "missing"),
     "unknown worker status": (message(heartbeat={"status": 99}), S.INVALID_ARGUMENT, "99 is no worker status"),
-    "unknown event": (message(event={"run_id": "r", "event_type": 99}), S.INVALID_ARGUMENT, "99 is no run event"),
+    "no event type": (message(event={"run_id": "r"}), S.INVALID_ARGUMENT, "event type is missing"),
     "unknown role": (message(chat_message={"run_id": "r", "message": {"role": 9}}), S.INVALID_ARGUMENT, "9 is no"),
     "unknown failure": (
         message(status_update={"run_id": "r", "status": 5, "failure_kind": 77}),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from taskrun.adapters.stores.rows import entries_of, tasks_of
-from taskrun.domain.records import Run, StoryEntry, Task, TaskChange, TaskSpec
-from taskrun.domain.status import RunStatus, TaskStatus
+from taskrun.domain.records import Run, RunEvent, StoryEntry, Task, TaskChange, TaskSpec
+from taskrun.domain.status import RunEventType, RunStatus, TaskStatus
 
 RUN = '{"id":"r","worker_id":"w","status":"RUNNING","attempt":1}'
 LATER = '"of_a_later_version":{"x":[1]}'
@@ -22,3 +22,8 @@ def test_an_entry_of_a_story_too() -> None:
     entry = f'[[3,9,"change",{{"status":"RUNNING","run":{RUN},{LATER}}}]]'
     change = TaskChange(TaskStatus.RUNNING, run=Run("r", "w", RunStatus.RUNNING, 1))
     assert entries_of(entry.encode()) == [StoryEntry(3, 9, change)]
+
+
+def test_and_an_event_whose_type_is_of_a_later_version() -> None:
+    entry = f'[[3,9,"event",{{"run_id":"r","type":"DREAMT","metadata":{{"of":"sheep"}},{LATER}}}]]'
+    assert entries_of(entry.encode()) == [StoryEntry(3, 9, RunEvent("r", RunEventType.UNKNOWN, {"of": "sheep"}))]

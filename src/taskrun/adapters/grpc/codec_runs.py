@@ -173,6 +173,8 @@ def _decode_chunk(message: pb.RunOutputChunk) -> OutputSegment:
 
 def _decode_event(message: common_pb2.RunEvent) -> RunEvent:
     _run_id(message.run_id)
+    if not message.event_type:
+        raise InvalidArgument("The run event type is missing.")
     return decode_event(message)
 
 

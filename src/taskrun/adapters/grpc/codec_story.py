@@ -8,8 +8,8 @@ from typing import Any
 from taskrun.adapters.grpc import words
 from taskrun.adapters.grpc.codec_common import decode_map, decode_seq
 from taskrun.adapters.grpc.codec_tasks import decode_run, encode_run
-from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, StoryBody, StoryEntry, TaskChange
+from taskrun.domain.status import RunEventType
 from taskrun.v1 import common_pb2
 from taskrun.v1 import task_service_pb2 as pb
 
@@ -22,15 +22,17 @@ def encode_entry(entry: StoryEntry) -> pb.TaskUpdate:
 
 
 def decode_entries(message: pb.WatchTaskResponse) -> Sequence[StoryEntry]:
-    """The steps in one message. Raises `InvalidArgument` for one that is none of ours."""
+    """The steps in one message. One of a kind that came after us is an unknown event: a watch does not end by it.
+
+    Raises `InvalidArgument` for a status, role or failure that is none.
+    """
     return tuple(_decode_entry(update) for update in message.updates)
 
 
 def _decode_entry(update: pb.TaskUpdate) -> StoryEntry:
     field = update.WhichOneof("update")
-    if field is None:
-        raise InvalidArgument(f"The update with the sequence number {update.seq} says nothing.")
-    return StoryEntry(update.seq, update.timestamp_ms, _DECODERS[field](getattr(update, field)))
+    body = _DECODERS[field](getattr(update, field)) if field else RunEvent("", RunEventType.UNKNOWN)
+    return StoryEntry(update.seq, update.timestamp_ms, body)
 
 
 # Each body, there and back.
@@ -81,7 +83,7 @@ def encode_event(event: RunEvent, at_ms: int, task_id: str = "") -> common_pb2.R
         id=event.id,
         run_id=event.run_id,
         task_id=task_id,
-        event_type=words.EVENT_TYPE_NUMBERS[event.type],
+        event_type=words.EVENT_TYPE_NUMBERS.get(event.type, event.number),
         timestamp_ms=at_ms,
         metadata=event.metadata,
         seq=event.seq,
@@ -89,13 +91,16 @@ def encode_event(event: RunEvent, at_ms: int, task_id: str = "") -> common_pb2.R
 
 
 def decode_event(message: common_pb2.RunEvent) -> RunEvent:
-    """A stage of an execution. Raises `InvalidArgument` for an unknown one."""
+    """A stage of an execution. One that came after us keeps its number, so that it can be passed on."""
+    number = message.event_type
+    type = words.EVENT_TYPES.get(number, RunEventType.UNKNOWN)
     return RunEvent(
         message.run_id,
-        words.EVENT_TYPES[message.event_type],
+        type,
         decode_map(message.metadata),
         message.id,
         decode_seq(message),
+        number if type is RunEventType.UNKNOWN else 0,
     )
 
 

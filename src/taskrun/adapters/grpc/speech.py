@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from taskrun.adapters.grpc import words
 from taskrun.adapters.grpc.codec_runs import (
     encode_chunk,
     encode_heartbeat,
@@ -66,7 +67,7 @@ class OldSpeech:
             Heartbeat: lambda beat, at_ms: (encode_heartbeat(beat, worker_id),),
             RunReport: self._report,
             OutputSegment: self._output,
-            RunEvent: lambda event, at_ms: (encode_run_event(event, at_ms, self._tasks.get(event.run_id, "")),),
+            RunEvent: self._event,
             RunMessage: lambda message, at_ms: (encode_run_message(message, at_ms),),
         }
 
@@ -88,6 +89,11 @@ class OldSpeech:
             if seq is not None:
                 yield encode_chunk(run_id, seq, "", at_ms, is_final=True)
         yield encode_report(report, at_ms)
+
+    def _event(self, event: RunEvent, at_ms: int) -> Iterator[pb.RunClientMessage]:
+        # A number that it does not know may be an error to it.
+        if words.EVENT_TYPE_NUMBERS.get(event.type, words.FIRST_ADDITION) < words.FIRST_ADDITION:
+            yield encode_run_event(event, at_ms, self._tasks.get(event.run_id, ""))
 
     def _output(self, segment: OutputSegment, at_ms: int) -> Iterator[pb.RunClientMessage]:
         # Here only chunks are numbered.

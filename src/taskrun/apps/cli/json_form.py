@@ -16,6 +16,7 @@ from taskrun.domain.records import (
     TaskChange,
     WorkerView,
 )
+from taskrun.domain.status import RunEventType
 
 Form = dict[str, Any]
 
@@ -109,7 +110,8 @@ def _output(body: OutputSegment) -> Form:
 
 
 def _event(body: RunEvent) -> Form:
-    return {"run_id": body.run_id, "event_type": body.type.value, "metadata": dict(body.metadata)}
+    number = {"event_number": body.number} if body.type is RunEventType.UNKNOWN else {}
+    return {"run_id": body.run_id, "event_type": body.type.value, **number, "metadata": dict(body.metadata)}
 
 
 def _message(body: RunMessage) -> Form:

@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from taskrun.domain.now import Now as Now
     from taskrun.domain.protocol import FromWorker as FromWorker, Hello as Hello, ToWorker as ToWorker
     from taskrun.domain.records import (
-        AgentSpec as AgentSpec, Labels as Labels, ModelBackend as ModelBackend, OutputSegment as OutputSegment,
-        Requirement as Requirement, Run as Run, RunEvent as RunEvent, RunMessage as RunMessage, StoryBody as StoryBody,
-        StoryEntry as StoryEntry, Task as Task, TaskChange as TaskChange, TaskPage as TaskPage, TaskQuery as TaskQuery,
-        TaskSpec as TaskSpec, Usage as Usage, WorkerInfo as WorkerInfo, WorkerView as WorkerView,
+        AgentSpec as AgentSpec, Consumption as Consumption, Labels as Labels, ModelBackend as ModelBackend,
+        OutputSegment as OutputSegment, Requirement as Requirement, Run as Run, RunEvent as RunEvent,
+        RunMessage as RunMessage, StoryBody as StoryBody, StoryEntry as StoryEntry, Task as Task,
+        TaskChange as TaskChange, TaskPage as TaskPage, TaskQuery as TaskQuery, TaskSpec as TaskSpec, Usage as Usage,
+        WorkerInfo as WorkerInfo, WorkerView as WorkerView,
     )
     from taskrun.domain.scheduler import Claim as Claim, Scheduler as Scheduler
     from taskrun.domain.status import (
@@ -95,8 +96,8 @@ _HOMES = {
     "taskrun.domain.now": "Now",
     "taskrun.domain.protocol": "FromWorker Hello ToWorker",
     "taskrun.domain.records": (
-        "AgentSpec Labels ModelBackend OutputSegment Requirement Run RunEvent RunMessage StoryBody StoryEntry Task "
-        "TaskChange TaskPage TaskQuery TaskSpec Usage WorkerInfo WorkerView"
+        "AgentSpec Consumption Labels ModelBackend OutputSegment Requirement Run RunEvent RunMessage StoryBody "
+        "StoryEntry Task TaskChange TaskPage TaskQuery TaskSpec Usage WorkerInfo WorkerView"
     ),
     "taskrun.domain.scheduler": "Claim Scheduler",
     "taskrun.domain.status": "ChatRole FailureKind RunEventType RunStatus TaskStatus WorkerStatus",

@@ -6,7 +6,7 @@ import pytest
 
 from taskrun.domain.events import MessageRefused, RunEnded, TaskRequeued
 from taskrun.domain.protocol import AssignRun, CancelRun, RunReport
-from taskrun.domain.records import ModelBackend, OutputSegment, RunEvent, RunMessage, TaskChange, Usage
+from taskrun.domain.records import Consumption, ModelBackend, OutputSegment, RunEvent, RunMessage, TaskChange, Usage
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.testing.simulation import Simulation
@@ -46,7 +46,10 @@ def test_a_run_that_completes_completes_its_task_with_all_that_was_reported(sim:
     assert (done.status, done.finished_at_ms) == (TaskStatus.COMPLETED, sim.now.utc_ms)
     assert (run.status, run.failure, run.finished_at_ms) == (RunStatus.COMPLETED, None, sim.now.utc_ms)
     assert (run.backend, run.usage, run.session_id) == (backend, usage, "s")
-    assert sim.happened(RunEnded) == [RunEnded(task.id, run.id, "w1", "echo", RunStatus.COMPLETED, None, 1500)]
+    consumed = {"claude": Consumption(1, 2, cost_usd=0.5)}
+    assert sim.happened(RunEnded) == [
+        RunEnded(task.id, run.id, "w1", "echo", RunStatus.COMPLETED, None, 1500, consumed)
+    ]
 
 
 def test_an_agents_failure_fails_the_task_and_keeps_its_words(sim: Simulation) -> None:

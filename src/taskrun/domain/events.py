@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 
-from taskrun.domain.records import Requirement, Task
+from taskrun.domain.records import Consumption, Requirement, Task
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.values import value
 
@@ -56,6 +57,8 @@ class RunEnded:
     status: RunStatus
     failure: FailureKind | None
     duration_ms: int
+    #: What it consumed, by model, as far as that was reported.
+    consumed: Mapping[str, Consumption] = field(default_factory=dict)
 
 
 @value(frozen=True, slots=True)

@@ -51,14 +51,32 @@ class WorkerInfo:
 
 
 @value(frozen=True, slots=True)
-class Usage:
-    """What a run consumed, as its agent reported it. `cost_usd` is the agent's estimate."""
+class Consumption:
+    """Tokens by kind, none of which counts in another, and US dollars, which are the agent's estimate."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cost_usd: float = 0.0
+
+    def __add__(self, other: Consumption) -> Consumption:
+        return Consumption(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
+
+@value(frozen=True, slots=True)
+class Usage(Consumption):
+    """What a run consumed in all, as its agent reported it."""
+
+    #: Whose it was, by the model's name, as far as the agent tells: the rest was the run's own model's. See
+    #: `taskrun.domain.usage`.
+    by_model: Mapping[str, Consumption] = field(default_factory=dict)
 
 
 class Requirement(NamedTuple):

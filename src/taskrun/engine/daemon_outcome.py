@@ -9,6 +9,7 @@ from loguru import logger
 from taskrun.domain.daemon.chunks import clipped, one_line
 from taskrun.domain.protocol import RunReport
 from taskrun.domain.status import FailureKind, RunStatus
+from taskrun.domain.usage import bounded
 from taskrun.ports.agents import AgentRequest, AgentResult
 
 #: Characters of an error message: enough for a person, and no place for a log file.
@@ -32,7 +33,8 @@ def outcome(request: AgentRequest, task: asyncio.Task[AgentResult]) -> RunReport
     status = RunStatus.COMPLETED if result.failure is None else RunStatus.FAILED
     logger.debug("the agent ended: {}", status.value, task_id=request.task_id, run_id=run_id)
     error_text = clipped(result.error, MAX_ERROR) if result.error else ""
-    return RunReport(run_id, status, error_text, result.failure, result.backend, result.usage, result.session_id)
+    usage = bounded(result.usage) if result.usage else None
+    return RunReport(run_id, status, error_text, result.failure, result.backend, usage, result.session_id)
 
 
 def _internal(run_id: str, message: str) -> RunReport:

@@ -63,6 +63,7 @@ from taskrun.domain.protocol import (
 )
 from taskrun.domain.records import (
     AgentSpec,
+    Consumption,
     ModelBackend,
     OutputSegment,
     Run,
@@ -90,7 +91,10 @@ times = st.integers(0, 2**45)
 ids = st.text("abc-123", min_size=1, max_size=36)
 names = st.text("abc", min_size=1, max_size=9)
 backends = st.builds(ModelBackend, texts, texts, counts, st.booleans(), st.tuples(texts), st.tuples(texts, texts), maps)
-usages = st.builds(Usage, counts, counts, counts, counts, st.floats(0, 1e9))
+costs = st.floats(0, 1e9)
+consumptions = st.builds(Consumption, counts, counts, counts, counts, costs)
+models = st.dictionaries(st.text("abc-", min_size=1, max_size=9), consumptions, max_size=3)
+usages = st.builds(Usage, counts, counts, counts, counts, costs, models)
 runs = st.builds(
     Run,
     ids,
@@ -358,6 +362,8 @@ def test_an_error_of_the_greatest_length_is_kept_whole(error: str) -> None:
 
 def test_the_largest_task_there_can_be_fits_into_one_answer() -> None:
     pairs = {f"{n:02}" + "😀" * (MAX_LABEL_KEY - 2): "😀" * MAX_LABEL_VALUE for n in range(MAX_LABELS)}
+    tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    full: dict[str, float] = {**dict.fromkeys(tokens, MAX_NUMBER // 20), "cost_usd": 1.1}
     report = reported(
         run_id="r",
         error_message="😀" * 250_000,
@@ -365,7 +371,8 @@ def test_the_largest_task_there_can_be_fits_into_one_answer() -> None:
         session_id="😀" * MAX_NAME,
         backend_used=common_pb2.ModelBackend(provider="x" * (MAX_BACKEND_BYTES - 4)),
         usage=common_pb2.Usage(
-            input_tokens=MAX_NUMBER, output_tokens=MAX_NUMBER, cache_read_tokens=MAX_NUMBER, cost_usd=1.0
+            **dict.fromkeys(tokens, MAX_NUMBER),
+            by_model={f"{n:02}" + "😀" * 200: common_pb2.Usage(**full) for n in range(20)},  # type: ignore[arg-type]
         ),
     )
     run = Run("r" * 36, "w" * 57, RunStatus.FAILED, 100, MAX_NUMBER, MAX_NUMBER, MAX_NUMBER, report.backend)
@@ -400,6 +407,7 @@ def test_a_hello_beyond_its_limit_is_refused_before_it_is_read() -> None:
         {"backend_used": common_pb2.ModelBackend(tools=["x" * 1000] * 100)},
         {"usage": common_pb2.Usage(input_tokens=2**64 - 1)},
         {"usage": common_pb2.Usage(cost_usd=-1)},
+        {"usage": common_pb2.Usage(by_model={"m": common_pb2.Usage(cost_usd=-1)})},
     ],
 )
 def test_a_report_with_impossible_values_is_refused(bad: dict[str, Any]) -> None:

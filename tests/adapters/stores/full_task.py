@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from taskrun.domain.records import (
+    Consumption,
     ModelBackend,
     OutputSegment,
     Run,
@@ -24,7 +25,8 @@ def full_task() -> Task:
     """A task in which every field says something."""
     backend = ModelBackend("ollama", "llama", 8192, True, ("text",), ("search",), {"a": "b"})
     first = Run("run-1", "worker-1", RunStatus.FAILED, 1, 1, 2, 3, backend, "went \x00 wrong ü", FailureKind.TIMEOUT)
-    second = Run("run-2", "w", RunStatus.RUNNING, 2, 4, 5, usage=Usage(1, 2, 3, 4, 0.1), session_id="s")
+    usage = Usage(1, 2, 3, 4, 0.1, {"llama": Consumption(1, 1, cost_usd=0.05), "ü": Consumption(0, 1, 3, 4, 0.05)})
+    second = Run("run-2", "w", RunStatus.RUNNING, 2, 4, 5, usage=usage, session_id="s")
     spec: dict[str, Any] = {"labels": {"team": "blau"}, "timeout_ms": 9, "retry_on": frozenset({FailureKind.TIMEOUT})}
     spec |= {"silence_timeout_ms": 8, "queue_timeout_ms": 7}
     task = make_task(1, RUNNING, needs=ON_GPU, priority=3, idempotency_key="k", max_attempts=2**40, **spec)

@@ -3,14 +3,16 @@ from __future__ import annotations
 import asyncio
 import timeit
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from taskrun.adapters.telemetry.agent_labels import MAX_AGENTS
+from taskrun.adapters.telemetry.few_labels import MAX_AGENTS
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
+from taskrun.adapters.telemetry.usage_metrics import MAX_MODELS
 from taskrun.domain.batch import Backlog
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.events import (
@@ -26,7 +28,7 @@ from taskrun.domain.events import (
     WorkerMoved,
 )
 from taskrun.domain.now import Now
-from taskrun.domain.records import Requirement, Task, TaskSpec
+from taskrun.domain.records import Consumption, Requirement, Task, TaskSpec
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 
 NOW_MS = 1_700_000_000_000
@@ -65,6 +67,10 @@ def bench() -> Bench:
 def ended(agent: str = "general", status: RunStatus = RunStatus.COMPLETED, ms: int = 700) -> RunEnded:
     failure = FailureKind.AGENT_ERROR if status is RunStatus.FAILED else None
     return RunEnded("t-1", "r-1", "w-1", agent, status, failure, ms)
+
+
+def consumed(**by_model: Consumption) -> RunEnded:
+    return replace(ended(), consumed=by_model)
 
 
 def story() -> tuple[DomainEvent, ...]:
@@ -274,3 +280,37 @@ def test_a_whole_task_costs_no_more_than_a_few_dozen_counts(bench: Bench) -> Non
     bare = min(timeit.repeat(counter.inc, number=100, repeat=200))
     whole = min(timeit.repeat(lambda: bench.telemetry.record(events), number=100, repeat=200))
     assert whole < 40 * bare
+
+
+async def test_tokens_and_dollars_are_counted_by_model(bench: Bench) -> None:
+    bench.record(consumed(opus=Consumption(100, 20, 3, 4, 0.5), haiku=Consumption(7)), consumed(opus=Consumption(1)))
+    tokens = await bench.values("taskrun_tokens_total")
+    assert {kind: tokens[(kind, "opus")] for kind in ("input", "output", "cache_read", "cache_write")} == {
+        "input": 101,
+        "output": 20,
+        "cache_read": 3,
+        "cache_write": 4,
+    }
+    assert (tokens[("input", "haiku")], tokens[("output", "haiku")]) == (7, 0)
+    assert await bench.values("taskrun_cost_usd_total") == {("opus",): 0.5, ("haiku",): 0}
+
+
+async def test_ten_thousand_models_make_no_more_series_than_a_few(bench: Bench) -> None:
+    for number in range(10_000):
+        bench.record(consumed(**{f"m{number}": Consumption(1)}))
+    tokens = await bench.values("taskrun_tokens_total")
+    assert len(tokens) == 4 * (MAX_MODELS + 1)
+    assert tokens[("input", "other")] == 10_000 - MAX_MODELS
+
+
+async def test_a_model_s_name_is_a_label_value_whatever_is_in_it(bench: Bench) -> None:
+    name = 'a"b\\n\n{}=ü'
+    bench.record(consumed(**{name: Consumption(1)}))
+    assert (await bench.values("taskrun_tokens_total"))[("input", name)] == 1
+
+
+@pytest.mark.parametrize("amount", [-1.0, float("nan"), float("inf")])
+async def test_what_is_no_amount_is_not_counted(bench: Bench, amount: float) -> None:
+    bench.record(consumed(opus=Consumption(1, cost_usd=amount)))
+    assert await bench.values("taskrun_cost_usd_total") == {("opus",): 0}
+    assert (await bench.values("taskrun_tokens_total"))[("input", "opus")] == 1

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from taskrun.domain.errors import InvalidArgument
-from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, ModelBackend, Usage
+from taskrun.domain.records import NO_LABELS, AgentSpec, Consumption, Labels, ModelBackend, Usage
+from taskrun.domain.usage import bounded
 from taskrun.v1 import common_pb2 as pb
 
 #: Of a backend in a report or a list; one that is longer describes something else.
@@ -101,21 +102,33 @@ def _backend(data: bytes) -> ModelBackend:
 
 def encode_usage(usage: Usage) -> pb.Usage:
     """What a run consumed."""
+    by_model = {model: _encode_consumption(consumed) for model, consumed in usage.by_model.items()}
+    return _encode_consumption(usage, by_model)
+
+
+def _encode_consumption(consumed: Consumption, by_model: Mapping[str, pb.Usage] | None = None) -> pb.Usage:
     return pb.Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        cost_usd=usage.cost_usd,
+        input_tokens=consumed.input_tokens,
+        output_tokens=consumed.output_tokens,
+        cache_read_tokens=consumed.cache_read_tokens,
+        cache_write_tokens=consumed.cache_write_tokens,
+        cost_usd=consumed.cost_usd,
+        by_model=by_model,
     )
 
 
 def decode_usage(message: pb.Usage) -> Usage:
-    """What a run consumed. Raises `InvalidArgument` for a number that no run can have used."""
+    """What a run consumed, `bounded`. Raises `InvalidArgument` for a number that no run can have used."""
+    by_model = {model: Consumption(*_amounts(consumed)) for model, consumed in message.by_model.items()}
+    usage = Usage(*_amounts(message), by_model)
+    return bounded(usage) if by_model else usage
+
+
+def _amounts(message: pb.Usage) -> tuple[int, int, int, int, float]:
     cost = message.cost_usd
     if not 0 <= cost < math.inf:
         raise InvalidArgument(f"cost_usd is {cost}: it must be a finite number, and not negative.")
-    return Usage(
+    return (
         checked_number(message.input_tokens, "input_tokens"),
         checked_number(message.output_tokens, "output_tokens"),
         checked_number(message.cache_read_tokens, "cache_read_tokens"),

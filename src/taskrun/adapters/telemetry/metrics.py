@@ -26,8 +26,9 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
-from taskrun.adapters.telemetry.agent_labels import AgentLabels
+from taskrun.adapters.telemetry.few_labels import FewLabels
 from taskrun.adapters.telemetry.queue_metrics import queue_metrics
+from taskrun.adapters.telemetry.usage_metrics import UsageMetrics
 from taskrun.domain.batch import Backlog
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import (
@@ -75,7 +76,7 @@ class PrometheusTelemetry:
         self._backlog = backlog
         self._now = now
         self._registry = registry = registry or CollectorRegistry()
-        self._agents = AgentLabels()
+        self._agents = FewLabels()
         ProcessCollector(registry=registry)
         Info("taskrun_build", "What runs here.", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
@@ -111,6 +112,7 @@ class PrometheusTelemetry:
             registry=registry,
         )
         self._durations: dict[tuple[str, RunStatus], Histogram] = {}
+        self._usage = UsageMetrics(registry)
 
         self._handlers: dict[type, Callable[[Any], None]] = {
             TaskMoved: self._task_moved,
@@ -183,6 +185,7 @@ class PrometheusTelemetry:
         histogram.observe(event.duration_ms * _MS)
         if event.failure is not None:
             self._failures[event.failure].inc()
+        self._usage.count(event.consumed)
 
     def _worker_moved(self, event: WorkerMoved) -> None:
         if event.old in self._workers:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from taskrun.adapters.telemetry.agent_labels import AgentLabels
+from taskrun.adapters.telemetry.few_labels import FewLabels
 from taskrun.domain.batch import Backlog
 from taskrun.domain.records import Requirement
 
 
-def queue_metrics(backlog: Mapping[Requirement, Backlog], agents: AgentLabels, now_ms: int) -> Sequence[Metric]:
+def queue_metrics(backlog: Mapping[Requirement, Backlog], agents: FewLabels, now_ms: int) -> Sequence[Metric]:
     """Depth and oldest age by agent. Where nothing waits, an agent of `agents` has zeros: an alert ends by itself."""
     waiting: dict[str, int] = {}
     oldest: dict[str, int] = {}

@@ -27,6 +27,7 @@ from taskrun.domain.retry import attempts, is_poison, may_retry, retry_delay
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import FailureKind, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
+from taskrun.domain.usage import consumed_by
 from taskrun.domain.waiting import waits_again
 
 _MOVES = {
@@ -261,7 +262,10 @@ class Runs:
         if run.lost_after_ms and is_poison(task.with_run(run), self._timers):
             run = replace(run, failure=FailureKind.POISON, error=_POISON)
         duration_ms = max(0, run.finished_at_ms - run.assigned_at_ms)
-        turn.events.append(RunEnded(task.id, run.id, run.worker_id, spec.agent, run.status, run.failure, duration_ms))
+        consumed = consumed_by(run)
+        turn.events.append(
+            RunEnded(task.id, run.id, run.worker_id, spec.agent, run.status, run.failure, duration_ms, consumed)
+        )
         if task.cancel_requested:
             self._change(turn, task, TaskEvent.CANCELLED, run)
         elif run.status is RunStatus.COMPLETED:

@@ -1,0 +1,73 @@
+"""What runs consume: whose it was, and sums of it. Nothing here fails, whatever agents told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from taskrun.domain.records import Consumption, Run, Usage
+
+#: Models of one run that are told apart, and characters of a model's name. What is beyond them goes to `OTHER_MODELS`.
+MAX_MODELS = 10
+MAX_MODEL_NAME = 128
+OTHER_MODELS = "other"
+#: Stands for the model of an agent that does not say which it has.
+UNKNOWN_MODEL = "unknown"
+
+NOTHING = Consumption()
+#: Dollars. Sums of estimates differ by less than this for no other reason than the order of their parts.
+_DUST = 1e-9
+
+_amounts: Callable[[Consumption], tuple[int, int, int, int, float]] = attrgetter(
+    *(field.name for field in fields(Consumption))
+)
+
+
+def usage_of(by_model: Mapping[str, Consumption]) -> Usage:
+    """What these models consumed together."""
+    return Usage(*_amounts(sum(by_model.values(), NOTHING)), by_model)
+
+
+def bounded(usage: Usage) -> Usage:
+    """The same amounts, by as many models and with as long names as are kept: the first that are told keep theirs."""
+    by_model: dict[str, Consumption] = {}
+    for model, consumed in usage.by_model.items():
+        name = model[:MAX_MODEL_NAME] or UNKNOWN_MODEL
+        _add(by_model, name if name in by_model or len(by_model) < MAX_MODELS else OTHER_MODELS, consumed)
+    return Usage(*_amounts(usage), by_model)
+
+
+def consumed_by(run: Run) -> Mapping[str, Consumption]:
+    """What each model consumed in this run: as its agent told, and the rest by the run's own model."""
+    if run.usage is None:
+        return {}
+    by_model = dict(run.usage.by_model)
+    rest = _rest(run.usage, sum(by_model.values(), NOTHING))
+    if rest != NOTHING:
+        _add(by_model, (run.backend and run.backend.model_name) or UNKNOWN_MODEL, rest)
+    return by_model
+
+
+def total(runs: Iterable[Run]) -> Usage | None:
+    """What these runs consumed together, by model; None if none of them told anything."""
+    told = [(run, run.usage) for run in runs if run.usage is not None]
+    by_model: dict[str, Consumption] = {}
+    for run, _ in told:
+        for model, consumed in consumed_by(run).items():
+            _add(by_model, model, consumed)
+    return Usage(*_amounts(sum((usage for _, usage in told), NOTHING)), by_model) if told else None
+
+
+def _add(by_model: dict[str, Consumption], model: str, consumed: Consumption) -> None:
+    by_model[model] = by_model.get(model, NOTHING) + consumed
+
+
+def _rest(whole: Consumption, part: Consumption) -> Consumption:
+    """What of the whole is not in the part; where the part says more than the whole, nothing."""
+    return Consumption(*map(_left, _amounts(whole), _amounts(part)))
+
+
+def _left(amount: Any, told: Any) -> Any:
+    return amount - told if amount - told > _DUST else 0

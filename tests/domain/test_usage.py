@@ -1,0 +1,80 @@
+"""What runs consume: nothing is counted twice, and nothing that was told is lost."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskrun.domain.records import Consumption, ModelBackend, Run, Usage
+from taskrun.domain.status import RunStatus
+from taskrun.domain.usage import MAX_MODEL_NAME, MAX_MODELS, bounded, consumed_by, total, usage_of
+
+BIG, SMALL = Consumption(100, 20, 3, 4, 0.5), Consumption(10, 2, 0, 0, 0.01)
+
+
+def run(usage: Usage | None, model: str = "big") -> Run:
+    return Run("r", "w", RunStatus.COMPLETED, 1, backend=ModelBackend("p", model), usage=usage)
+
+
+def test_models_make_a_usage_together() -> None:
+    assert usage_of({"big": BIG, "small": SMALL}) == Usage(110, 22, 3, 4, 0.51, {"big": BIG, "small": SMALL})
+    assert usage_of({}) == Usage()
+
+
+def test_what_nobody_claims_is_the_run_s_own_model_s() -> None:
+    assert consumed_by(run(Usage(100, 20, 3, 4, 0.5))) == {"big": BIG}
+    helper = Usage(110, 22, 3, 4, 0.51, {"small": SMALL})
+    assert consumed_by(run(helper)) == {"small": SMALL, "big": BIG}
+    assert consumed_by(run(helper, "small")) == {"small": BIG + SMALL}
+
+
+def test_a_run_without_a_model_has_one_that_is_unknown() -> None:
+    assert consumed_by(run(Usage(1), "")) == consumed_by(Run("r", "w", RunStatus.FAILED, 1, usage=Usage(1)))
+    assert set(consumed_by(run(Usage(1), ""))) == {"unknown"}
+
+
+def test_who_told_nothing_consumed_nothing() -> None:
+    assert consumed_by(run(None)) == {}
+    assert consumed_by(run(Usage())) == {}
+    assert total([run(None)]) is None
+
+
+def test_the_order_of_a_sum_of_estimates_makes_no_rest() -> None:
+    thirds = {name: Consumption(cost_usd=cost) for name, cost in (("a", 0.1), ("b", 0.2), ("c", 0.3))}
+    assert set(consumed_by(run(Usage(cost_usd=0.3 + 0.2 + 0.1, by_model=thirds)))) == set("abc")
+
+
+def test_models_that_claim_more_than_the_whole_leave_nothing() -> None:
+    assert consumed_by(run(Usage(1, by_model={"small": SMALL}))) == {"small": SMALL}
+
+
+def test_the_runs_of_a_task_are_summed_by_model() -> None:
+    runs = [run(usage_of({"big": BIG, "small": SMALL})), run(None), run(Usage(100, 20, 3, 4, 0.5))]
+    assert total(runs) == Usage(210, 42, 6, 8, 1.01, {"big": BIG + BIG, "small": SMALL})
+
+
+def test_more_models_than_are_told_apart_are_others() -> None:
+    told = usage_of({f"m{n}": SMALL for n in range(MAX_MODELS + 10)})
+    kept = bounded(told).by_model
+    assert list(kept) == [*(f"m{n}" for n in range(MAX_MODELS)), "other"]
+    assert kept["other"].input_tokens == 100
+
+
+def test_names_have_a_length_and_are_something() -> None:
+    told = usage_of({"x" * 500: SMALL, "x" * 600: SMALL, "": SMALL})
+    assert bounded(told).by_model == {"x" * MAX_MODEL_NAME: SMALL + SMALL, "unknown": SMALL}
+
+
+amounts = st.integers(0, 2**53)
+consumptions = st.builds(Consumption, amounts, amounts, amounts, amounts)
+usages = st.builds(
+    Usage, amounts, amounts, amounts, amounts, by_model=st.dictionaries(st.text(max_size=2), consumptions)
+)
+
+
+@given(usages)
+def test_no_token_is_lost_by_telling_models_apart(usage: Usage) -> None:
+    kept = bounded(usage)
+    assert len(kept.by_model) <= MAX_MODELS + 1
+    for told, shown in ((usage.by_model, kept.by_model), (consumed_by(run(usage)), consumed_by(run(kept)))):
+        assert sum(part.input_tokens for part in told.values()) == sum(part.input_tokens for part in shown.values())

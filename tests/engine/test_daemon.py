@@ -29,11 +29,11 @@ from taskrun.domain.protocol import (
     Stored,
     ToWorker,
 )
-from taskrun.domain.records import AgentSpec, OutputSegment, RunEvent, Usage, WorkerInfo
+from taskrun.domain.records import AgentSpec, Consumption, OutputSegment, RunEvent, Usage, WorkerInfo
 from taskrun.domain.status import FailureKind, RunEventType, RunStatus, Verdict, WorkerStatus
 from taskrun.domain.timers import DaemonTimers
 from taskrun.engine.daemon import Daemon
-from taskrun.ports.agent_events import OutputGenerated, Thought, ToolRequested
+from taskrun.ports.agent_events import OutputGenerated, Thought, ToolRequested, UsageReported
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 from taskrun.testing.clock import JumpingClock
 
@@ -251,6 +251,35 @@ async def test_a_run_is_reported_running_then_its_output_then_its_end(link: Scri
             OutputSegment("r", 4, ("c",)),
             RunReport("r", RunStatus.COMPLETED, usage=Usage(1, 2), session_id="s", seq=5),
         ]
+
+
+async def test_a_run_that_is_stopped_without_a_result_has_the_usage_that_its_agent_told(link: ScriptedLink) -> None:
+    async def work(request: AgentRequest, sink: AgentSink) -> AgentResult:
+        await sink.event(UsageReported("opus", 1, 2))
+        await sink.event(UsageReported("opus", 10, 20, 3, 4, 0.5))
+        await sink.text("at work")
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with World(ScriptedConnector(link), work):
+        link.assign("r")
+        while not isinstance(await link.hear(), OutputSegment):
+            pass
+        link.say(CancelRun("r", "enough"))
+        report, _ = await link.hear_end()
+    told = Usage(10, 20, 3, 4, 0.5, {"opus": Consumption(10, 20, 3, 4, 0.5)})
+    assert (report.status, report.usage) == (RunStatus.CANCELLED, told)
+
+
+async def test_a_result_s_usage_goes_before_what_was_told_on_the_way(link: ScriptedLink) -> None:
+    async def work(request: AgentRequest, sink: AgentSink) -> AgentResult:
+        await sink.event(UsageReported("opus", 1, 2))
+        return AgentResult(usage=Usage(3))
+
+    async with World(ScriptedConnector(link), work):
+        link.assign("r")
+        report, _ = await link.hear_end()
+    assert report.usage == Usage(3)
 
 
 async def test_an_agents_own_failure_is_reported_as_it_says(link: ScriptedLink) -> None:

@@ -239,15 +239,15 @@ class Daemon:
         request = AgentRequest(run.run_id, run.task_id, run.input_json, run.labels, run.attempt)
         sink = RunSink(self._outbox, effect.lane, self._room, self._wake.set)
         self._running[run.run_id] = self._crew.spawn(
-            _execute(self._agents[run.agent], request, sink), partial(self._agent_ended, request)
+            _execute(self._agents[run.agent], request, sink), partial(self._agent_ended, request, sink)
         )
 
     def _stop_agent(self, effect: StopAgent) -> None:
         self._running[effect.run_id].cancel()
 
-    def _agent_ended(self, request: AgentRequest, task: asyncio.Task[AgentResult]) -> None:
+    def _agent_ended(self, request: AgentRequest, sink: RunSink, task: asyncio.Task[AgentResult]) -> None:
         del self._running[request.run_id]
-        self._feed(AgentEnded(outcome(request, task)))
+        self._feed(AgentEnded(outcome(request, task, sink.usage)))
 
 
 async def _execute(agent: Agent, request: AgentRequest, sink: AgentSink) -> AgentResult:

@@ -8,6 +8,7 @@ from loguru import logger
 
 from taskrun.domain.daemon.chunks import clipped, one_line
 from taskrun.domain.protocol import RunReport
+from taskrun.domain.records import Usage
 from taskrun.domain.status import FailureKind, RunStatus
 from taskrun.domain.usage import bounded
 from taskrun.ports.agents import AgentRequest, AgentResult
@@ -17,25 +18,28 @@ MAX_ERROR = 4096
 _MAX_INTERNAL = 512
 
 
-def outcome(request: AgentRequest, task: asyncio.Task[AgentResult]) -> RunReport:
-    """The report of a run whose agent's task is done. An agent that breaks its contract fails as INTERNAL."""
+def outcome(request: AgentRequest, task: asyncio.Task[AgentResult], told: Usage | None) -> RunReport:
+    """The report of a run whose agent's task is done. An agent that breaks its contract fails as INTERNAL.
+
+    `told` is the usage that the agent told on the way, for a run without a result that says it.
+    """
     run_id = request.run_id
     if task.cancelled():
-        return _internal(run_id, "The agent stopped without a result.")
+        return _internal(run_id, "The agent stopped without a result.", told)
     error = task.exception()
     if error is not None:
         # The traceback stays here.
         logger.opt(exception=error).error("the agent failed unexpectedly", task_id=request.task_id, run_id=run_id)
-        return _internal(run_id, f"The agent failed unexpectedly: {type(error).__name__}: {error}")
+        return _internal(run_id, f"The agent failed unexpectedly: {type(error).__name__}: {error}", told)
     result = task.result()
     if not isinstance(result, AgentResult):
-        return _internal(run_id, f"The agent returned {type(result).__name__}, not an AgentResult.")
+        return _internal(run_id, f"The agent returned {type(result).__name__}, not an AgentResult.", told)
     status = RunStatus.COMPLETED if result.failure is None else RunStatus.FAILED
     logger.debug("the agent ended: {}", status.value, task_id=request.task_id, run_id=run_id)
     error_text = clipped(result.error, MAX_ERROR) if result.error else ""
-    usage = bounded(result.usage) if result.usage else None
+    usage = bounded(result.usage) if result.usage else told
     return RunReport(run_id, status, error_text, result.failure, result.backend, usage, result.session_id)
 
 
-def _internal(run_id: str, message: str) -> RunReport:
-    return RunReport(run_id, RunStatus.FAILED, one_line(message, _MAX_INTERNAL), FailureKind.INTERNAL)
+def _internal(run_id: str, message: str, told: Usage | None) -> RunReport:
+    return RunReport(run_id, RunStatus.FAILED, one_line(message, _MAX_INTERNAL), FailureKind.INTERNAL, usage=told)

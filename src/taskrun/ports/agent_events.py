@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import ClassVar
 
-from taskrun.domain.records import Labels
+from taskrun.domain.records import Consumption, Labels, Usage
 from taskrun.domain.status import FailureKind, RunEventType, Word
+from taskrun.domain.usage import usage_of
 from taskrun.domain.values import value
 
 
@@ -115,7 +116,8 @@ class ToolCompleted(AgentEvent):
 
 @value(frozen=True, slots=True)
 class UsageReported(AgentEvent):
-    """What the session has consumed so far; what counts for the run is in its result."""
+    """What the run has consumed so far. Its result says what counts; of a run that is stopped without one, the last of
+    these does."""
 
     TYPE = RunEventType.USAGE
     model: str = ""
@@ -124,6 +126,13 @@ class UsageReported(AgentEvent):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cost_usd: float = 0.0
+
+    def usage(self) -> Usage:
+        """The same as of a whole run."""
+        consumed = Consumption(
+            self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens, self.cost_usd
+        )
+        return usage_of({self.model: consumed})
 
 
 @value(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskrun.domain.records import Consumption, ModelBackend, Run, Usage
 from taskrun.domain.status import RunStatus
-from taskrun.domain.usage import MAX_MODEL_NAME, MAX_MODELS, bounded, consumed_by, total, usage_of
+from taskrun.domain.usage import MAX_MODEL_NAME, MAX_MODELS, bounded, consumed_by, since, total, usage_of
 
 BIG, SMALL = Consumption(100, 20, 3, 4, 0.5), Consumption(10, 2, 0, 0, 0.01)
 
@@ -51,6 +52,16 @@ def test_models_that_claim_more_than_the_whole_leave_nothing() -> None:
 def test_the_runs_of_a_task_are_summed_by_model() -> None:
     runs = [run(usage_of({"big": BIG, "small": SMALL})), run(None), run(Usage(100, 20, 3, 4, 0.5))]
     assert total(runs) == Usage(210, 42, 6, 8, 1.01, {"big": BIG + BIG, "small": SMALL})
+
+
+def test_a_run_in_a_session_consumed_what_the_session_did_meanwhile() -> None:
+    before, now = usage_of({"big": BIG, "old": SMALL}), usage_of({"big": BIG + SMALL, "old": SMALL, "new": SMALL})
+    spent = since(before, now)
+    assert (set(spent.by_model), spent.by_model["new"]) == ({"big", "new"}, SMALL)
+    assert (spent.input_tokens, spent.by_model["big"].input_tokens) == (20, 10)
+    assert spent.by_model["big"].cost_usd == pytest.approx(0.01)
+    assert since(now, now) == since(now, before) == Usage()
+    assert since(Usage(), now) == now
 
 
 def test_more_models_than_are_told_apart_are_others() -> None:

@@ -30,6 +30,13 @@ def usage_of(by_model: Mapping[str, Consumption]) -> Usage:
     return Usage(*_amounts(sum(by_model.values(), NOTHING)), by_model)
 
 
+def since(before: Usage, now: Usage) -> Usage:
+    """What was consumed between two readings of a meter that only grows, such as that of a session."""
+    by_model = {model: _rest(read, before.by_model.get(model, NOTHING)) for model, read in now.by_model.items()}
+    spent = {model: consumed for model, consumed in by_model.items() if consumed != NOTHING}
+    return Usage(*_amounts(_rest(now, before)), spent)
+
+
 def bounded(usage: Usage) -> Usage:
     """The same amounts, by as many models and with as long names as are kept: the first that are told keep theirs."""
     by_model: dict[str, Consumption] = {}

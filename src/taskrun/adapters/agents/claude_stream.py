@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from taskrun.adapters.agents.claude_usage import session_usage
 from taskrun.domain.records import Usage
 
 #: Stands where a message was cut off and begins anew.
@@ -202,7 +203,6 @@ class ClaudeStream:
 
 
 def _conclusion(message: Mapping[str, Any], model: str) -> Concluded:
-    usage = _map(message.get("usage"))
     errors = message.get("errors")
     text = _text(message.get("result")) or "; ".join(map(str, errors if isinstance(errors, list) else ()))
     return Concluded(
@@ -217,13 +217,7 @@ def _conclusion(message: Mapping[str, Any], model: str) -> Concluded:
         session_id=_text(message.get("session_id")),
         model=model,
         context_window=_number(_map(_map(message.get("modelUsage")).get(model)).get("contextWindow")),
-        usage=Usage(
-            input_tokens=_number(usage.get("input_tokens")),
-            output_tokens=_number(usage.get("output_tokens")),
-            cache_read_tokens=_number(usage.get("cache_read_input_tokens")),
-            cache_write_tokens=_number(usage.get("cache_creation_input_tokens")),
-            cost_usd=_cost(message.get("total_cost_usd")),
-        ),
+        usage=session_usage(message),
     )
 
 
@@ -248,7 +242,3 @@ def _text(value: Any) -> str:
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
-
-
-def _cost(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) and 0 <= value < float("inf") else 0.0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from taskrun.domain.status import FailureKind, RunEventType
@@ -36,7 +38,6 @@ def test_an_event_travels_as_its_type_and_what_is_known(
     assert (event.TYPE, event.metadata()) == (type, metadata)
 
 
-def test_each_type_has_one_event() -> None:
-    assert sorted(kind.TYPE.value for kind in AgentEvent.__subclasses__()) == sorted(
-        type.value for type in RunEventType
-    )
+def test_each_type_that_is_known_has_one_event() -> None:
+    told = Counter(kind.TYPE for kind in AgentEvent.__subclasses__())
+    assert told == Counter(type for type in RunEventType if type is not RunEventType.UNKNOWN)

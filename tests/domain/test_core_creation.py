@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from taskrun.domain.control_plane.inputs import CreateTask
-from taskrun.domain.control_plane.queue import KEY_LIFE_MS
 from taskrun.domain.errors import AlreadyExists
 from taskrun.domain.events import TaskMoved
+from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.records import StoryEntry, TaskChange, TaskSpec
 from taskrun.domain.status import TaskStatus
 from taskrun.testing.simulation import Simulation

@@ -51,7 +51,25 @@ class ClaimExpired:
     limit: int
 
 
-Ask = ClaimNext | ClaimTask | ClaimExpired | FindKey
+@value(frozen=True, slots=True)
+class ClaimRuns:
+    """Ask for the RUNNING tasks whose last runs this worker has from another control plane: it has come to the asker.
+
+    They are the asker's from then on; what the other still says of them is left out. `ref` is as in `ClaimNext`.
+    """
+
+    ref: object
+    worker_id: str
+
+
+@value(frozen=True, slots=True)
+class RelayCancel:
+    """Leave word that the task is to be cancelled: whoever has it, now or by the time that it is read, will do it."""
+
+    task_id: str
+
+
+Ask = ClaimNext | ClaimTask | ClaimExpired | FindKey | ClaimRuns | RelayCancel
 
 
 @value(frozen=True, slots=True)
@@ -64,11 +82,15 @@ class TasksClaimed:
 
 @value(frozen=True, slots=True)
 class TaskClaimed:
-    """The answer to `ClaimTask`: the task as stored, or None if the id is unknown. `owned`: it waited, and is taken."""
+    """The answer to `ClaimTask`: the task as stored, or None if the id is unknown. `owned`: it waited, and is taken.
+
+    `elsewhere`: it has not ended, and another control plane has it or is about to.
+    """
 
     ask: ClaimTask
     task: Task | None
     owned: bool
+    elsewhere: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -88,7 +110,33 @@ class KeyFound:
     task: Task | None
 
 
-Answer = TasksClaimed | TaskClaimed | ExpiredClaimed | KeyFound
+@value(frozen=True, slots=True)
+class RunsClaimed:
+    """The answer to `ClaimRuns`, in no order. A store that nobody shares has none to give."""
+
+    ask: ClaimRuns
+    tasks: tuple[Task, ...]
+
+
+@value(frozen=True, slots=True)
+class CancelRelayed:
+    """The answer to `RelayCancel`: the task as stored, or None if the id is unknown."""
+
+    ask: RelayCancel
+    task: Task | None
+
+
+@value(frozen=True, slots=True)
+class Disowned:
+    """No answer to an ask, but the last word of a commit: nothing that the batch said of these tasks was stored.
+
+    Another control plane has them meanwhile, or has made one with their idempotency key at the same time.
+    """
+
+    task_ids: tuple[str, ...]
+
+
+Answer = TasksClaimed | TaskClaimed | ExpiredClaimed | KeyFound | RunsClaimed | CancelRelayed | Disowned
 
 
 @dataclass(slots=True)

@@ -64,6 +64,11 @@ class StoreFailed(Unavailable):
     """The store refused a commit. Nothing of the batch was stored."""
 
 
+class LeaseLost(StoreFailed):
+    """What this control plane has is not what it believes: another took it for dead and has all of it, or it does not
+    know whether it has taken over from another. It begins again from what is stored."""
+
+
 # We are at fault.
 
 

@@ -44,6 +44,8 @@ MAX_PAGE_TOKEN = 1024
 
 MAX_CONCURRENT_RUNS = 10_000
 MAX_TIMEOUT_MS = 7 * 24 * 3600 * 1000
+#: How long an idempotency key is remembered.
+KEY_LIFE_MS = 24 * 3600 * 1000
 
 #: The whole numbers of a task spec, each with its least and greatest value.
 _RANGES = (

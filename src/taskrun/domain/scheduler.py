@@ -11,7 +11,8 @@ the workers of an agent are looked through once, when a requirement is first see
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -123,6 +124,8 @@ class Scheduler(Generic[Key]):
         self._lanes: dict[Requirement, _Lane[Key]] = {}
         self._many_lanes = _MANY_LANES
         self._stirred: dict[_Seat[Key], None] = {}
+        #: Who began to wait since the queue was last asked for claims.
+        self._came = Counter[Requirement]()
         #: Slots of all workers, and how many of them are taken.
         self.slots = 0
         self.taken = 0
@@ -221,12 +224,25 @@ class Scheduler(Generic[Key]):
         """So many more wait for this."""
         lane = self._lane(requirement)
         lane.waiting += count
+        self._came[requirement] += count
         self._stir(lane)
 
     def unwait(self, requirement: Requirement, count: int = 1) -> None:
         """So many wait no longer."""
         lane = self._lane(requirement)
         lane.waiting = max(0, lane.waiting - count)
+
+    def dry(self, requirement: Requirement) -> None:
+        """The queue had nobody more for this: others have taken them. Only those wait that came since it was asked."""
+        lane = self._lane(requirement)
+        lane.waiting = min(lane.waiting, self._came[requirement])
+
+    def recount(self, waiting: Mapping[Requirement, int]) -> None:
+        """At least so many wait, as the queue says: others put tasks in too. What they take out shows when dry."""
+        for requirement, count in waiting.items():
+            lane = self._lane(requirement)
+            lane.waiting = max(lane.waiting, count)
+            self._stir(lane)
 
     def waiting(self, requirement: Requirement) -> int:
         """How many wait for this."""
@@ -243,6 +259,7 @@ class Scheduler(Generic[Key]):
 
         Workers that are free for the same get equal shares of it, the least loaded first.
         """
+        self._came.clear()
         while self._stirred:
             stirred = next(iter(self._stirred))
             lane = next((lane for lane in stirred.lanes if lane.unserved > 0), None)

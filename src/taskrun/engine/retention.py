@@ -11,9 +11,9 @@ import asyncio
 from loguru import logger
 
 from taskrun.domain.batch import Retention
-from taskrun.domain.control_plane.queue import KEY_LIFE_MS
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.events import TasksRemoved
+from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.engine.log import log_events
 from taskrun.ports.clock import Clock
 from taskrun.ports.store import Store

@@ -25,10 +25,14 @@ class Watchers:
                 for bell in self._bells.get(task_id, ()):
                     bell.set()
 
+    def ring_all(self) -> None:
+        """Any task may have new entries, stored by somebody else."""
+        self.ring(tuple(self._bells))
+
     def close(self) -> None:
         """Ends every watch with `Unavailable`."""
         self._closed = True
-        self.ring(tuple(self._bells))
+        self.ring_all()
 
     async def watch(self, task_id: str, from_seq: int) -> AsyncIterator[Sequence[StoryEntry]]:
         """See `TaskApi.watch`."""

@@ -15,14 +15,19 @@ from taskrun.domain.batch import (
     Ask,
     Backlog,
     Batch,
+    CancelRelayed,
     ClaimExpired,
     ClaimNext,
+    ClaimRuns,
     ClaimTask,
+    Disowned,
     ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
+    RelayCancel,
     Retention,
+    RunsClaimed,
     TaskClaimed,
     TasksClaimed,
 )
@@ -34,14 +39,19 @@ __all__ = [
     "Ask",
     "Backlog",
     "Batch",
+    "CancelRelayed",
     "ClaimExpired",
     "ClaimNext",
+    "ClaimRuns",
     "ClaimTask",
+    "Disowned",
     "ExpiredClaimed",
     "FindKey",
     "KeyFound",
     "Recovery",
+    "RelayCancel",
     "Retention",
+    "RunsClaimed",
     "Store",
     "TaskClaimed",
     "TasksClaimed",
@@ -50,6 +60,10 @@ __all__ = [
 
 class Store(Protocol):
     """Keeps tasks and their stories. One control plane calls `commit`, one call at a time; the rest may come any time.
+
+    Several control planes may share what is stored, each through a `Store` of its own (`taskrun.ports.peers`). A task
+    that was claimed or that runs belongs to the one that claimed it or gave its run out, until that one gives it back,
+    ends, or falls silent.
 
     Every method raises `StoreFailed` when the store cannot do its work.
     """
@@ -63,11 +77,16 @@ class Store(Protocol):
         ...
 
     async def recover(self) -> Recovery:
-        """Where things stand. Tasks that were claimed but never saved since wait in the queue again."""
+        """Where things stand. Tasks that were claimed but never saved since wait in the queue again, and those that run
+        belong to this control plane: but for what another has that is alive."""
         ...
 
     async def commit(self, batch: Batch) -> Sequence[Answer]:
         """Applies all of `batch` durably, or nothing of it, and answers its asks in order.
+
+        What it says of tasks that another control plane has is left out; a `Disowned` that follows the answers names
+        them. Raises `LeaseLost`, also a `StoreFailed`, if another has taken all of them over: then nothing is stored
+        until `recover` was called.
 
         When it returns, every later read sees the changes. The cost of a task does not grow with the tasks stored.
         """

@@ -10,13 +10,17 @@ from taskrun.domain.batch import (
     Ask,
     Backlog,
     Batch,
+    CancelRelayed,
     ClaimExpired,
     ClaimNext,
+    ClaimRuns,
     ClaimTask,
     ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
+    RelayCancel,
+    RunsClaimed,
     TaskClaimed,
     TasksClaimed,
 )
@@ -37,6 +41,8 @@ class NaiveStore:
             ClaimTask: self._claim_task,
             ClaimExpired: self._claim_expired,
             FindKey: self._find_key,
+            ClaimRuns: lambda ask: RunsClaimed(ask, ()),
+            RelayCancel: lambda ask: CancelRelayed(ask, self.tasks.get(ask.task_id)),
         }
 
     def commit(self, batch: Batch) -> list[Answer]:

@@ -59,7 +59,7 @@ async def test_a_database_in_use_is_sound(store: PostgresStore, postgres_url: st
         ("UPDATE counts SET amount = 7 WHERE name = 'bytes'", "The bytes that tasks take are not what was kept."),
         ("UPDATE waiting SET amount = 7", "The number of tasks that wait for general [] is not what was kept."),
         ("UPDATE tasks SET owner = NULL WHERE status = 'RUNNING'", f"Task {ids(2)[0]} runs, and no control plane"),
-        ("UPDATE tasks SET owner = 1 WHERE status = 'COMPLETED'", f"Task {ids(3)[0]} has ended, and a control plane"),
+        ("UPDATE tasks SET owner = 999 WHERE status = 'RUNNING'", f"Task {ids(2)[0]} runs, and its owner is none"),
         ("UPDATE story SET seq = 4 WHERE seq = 3", f"The story of task {ids(2)[0]} has a gap."),
         ("UPDATE tasks SET story_seq = 9 WHERE id LIKE '%2'", f"The story of task {ids(2)[0]} does not go on where"),
         (

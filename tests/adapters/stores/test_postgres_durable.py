@@ -251,18 +251,6 @@ async def test_a_story_of_many_megabytes_is_read_in_parts(store: PostgresStore) 
     assert (seq, parts > 1) == (200, True)
 
 
-async def test_a_second_control_plane_is_refused_until_the_first_is_gone(
-    store: PostgresStore, postgres_url: str
-) -> None:
-    await store.recover()
-    second = PostgresStore(Database(postgres_url))
-    with pytest.raises(StoreFailed, match="Another control plane has the database"):
-        await second.recover()
-    await store.close()
-    await second.recover()
-    await second.close()
-
-
 async def test_a_task_under_the_id_of_another_is_refused(store: PostgresStore) -> None:
     with pytest.raises(StoreFailed, match="under the id of another"):
         await store.commit(Batch({task_id(2): make_task(1)}))

@@ -10,22 +10,24 @@ import psycopg
 import pytest
 
 from taskrun.adapters.stores.migrations import Migration
-from taskrun.adapters.stores.postgres import care, changes, migrating, pruning, reader, writer
+from taskrun.adapters.stores.postgres import care, changes, migrating, owners, peers, pruning, reader, writer
 from taskrun.adapters.stores.postgres.connecting import conninfo_of, place_of
-from taskrun.adapters.stores.postgres.database import AsyncConnection, Database
+from taskrun.adapters.stores.postgres.database import AsyncConnection, Database, prepare
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.postgres.migrating import known_migrations
 from taskrun.adapters.stores.postgres.store import PostgresStore
+from taskrun.adapters.stores.rows import birth_of, state_of
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.domain.records import Requirement
-from taskrun.testing.contracts.store_cases import ids, make_task, save
+from taskrun.domain.status import TaskStatus
+from taskrun.testing.contracts.store_cases import claim, ids, make_task, save
 from tests.postgres import Databases
 
 SETTINGS = {
     "synchronous_commit": "on",
     "statement_timeout": "10s",
-    "lock_timeout": "3s",
-    "idle_in_transaction_session_timeout": "15s",
+    "lock_timeout": "8s",
+    "idle_in_transaction_session_timeout": "5s",
     "default_transaction_isolation": "read committed",
     "transaction_isolation": "read committed",
     "transaction_read_only": "off",
@@ -88,6 +90,33 @@ def test_two_that_come_at_once_migrate_once(databases: Databases) -> None:
             assert applied == [(step.number, step.checksum) for step in known_migrations()]
 
 
+async def test_what_an_older_version_had_is_taken_over(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = known_migrations()
+    monkeypatch.setattr(migrating, "known_migrations", lambda: newest[:2])
+    prepare(postgres_url)
+    monkeypatch.undo()
+    tasks = {"waiting": make_task(1), "claimed": make_task(2), "running": make_task(3, TaskStatus.RUNNING)}
+    owners = {"waiting": None, "claimed": 4, "running": 4}
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        for name, task in tasks.items():
+            admin.execute(
+                """INSERT INTO tasks (id, status, agent, line, rank, since, owner, birth, state)
+                VALUES (%s, %s, 'general', %s, 0, 1, %s, %s, %s)""",
+                [
+                    task.id,
+                    task.status.value,
+                    line_of(task.spec.requirement),
+                    owners[name],
+                    birth_of(task).decode(),
+                    state_of(task).decode(),
+                ],
+            )
+    store = PostgresStore(Database(postgres_url))
+    assert (await store.recover()).active == (tasks["running"],)
+    assert await claim(store) == [tasks["waiting"].id, tasks["claimed"].id]
+    await store.close()
+
+
 def test_a_migration_that_fails_leaves_nothing(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [*known_migrations(), Migration(99, "0099_bad", "CREATE TABLE t (n int); SELECT 1/0")]
     monkeypatch.setattr(migrating, "known_migrations", lambda: steps)
@@ -148,13 +177,17 @@ def test_a_place_has_a_name_even_where_little_is_said() -> None:
 
 
 #: What may be read from end to end: what came with the statement, and tables that stay small.
-SMALL = {"counts", "waiting"}
+SMALL = {"counts", "waiting", "cancels", "owners", "workers"}
 STATEMENTS = {
     **{name: getattr(changes, name) for name in ("_CREATE", "_SAVE", "_GO_ON", "_TELL", "_KEEP_KEYS", "_KNOW")},
     **{name: getattr(changes, name) for name in ("_COUNT_WAITING", "_COUNT")},
-    **{name: getattr(writer, name) for name in ("_BEFORE", "_CLAIM_NEXT", "_CLAIM_TASK", "_FIND_KEY", "_TAKE_OVER")},
-    **{name: getattr(writer, name) for name in ("_GIVE_BACK", "_RUNNING", "_CLAIM_EXPIRED", "_NEXT_EXPIRY")},
-    **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG")},
+    "_CLAIM_EXPIRED": writer._CLAIM_EXPIRED,
+    **{name: getattr(writer, name) for name in ("_BEFORE", "_CLAIM_NEXT", "_CLAIM_TASK", "_FIND_KEY", "_CLAIM_RUNS")},
+    "_ALIVE": writer._ALIVE,
+    "_RELAY_CANCEL": writer._RELAY_CANCEL,
+    **{name: getattr(owners, name) for name in ("_DEAD", "_GIVE_BACK", "_RUNNING")},
+    **{name: getattr(peers, name) for name in ("_FORGET", "_CANCELS", "_WORKERS")},
+    **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG", "_NEXT_EXPIRY")},
     **{f"_NEWEST {key}": sql for key, sql in reader._NEWEST.items() if any(key)},
     **{f"_DELETE {n}": sql for n, sql in enumerate(pruning._DELETE) if n},
     "_CANDIDATES": pruning._CANDIDATES,
@@ -180,9 +213,11 @@ async def test_no_statement_of_the_daily_round_looks_through_a_table(postgres_ur
 async def _plan(connection: AsyncConnection, sql: str) -> dict[str, Any]:
     """Of the statement as it is prepared, for any values."""
     numbers: dict[str, int] = {}
-    text = re.sub(
-        r"%(?:\((\w+)\))?b", lambda each: f"${numbers.setdefault(each[1] or str(len(numbers)), len(numbers) + 1)}", sql
-    )
+
+    def number(place: re.Match[str]) -> str:
+        return f"${numbers.setdefault(place[1] or str(len(numbers)), len(numbers) + 1)}"
+
+    text = re.sub(r"%(?:\((\w+)\))?[bs]", number, sql)
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute(f"PREPARE planned AS {text}".encode())
     nothing = f"({', '.join(['NULL'] * len(numbers))})" if numbers else ""

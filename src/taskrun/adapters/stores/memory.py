@@ -21,14 +21,18 @@ from taskrun.ports.store import (
     Ask,
     Backlog,
     Batch,
+    CancelRelayed,
     ClaimExpired,
     ClaimNext,
+    ClaimRuns,
     ClaimTask,
     ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
+    RelayCancel,
     Retention,
+    RunsClaimed,
     TaskClaimed,
     TasksClaimed,
 )
@@ -212,6 +216,10 @@ class MemoryStore:
                 if owned:
                     self._claimed.add(ask.task_id)
                 return TaskClaimed(ask, task, owned)
+            case ClaimRuns():
+                return RunsClaimed(ask, ())
+            case RelayCancel():
+                return CancelRelayed(ask, self._tasks.get(ask.task_id))
             case ClaimExpired():
                 expired = [self._tasks[task_id] for task_id in self._queue.expired(ask.until_ms, ask.limit)]
                 for each in expired:

@@ -20,8 +20,8 @@ from taskrun.apps.configuration import config_variable_of
 from taskrun.apps.exits import FAILED, OK
 from taskrun.apps.extras import postgres_extra
 from taskrun.domain.batch import Retention
-from taskrun.domain.control_plane.queue import KEY_LIFE_MS
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.status import TaskStatus
 
 if TYPE_CHECKING:

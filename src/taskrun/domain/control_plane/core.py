@@ -9,22 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from taskrun.domain.batch import ExpiredClaimed, KeyFound, Recovery, TaskClaimed, TasksClaimed
+from taskrun.domain.batch import (
+    CancelRelayed,
+    ClaimRuns,
+    Disowned,
+    ExpiredClaimed,
+    KeyFound,
+    Recovery,
+    RunsClaimed,
+    TaskClaimed,
+    TasksClaimed,
+)
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.hearing import Hearing
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
+    CancelWanted,
     ConnectWorker,
     CreateTask,
     DrainStarted,
     Input,
+    QueueGrew,
+    QueueSeen,
+    TasksInherited,
+    WorkerElsewhere,
     WorkerGone,
     WorkerSpoke,
 )
 from taskrun.domain.control_plane.queue import Queue
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.reunion import Reunion
+from taskrun.domain.control_plane.roster import matching
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
@@ -32,18 +48,32 @@ from taskrun.domain.deadlines import Deadlines
 from taskrun.domain.errors import PermissionDenied, ProtocolViolation, TaskRunError, Unavailable
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import Heartbeat, Hello, RunReport
-from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, WorkerView
+from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, Task, WorkerView
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
+
+_RESTARTED = "the control plane restarted"
+_DIED = "the control plane died"
+_LEFT = "the worker went to another control plane without the run"
 
 
 class ControlPlaneCore:
     """Decides everything; one at a time."""
 
-    def __init__(self, timers: ControlPlaneTimers, new_id: Callable[[], str], seen: set[str] | None = None) -> None:
-        """`seen` are the ids of workers that an earlier core has let in; this one adds its own."""
-        self._timers = timers
+    def __init__(
+        self,
+        timers: ControlPlaneTimers,
+        new_id: Callable[[], str],
+        seen: set[str] | None = None,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """`seen` are the ids of workers that an earlier core has let in; this one adds its own.
+
+        `shared`: other control planes may be on the same store, and workers come over from them.
+        """
+        self._timers, self._shared = timers, shared
         self._draining = False
         scheduler: Scheduler[int] = Scheduler()
         self._scheduler = scheduler
@@ -53,6 +83,8 @@ class ControlPlaneCore:
         self._silences: Deadlines[int] = Deadlines()
         #: When a worker that does not come back is lost, by its id.
         self._graces: Deadlines[str] = Deadlines()
+        #: Workers that wait for the store's word about runs that they bring along, by session.
+        self._arriving: dict[int, ConnectWorker] = {}
         self._rest = Rest()
         self._expiry = Expiry(scheduler)
         self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, self._expiry, timers, new_id)
@@ -71,6 +103,14 @@ class ControlPlaneCore:
             TaskClaimed: self._queue.task_claimed,
             ExpiredClaimed: self._expiry.claimed,
             KeyFound: self._queue.key_found,
+            CancelRelayed: self._queue.cancel_relayed,
+            RunsClaimed: self._runs_claimed,
+            Disowned: self._disowned,
+            TasksInherited: self._inherited,
+            QueueSeen: self._queue.seen,
+            QueueGrew: self._queue.grew,
+            CancelWanted: self._queue.wanted,
+            WorkerElsewhere: self._elsewhere,
         }
         self._messages: dict[type, Callable[[Turn, Worker, Any], None]] = {
             Heartbeat: self._fleet.heartbeat,
@@ -87,10 +127,7 @@ class ControlPlaneCore:
         for requirement, backlog in recovery.backlog.items():
             self._scheduler.wait(requirement, backlog.waiting)
         self._expiry.expect(turn, recovery.expires_at_ms)
-        for task in recovery.active:
-            self._reunion.recover(turn, task)
-        for worker in list(self._fleet.all()):
-            self._await(turn, worker)
+        self._take_over(turn, recovery.active, _RESTARTED)
         return turn
 
     def handle(self, inputs: Iterable[Input], now: Now) -> Turn:
@@ -111,21 +148,35 @@ class ControlPlaneCore:
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> list[WorkerView]:
         """The workers that are connected or may still come back, by id, if they match."""
-        views = (worker.view() for worker in self._fleet.all())
-        return sorted(
-            (
-                view
-                for view in views
-                if (status is None or view.status is status)
-                and (not agent or any(spec.name == agent for spec in view.info.agents))
-            ),
-            key=lambda view: view.id,
-        )
+        return matching((worker.view() for worker in self._fleet.all()), agent, status)
 
     def worker(self, worker_id: str) -> WorkerView | None:
         """One of them."""
         worker = self._fleet.of_id(worker_id)
         return worker.view() if worker else None
+
+    # Other control planes on the same store.
+
+    def _inherited(self, turn: Turn, news: TasksInherited) -> None:
+        self._take_over(turn, news.tasks, _DIED)
+
+    def _take_over(self, turn: Turn, tasks: Iterable[Task], why: str) -> None:
+        """Their workers are given the time to come; of those that will not this is why their runs are lost."""
+        for task in tasks:
+            worker = self._reunion.recover(turn, task, why)
+            if worker is not None:
+                self._await(turn, worker)
+
+    def _disowned(self, turn: Turn, news: Disowned) -> None:
+        for task_id in news.task_ids:
+            self._runs.drop(turn, task_id)
+            self._rest.end(task_id)
+
+    def _elsewhere(self, turn: Turn, news: WorkerElsewhere) -> None:
+        """It is not waited for: what it came there with is no longer here, and what is here it has not."""
+        worker = self._fleet.of_id(news.worker_id)
+        if worker is not None and not self._fleet.is_here(worker):
+            self._lose(turn, worker)
 
     # Callers.
 
@@ -143,6 +194,30 @@ class ControlPlaneCore:
     # Workers.
 
     def _connect(self, turn: Turn, request: ConnectWorker) -> None:
+        """Who comes over from another control plane brings its runs along. Who has some that nobody here has heard of
+        waits until the store has said whose they are; what others believe it to have, and it has not, is lost."""
+        if self._draining or not self._shared:
+            self._let_in(turn, request)
+            return
+        turn.batch.asks.append(ClaimRuns(request.session, request.worker_id))
+        if self._reunion.knows(request.worker_id, request.hello.live_runs):
+            self._let_in(turn, request)
+        else:
+            self._arriving[request.session] = request
+
+    def _runs_claimed(self, turn: Turn, answer: RunsClaimed) -> None:
+        session = answer.ask.ref
+        assert isinstance(session, int)
+        # Its stream may have ended meanwhile.
+        request = self._arriving.pop(session, None)
+        known = self._fleet.of_id(answer.ask.worker_id)
+        if request is not None and known is not None and answer.tasks:
+            self._cut(turn, known, _newer_stream())
+        self._take_over(turn, answer.tasks, _LEFT)
+        if request is not None:
+            self._let_in(turn, request)
+
+    def _let_in(self, turn: Turn, request: ConnectWorker) -> None:
         if self._draining:
             turn.replies.append((request.reply, _draining()))
             return
@@ -184,6 +259,7 @@ class ControlPlaneCore:
         self._cut(turn, worker, ProtocolViolation("A stream has one hello, as its first message."))
 
     def _gone(self, turn: Turn, gone: WorkerGone) -> None:
+        self._arriving.pop(gone.session, None)
         worker = self._fleet.of_session(gone.session)
         if worker is not None:
             self._disconnect(turn, worker)

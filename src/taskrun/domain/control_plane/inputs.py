@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from taskrun.domain.batch import Answer
 from taskrun.domain.protocol import FromWorker, Hello
-from taskrun.domain.records import TaskSpec
+from taskrun.domain.records import Requirement, Task, TaskSpec
 from taskrun.domain.values import value
 
 ReplyTo = object
@@ -64,4 +64,42 @@ class DrainStarted:
     """No new tasks and workers from now on."""
 
 
-Input = CreateTask | CancelTask | ConnectWorker | WorkerSpoke | WorkerGone | DrainStarted | Answer
+@value(frozen=True, slots=True)
+class TasksInherited:
+    """These RUNNING tasks belonged to a control plane that is gone, and are ours now."""
+
+    tasks: Sequence[Task]
+
+
+@value(frozen=True, slots=True)
+class QueueSeen:
+    """How many wait, as the store says: of every requirement that somebody waits for."""
+
+    waiting: Mapping[Requirement, int]
+    #: When the next of them has waited long enough (Unix ms); 0 is never.
+    expires_at_ms: int = 0
+
+
+@value(frozen=True, slots=True)
+class QueueGrew:
+    """Another control plane has put so many more into the queue."""
+
+    more: Mapping[Requirement, int]
+
+
+@value(frozen=True, slots=True)
+class CancelWanted:
+    """Somebody wants the task to end, and was answered by another control plane."""
+
+    task_id: str
+
+
+@value(frozen=True, slots=True)
+class WorkerElsewhere:
+    """The worker is connected to another control plane, and was here before that."""
+
+    worker_id: str
+
+
+News = TasksInherited | QueueSeen | QueueGrew | CancelWanted | WorkerElsewhere
+Input = CreateTask | CancelTask | ConnectWorker | WorkerSpoke | WorkerGone | DrainStarted | News | Answer

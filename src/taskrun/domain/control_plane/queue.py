@@ -9,22 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from taskrun.domain.batch import ClaimNext, ClaimTask, FindKey, KeyFound, TaskClaimed, TasksClaimed
+from taskrun.domain.batch import (
+    CancelRelayed,
+    ClaimNext,
+    ClaimTask,
+    FindKey,
+    KeyFound,
+    RelayCancel,
+    TaskClaimed,
+    TasksClaimed,
+)
 from taskrun.domain.control_plane.expiry import Expiry
-from taskrun.domain.control_plane.inputs import CancelTask, CreateTask, ReplyTo
+from taskrun.domain.control_plane.inputs import CancelTask, CancelWanted, CreateTask, QueueGrew, QueueSeen
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
-from taskrun.domain.errors import AlreadyExists, FailedPrecondition, NotFound
+from taskrun.domain.errors import AlreadyExists, FailedPrecondition, NotFound, TaskRunError
 from taskrun.domain.events import TaskMoved
+from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.machines.task import TASK, TaskEvent
 from taskrun.domain.records import Requirement, Task, TaskChange
 from taskrun.domain.scheduler import Claim, Scheduler
 from taskrun.domain.status import TaskStatus
 from taskrun.domain.waiting import first_wait_ends
-
-#: How long an idempotency key is remembered.
-KEY_LIFE_MS = 24 * 3600 * 1000
 
 
 class Queue:
@@ -36,8 +43,10 @@ class Queue:
         self._scheduler, self._runs, self._rest, self._expiry, self._new_id = scheduler, runs, rest, expiry, new_id
         #: Creates that wait to hear whether their key was used before, by caller and key.
         self._keyed: dict[tuple[str, str], list[CreateTask]] = {}
-        #: Cancels that wait for their task to be claimed.
-        self._cancels: dict[str, list[ReplyTo]] = {}
+        #: Cancels that wait for their task to be claimed. One whose list is empty is wanted elsewhere.
+        self._cancels: dict[str, list[CancelTask]] = {}
+        #: Cancels of which word was left for another control plane.
+        self._relayed: dict[str, list[CancelTask]] = {}
 
     # Creating.
 
@@ -59,7 +68,7 @@ class Queue:
             if task is None:
                 task = self._accept(turn, request)
             elif task.spec == request.spec:
-                turn.replies.append((request.reply, task))
+                turn.answer(request, task)
             else:
                 refusal = AlreadyExists(f"The idempotency key was used for another request, task {task.id}.")
                 turn.replies.append((request.reply, refusal))
@@ -78,50 +87,74 @@ class Queue:
         turn.save(task, TaskChange(task.status))
         turn.events.append(TaskMoved(task, None, task.status))
         task = self._runs.offer(turn, task, self._scheduler.place(spec.requirement), waited_ms=0)
-        turn.replies.append((request.reply, task))
+        if spec.idempotency_key:
+            # Another control plane may be making one at this moment: the first to store it has.
+            turn.answer(request, task)
+        else:
+            turn.replies.append((request.reply, task))
         return task
 
     # Cancelling.
 
     def cancel(self, turn: Turn, request: CancelTask) -> None:
         """A running task's worker is told; any other has to be claimed first."""
-        active = self._runs.of_task(request.task_id)
-        if active is not None:
-            turn.replies.append((request.reply, self._runs.cancel(turn, active)))
-            return
-        resting = self._rest.end(request.task_id)
-        if resting is not None:
-            turn.replies.append((request.reply, self._cancel_claimed(turn, resting)))
-            return
-        waiting = self._cancels.setdefault(request.task_id, [])
-        waiting.append(request.reply)
-        if len(waiting) == 1:
-            turn.batch.asks.append(ClaimTask(request.task_id))
+        if not self._cancel_ours(turn, request.task_id, [request]):
+            self._claim_to_cancel(turn, request.task_id).append(request)
+
+    def wanted(self, turn: Turn, news: CancelWanted) -> None:
+        """The same, with nobody to answer. If others have the task by now, it is for them."""
+        if not self._cancel_ours(turn, news.task_id, []):
+            self._claim_to_cancel(turn, news.task_id)
 
     def task_claimed(self, turn: Turn, answer: TaskClaimed) -> None:
-        """The task that somebody wants cancelled: ours now, gone to a worker meanwhile, at its end, or unknown."""
-        task_id = answer.ask.task_id
-        if task_id not in self._cancels:
-            # It was claimed in order to rest.
+        """The task that somebody wants cancelled: ours now, gone to a worker meanwhile, another's, or at its end."""
+        task_id, task = answer.ask.task_id, answer.task
+        requests = self._cancels.pop(task_id, None)
+        if requests is None or self._cancel_ours(turn, task_id, requests):
+            # Without requests it was claimed in order to rest.
             return
-        active, resting = self._runs.of_task(task_id), self._rest.end(task_id)
-        outcome: object
-        if active is not None:
-            outcome = self._runs.cancel(turn, active)
-        elif resting is not None:
-            outcome = self._cancel_claimed(turn, resting)
-        elif answer.task is None:
-            outcome = NotFound(f"There is no task {task_id}.")
-        elif answer.owned:
-            self._scheduler.unwait(answer.task.spec.requirement)
-            outcome = self._cancel_claimed(turn, answer.task)
-        elif answer.task.status.is_terminal:
-            outcome = FailedPrecondition(f"The task has ended already: it is {answer.task.status.value}.")
-        else:
+        if task is not None and answer.owned:
+            self._scheduler.unwait(task.spec.requirement)
+            self._reply(turn, requests, self._cancel_claimed(turn, task))
+        elif task is None or task.status.is_terminal:
+            self._reply(turn, requests, _nothing_to_cancel(task_id, task))
+        elif not answer.elsewhere:
             # A claim that was under way had it and gave it back: it waits again.
-            turn.batch.asks.append(answer.ask)
-            return
-        turn.replies.extend((reply, outcome) for reply in self._cancels.pop(task_id))
+            self._claim_to_cancel(turn, task_id).extend(requests)
+        elif requests:
+            self._relayed.setdefault(task_id, []).extend(requests)
+            turn.batch.asks.append(RelayCancel(task_id))
+
+    def cancel_relayed(self, turn: Turn, answer: CancelRelayed) -> None:
+        """Whoever has the task will cancel it."""
+        task_id, task = answer.ask.task_id, answer.task
+        requests = self._relayed.pop(task_id, [])
+        if task is None or task.status.is_terminal:
+            self._reply(turn, requests, _nothing_to_cancel(task_id, task))
+        else:
+            self._reply(turn, requests, replace(task, cancel_requested=True))
+
+    def _cancel_ours(self, turn: Turn, task_id: str, requests: list[CancelTask]) -> bool:
+        """Cancels a task that is here: with a worker, or at rest."""
+        active, resting = self._runs.of_task(task_id), self._rest.end(task_id)
+        if active is not None:
+            task = self._runs.cancel(turn, active)
+            for request in requests:
+                turn.answer(request, task)
+        elif resting is not None:
+            self._reply(turn, requests, self._cancel_claimed(turn, resting))
+        return active is not None or resting is not None
+
+    def _claim_to_cancel(self, turn: Turn, task_id: str) -> list[CancelTask]:
+        """Claims the task, once. Returns those who wait for that."""
+        requests = self._cancels.get(task_id)
+        if requests is None:
+            requests = self._cancels[task_id] = []
+            turn.batch.asks.append(ClaimTask(task_id))
+        return requests
+
+    def _reply(self, turn: Turn, requests: list[CancelTask], outcome: object) -> None:
+        turn.replies.extend((request.reply, outcome) for request in requests)
 
     def _cancel_claimed(self, turn: Turn, task: Task) -> Task:
         cancelled = replace(
@@ -137,6 +170,16 @@ class Queue:
 
     # Going out.
 
+    def seen(self, turn: Turn, news: QueueSeen) -> None:
+        """What others put in is claimed as well, and ends when it has waited too long."""
+        self._scheduler.recount(news.waiting)
+        self._expiry.expect(turn, news.expires_at_ms)
+
+    def grew(self, turn: Turn, news: QueueGrew) -> None:
+        """Others put this in, and may claim it first."""
+        for requirement, count in news.more.items():
+            self._scheduler.wait(requirement, count)
+
     def ask(self, turn: Turn) -> None:
         """Asks the store for tasks that have waited too long, and then for tasks for the slots that are waited for."""
         self._expiry.ask(turn)
@@ -148,6 +191,9 @@ class Queue:
         assert isinstance(claim, Claim)
         for task in answer.tasks:
             self._scheduler.unwait(task.spec.requirement)
+        if len(answer.tasks) < claim.limit:
+            for requirement in claim.requirements:
+                self._scheduler.dry(requirement)
         self._scheduler.settle(claim)
         for task in answer.tasks:
             if not self._expiry.ended(turn, task):
@@ -167,3 +213,9 @@ class Queue:
         if session is None:
             turn.batch.tasks[task.id] = task
         self._runs.offer(turn, task, session, waited_ms=max(0, turn.now.utc_ms - task.waits_since_ms))
+
+
+def _nothing_to_cancel(task_id: str, task: Task | None) -> TaskRunError:
+    if task is None:
+        return NotFound(f"There is no task {task_id}.")
+    return FailedPrecondition(f"The task has ended already: it is {task.status.value}.")

@@ -39,16 +39,28 @@ class Reunion:
             else:
                 self._runs.remind(turn, active, assign=run_id not in live)
 
-    def recover(self, turn: Turn, task: Task) -> None:
-        """A task that ran when the control plane went down: its worker may come back to it, if it is one that does."""
+    def knows(self, worker_id: str, live_runs: Sequence[LiveRun]) -> bool:
+        """Whether somebody here has heard of all the runs that it brings along."""
+        worker = self._fleet.of_id(worker_id)
+        overdue = worker.overdue if worker is not None else ()
+        return all(self._runs.of_run(live.run_id) is not None or live.run_id in overdue for live in live_runs)
+
+    def recover(self, turn: Turn, task: Task, why: str) -> Worker | None:
+        """A task that ran under another control plane, or an earlier one: its worker may come back to it, if it is one
+        that does. Then this is the worker. If not, its run has ended, and this is why."""
         run = task.runs[-1]
+        if self._runs.of_run(run.id) is not None:
+            # It was read from the store twice.
+            return None
         worker = self._fleet.of_id(run.worker_id)
         if worker is None and run.process:
             worker = self._fleet.expect(turn, run.worker_id, run.process)
-        if worker is not None and worker.process == run.process:
+        # One that is here has come without the run.
+        if worker is not None and worker.process == run.process and not self._fleet.is_here(worker):
             self._runs.take_over(turn, task, worker)
-        else:
-            self._runs.give_up(turn, task)
+            return worker
+        self._runs.give_up(turn, task, why)
+        return None
 
     def _directive(self, worker: Worker, run_id: str) -> RunDirective:
         active = self._runs.of_run(run_id)

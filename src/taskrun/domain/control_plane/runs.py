@@ -122,10 +122,18 @@ class Runs:
         active.begin(turn.now)
         self._arm(turn, active)
 
-    def give_up(self, turn: Turn, task: Task) -> None:
-        """The task ran when the control plane went down, and nobody comes back to it."""
+    def give_up(self, turn: Turn, task: Task, why: str) -> None:
+        """The task ran under a control plane that is gone or was left, and nobody comes back to it."""
         run = task.runs[-1]
-        self._settle(turn, task, self._ended(turn, run, lost(run.id, "the control plane restarted")))
+        self._settle(turn, task, self._ended(turn, run, lost(run.id, why)))
+
+    def drop(self, turn: Turn, task_id: str) -> None:
+        """Another control plane has the task: what becomes of it is decided there, and told to the worker there."""
+        active = self._by_task.pop(task_id, None)
+        if active is not None:
+            del self._by_run[active.run.id]
+            self._deadlines.disarm(active.run.id)
+            self._fleet.freed(turn, active.worker, active.run.id)
 
     # Stopping.
 

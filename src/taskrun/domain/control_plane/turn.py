@@ -6,15 +6,15 @@ fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from taskrun.domain.batch import Batch
-from taskrun.domain.control_plane.inputs import ReplyTo
+from taskrun.domain.control_plane.inputs import CancelTask, CreateTask, ReplyTo
 from taskrun.domain.errors import TaskRunError
-from taskrun.domain.events import DomainEvent
+from taskrun.domain.events import DomainEvent, RunAssigned, RunEnded, TaskMoved, TaskRequeued
 from taskrun.domain.now import Now
-from taskrun.domain.protocol import Stored, ToWorker
+from taskrun.domain.protocol import AssignRun, Stored, ToWorker
 from taskrun.domain.records import StoryBody, StoryEntry, Task
 
 
@@ -33,6 +33,8 @@ class Turn:
     closes: list[tuple[int, TaskRunError]] = field(default_factory=list)
     #: Answers; a `TaskRunError` is a refusal.
     replies: list[tuple[ReplyTo, object]] = field(default_factory=list)
+    #: By task, the requests among them whose answer is only true if the task was this control plane's to change.
+    resting_on: dict[str, list[CreateTask | CancelTask]] = field(default_factory=dict)
     events: list[DomainEvent] = field(default_factory=list)
 
     def save(self, task: Task, body: StoryBody, span: int = 1) -> None:
@@ -53,7 +55,31 @@ class Turn:
         else:
             messages.append(message)
 
+    def answer(self, request: CreateTask | CancelTask, task: Task) -> None:
+        """Answers the request with a task that is saved in this turn, and that others may have changed meanwhile."""
+        self.replies.append((request.reply, task))
+        self.resting_on.setdefault(task.id, []).append(request)
+
+    def take_back(self, task_ids: Collection[str]) -> list[CreateTask | CancelTask]:
+        """Leaves unsaid what rests on these tasks, of which nothing was stored. Returns the requests to put again."""
+        again = [request for task_id in task_ids for request in self.resting_on.pop(task_id, ())]
+        unsaid = {request.reply for request in again}
+        self.replies = [(reply, value) for reply, value in self.replies if reply not in unsaid]
+        self.events = [event for event in self.events if _task_of(event) not in task_ids]
+        for session, messages in self.sends.items():
+            self.sends[session] = [
+                message for message in messages if type(message) is not AssignRun or message.task_id not in task_ids
+            ]
+        return again
+
     def acknowledgements(self) -> Iterator[tuple[int, Stored]]:
         """One for each session. Nobody waits for it: it is sent when all else is said."""
         for session, messages in self.stored.items():
             yield session, Stored(messages)
+
+
+def _task_of(event: DomainEvent) -> str:
+    """The task of which the event tells, if there is one."""
+    if isinstance(event, RunAssigned | RunEnded):
+        return event.task_id
+    return event.task.id if isinstance(event, TaskMoved | TaskRequeued) else ""

@@ -9,7 +9,22 @@ import pytest
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.records import StoryEntry, TaskQuery
 from taskrun.domain.status import TaskStatus
-from taskrun.ports.store import Ask, Backlog, Batch, ClaimNext, ClaimTask, FindKey, Recovery, Retention, Store
+from taskrun.ports.store import (
+    Ask,
+    Backlog,
+    Batch,
+    CancelRelayed,
+    ClaimNext,
+    ClaimRuns,
+    ClaimTask,
+    Disowned,
+    FindKey,
+    Recovery,
+    RelayCancel,
+    Retention,
+    RunsClaimed,
+    Store,
+)
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
     GENERAL,
@@ -63,7 +78,7 @@ class CommitContract:
         await save(store, make_task(1), make_task(2, idempotency_key="k"))
         asks: list[Ask] = [FindKey("ann", "k", 0), ClaimTask(task_id(2)), ClaimNext(None, (GENERAL,), 9)]
         answers = await store.commit(Batch(asks=asks))
-        assert [answer.ask for answer in answers] == asks
+        assert [answer.ask for answer in answers if not isinstance(answer, Disowned)] == asks
 
     async def test_the_caller_may_use_its_batch_again(self, store: Store) -> None:
         batch = Batch({task_id(1): make_task(1)}, {task_id(1): [change(0)]})
@@ -166,15 +181,38 @@ class RecoveryContract:
         assert await claim(store) == ids(1)
 
 
-_CALLS: list[Callable[[Store], Awaitable[object]]] = [
-    lambda store: store.recover(),
-    lambda store: store.commit(Batch()),
-    lambda store: store.get(task_id(1)),
-    lambda store: store.find(TaskQuery()),
-    lambda store: store.story(task_id(1), 0),
-    lambda store: store.backlog(),
-    lambda store: store.prune(Retention(1, 0, 0), 1),
-]
+class OwnershipContract:
+    """What a control plane has nobody takes from it, least of all itself."""
+
+    async def test_the_runs_that_one_has_are_no_news_to_it(self, store: Store) -> None:
+        await store.recover()
+        await save(store, make_task(1, RUNNING))
+        ask = ClaimRuns("ref", "worker-1")
+        assert list(await store.commit(Batch(asks=[ask]))) == [RunsClaimed(ask, ())]
+
+    async def test_what_is_claimed_here_is_not_elsewhere(self, store: Store) -> None:
+        await store.recover()
+        await save(store, make_task(1))
+        await claim(store)
+        assert not (await claim_task(store, task_id(1))).elsewhere
+
+    async def test_word_of_a_cancel_is_answered_with_the_task(self, store: Store) -> None:
+        await save(store, make_task(1), make_task(2, COMPLETED))
+        asks = [RelayCancel(task_id(n)) for n in (1, 2, 3)]
+        answers = await store.commit(Batch(asks=[*asks]))
+        tasks = (make_task(1), make_task(2, COMPLETED), None)
+        assert list(answers) == [CancelRelayed(ask, task) for ask, task in zip(asks, tasks, strict=True)]
+
+
+_CALLS: dict[str, Callable[[Store], Awaitable[object]]] = {
+    "recover": lambda store: store.recover(),
+    "commit": lambda store: store.commit(Batch()),
+    "get": lambda store: store.get(task_id(1)),
+    "find": lambda store: store.find(TaskQuery()),
+    "story": lambda store: store.story(task_id(1), 0),
+    "backlog": lambda store: store.backlog(),
+    "prune": lambda store: store.prune(Retention(1, 0, 0), 1),
+}
 
 
 class CloseContract:
@@ -184,7 +222,7 @@ class CloseContract:
         await store.close()
         await store.close()
 
-    @pytest.mark.parametrize("call", _CALLS, ids=["recover", "commit", "get", "find", "story", "backlog", "prune"])
+    @pytest.mark.parametrize("call", _CALLS.values(), ids=_CALLS)
     async def test_a_closed_store_says_so(self, store: Store, call: Callable[[Store], Awaitable[object]]) -> None:
         await save(store, make_task(1))
         await store.close()
@@ -204,6 +242,7 @@ class StoreContract(
     PruneContract,
     RoomContract,
     RecoveryContract,
+    OwnershipContract,
     CloseContract,
 ):
     """Sign it by subclassing with a `store` fixture."""

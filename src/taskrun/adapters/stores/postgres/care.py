@@ -33,16 +33,17 @@ _INVARIANTS = {
     "The number of tasks that wait for {} is not what was kept": """
         SELECT agent || ' ' || selector FROM (SELECT line, sum(amount) AS kept FROM waiting GROUP BY line) AS kept
         FULL JOIN (
-            SELECT line, count(*) AS found FROM tasks WHERE status = 'PENDING' AND owner IS NULL GROUP BY line
+            SELECT line, count(*) AS found FROM tasks WHERE waits GROUP BY line
         ) AS found USING (line) JOIN requirements USING (line)
         WHERE coalesce(kept, 0) <> coalesce(found, 0)
     """,
     "Task {} waits, but nothing says for what": """
         SELECT id FROM tasks WHERE status = 'PENDING' AND line NOT IN (SELECT line FROM requirements)
     """,
+    "Task {} waits, and is not PENDING": "SELECT id FROM tasks WHERE waits AND status <> 'PENDING'",
     "Task {} runs, and no control plane owns it": "SELECT id FROM tasks WHERE status = 'RUNNING' AND owner IS NULL",
-    "Task {} has ended, and a control plane still owns it": """
-        SELECT id FROM tasks WHERE finished_at IS NOT NULL AND owner IS NOT NULL
+    "Task {} runs, and its owner is none": """
+        SELECT id FROM tasks WHERE status = 'RUNNING' AND owner > (SELECT last_value FROM owner_numbers)
     """,
     "There is a story of task {}, but no task": """
         SELECT DISTINCT task_id FROM story WHERE task_id NOT IN (SELECT id FROM tasks)

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from taskrun.adapters.stores.batches import count_changes, newest_keys
+from taskrun.adapters.stores.batches import count_changes
 from taskrun.adapters.stores.postgres.journey import Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import birth_of, entries_json, selector_json, state_of
 from taskrun.domain.batch import Batch
+from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.records import Requirement, Task
 from taskrun.domain.status import TaskStatus
 
@@ -23,19 +24,21 @@ BYTES = "bytes"
 # Columns hold no NULL on their way: a list of nothing else would have no type. -1 stands for it, where it cannot be
 # meant.
 _CREATE = """
-    INSERT INTO tasks (id, status, agent, line, rank, since, expires_at, owner, finished_at, story_seq, birth, state)
-    SELECT id, status, agent, line, rank, since, nullif(expires_at, 0), CASE status WHEN 'RUNNING' THEN %b::int8 END,
+    INSERT INTO tasks (id, status, agent, line, rank, since, expires_at, owner, waits, worker_id, finished_at,
+        story_seq, birth, state)
+    SELECT id, status, agent, line, rank, since, nullif(expires_at, 0),
+        CASE status WHEN 'PENDING' THEN NULL ELSE %b::int8 END, status = 'PENDING', nullif(worker_id, ''),
         nullif(finished_at, -1), nullif(story_seq, -1), birth, state
-    FROM unnest(%b::text[], %b::text[], %b::text[], %b::uuid[], %b::int8[], %b::int8[], %b::int8[], %b::int8[],
-        %b::int8[], %b::text[], %b::text[])
-        AS new (id, status, agent, line, rank, since, expires_at, finished_at, story_seq, birth, state)
+    FROM unnest(%b::text[], %b::text[], %b::text[], %b::uuid[], %b::int8[], %b::int8[], %b::int8[], %b::text[],
+        %b::int8[], %b::int8[], %b::text[], %b::text[])
+        AS new (id, status, agent, line, rank, since, expires_at, worker_id, finished_at, story_seq, birth, state)
 """
 _SAVE = """
-    UPDATE tasks SET status = new.status, since = new.since, expires_at = nullif(new.expires_at, 0),
-        finished_at = nullif(new.finished_at, -1), owner = CASE new.status WHEN 'RUNNING' THEN %b::int8 END,
-        story_seq = nullif(new.story_seq, -1), state = new.state
-    FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::int8[], %b::text[])
-        AS new (id, status, since, expires_at, finished_at, story_seq, state)
+    UPDATE tasks SET status = new.status, since = new.since, expires_at = nullif(new.expires_at, 0), owner = %b::int8,
+        waits = new.status = 'PENDING', worker_id = nullif(new.worker_id, ''),
+        finished_at = nullif(new.finished_at, -1), story_seq = nullif(new.story_seq, -1), state = new.state
+    FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[], %b::text[], %b::int8[], %b::int8[], %b::text[])
+        AS new (id, status, since, expires_at, worker_id, finished_at, story_seq, state)
     WHERE tasks.id = new.id
 """
 _GO_ON = """
@@ -46,10 +49,23 @@ _TELL = """
     INSERT INTO story (task_id, seq, next_seq, entries)
     SELECT * FROM unnest(%b::text[], %b::int8[], %b::int8[], %b::text[])
 """
+#: Which of the batch's new tasks another control plane has made already; of the others the keys are kept.
 _KEEP_KEYS = """
-    INSERT INTO keys (caller, key, made_at, task_id)
-    SELECT * FROM unnest(%b::text[], %b::text[], %b::int8[], %b::text[]) AS new (caller, key) ORDER BY caller, key
-    ON CONFLICT (caller, key) DO UPDATE SET made_at = excluded.made_at, task_id = excluded.task_id
+    WITH new AS MATERIALIZED (
+        SELECT DISTINCT ON (caller, key) caller, key, made_at, task_id
+        FROM unnest(%b::text[], %b::text[], %b::int8[], %b::text[]) WITH ORDINALITY
+            AS keyed (caller, key, made_at, task_id, place)
+        WHERE NOT EXISTS (SELECT FROM tasks WHERE id = keyed.task_id)
+        ORDER BY caller, key, place DESC
+    ), kept AS (
+        INSERT INTO keys (caller, key, made_at, task_id, owner)
+        SELECT caller, key, made_at, task_id, %b::int8 FROM new
+        ON CONFLICT (caller, key) DO UPDATE SET made_at = excluded.made_at, task_id = excluded.task_id,
+            owner = excluded.owner
+        WHERE keys.owner IS NULL OR keys.owner = excluded.owner OR keys.made_at < excluded.made_at - %b::int8
+        RETURNING task_id
+    )
+    SELECT task_id FROM new WHERE task_id NOT IN (SELECT task_id FROM kept)
 """
 _KNOW = """
     INSERT INTO requirements (line, agent, selector)
@@ -75,6 +91,8 @@ class Row:
     status: TaskStatus
     #: It is in the queue.
     waits: bool
+    #: Who has claimed it, has its run, or ended it; while it waits who had it last, if that one may not know it yet.
+    owner: int | None
     #: The number that its story goes on with.
     story_seq: int | None
 
@@ -88,6 +106,23 @@ class Writing:
     shard: int
     #: Lines whose requirements are stored.
     known: set[UUID]
+
+
+def keep_keys(batch: Batch, owner: int) -> Iterator[Statement]:
+    """Keeps the keys of the batch's new tasks. Its rows name those that another control plane was the first to make."""
+    keyed = [task for task in batch.tasks.values() if task.spec.idempotency_key]
+    if keyed:
+        yield (
+            _KEEP_KEYS,
+            [
+                [task.created_by for task in keyed],
+                [task.spec.idempotency_key for task in keyed],
+                [task.created_at_ms for task in keyed],
+                [task.id for task in keyed],
+                owner,
+                KEY_LIFE_MS,
+            ],
+        )
 
 
 def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[Statement]:
@@ -117,13 +152,13 @@ def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator
                 [-task.spec.priority for task in new],
                 [task.waits_since_ms for task in new],
                 [task.expires_at_ms for task in new],
+                [_worker(task) for task in new],
                 [_end(task) for task in new],
                 [story_seq(task.id) for task in new],
                 [birth.decode() for birth in births],
                 [state_of(task).decode() for task in new],
             ],
         )
-        yield from _keys(new)
     if old:
         yield (
             _SAVE,
@@ -133,6 +168,7 @@ def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator
                 [task.status.value for task in old],
                 [task.waits_since_ms for task in old],
                 [task.expires_at_ms for task in old],
+                [_worker(task) for task in old],
                 [_end(task) for task in old],
                 [story_seq(task.id) for task in old],
                 [state_of(task).decode() for task in old],
@@ -177,20 +213,6 @@ def statuses(rows: Mapping[str, Row]) -> Mapping[str, tuple[TaskStatus | None, i
     return _Statuses({task_id: (row.status, row.story_seq) for task_id, row in rows.items()})
 
 
-def _keys(new: list[Task]) -> Iterator[Statement]:
-    keys = newest_keys(new)
-    if keys:
-        yield (
-            _KEEP_KEYS,
-            [
-                [caller for caller, _ in keys],
-                [key for _, key in keys],
-                [task.created_at_ms for task in keys.values()],
-                [task.id for task in keys.values()],
-            ],
-        )
-
-
 def _queue(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[Statement]:
     """How many more wait in each line, and the requirements of lines that are new."""
     more = Counter[Requirement]()
@@ -212,6 +234,11 @@ def _queue(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[
     changed = {line_of(needs): count for needs, count in more.items() if count}
     if changed:
         yield _COUNT_WAITING, [writing.shard, list(changed), list(changed.values())]
+
+
+def _worker(task: Task) -> str:
+    """Who has its run."""
+    return task.runs[-1].worker_id if task.status is TaskStatus.RUNNING and task.runs else ""
 
 
 def _end(task: Task) -> int:

@@ -8,12 +8,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from taskrun.domain.errors import InvalidArgument
 
 #: In force on every connection, whatever the server, the database or the role says. A commit is on the disk when it
-#: returns; nothing waits, or makes others wait, for long.
+#: returns; nothing waits, or makes others wait, for long. Who is frozen in the middle of a commit is cut off before
+#: those give up who wait for its rows.
 SETTINGS = {
     "synchronous_commit": "on",
     "statement_timeout": "10s",
-    "lock_timeout": "3s",
-    "idle_in_transaction_session_timeout": "15s",
+    "lock_timeout": "8s",
+    "idle_in_transaction_session_timeout": "5s",
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
 }

@@ -19,8 +19,6 @@ from taskrun.domain.errors import FailedPrecondition, StoreFailed
 
 #: The first PostgreSQL that everything is tested with.
 _OLDEST = 14_00_00
-#: The key of the advisory lock that a control plane holds.
-_ONE_WRITER = 0x74617372
 #: Connections for reads.
 _READERS = 4
 #: Seconds that a read waits for a connection.
@@ -49,7 +47,8 @@ class Database:
 
         Raises `FailedPrecondition`, saying why, if it cannot.
         """
-        self._conninfo = conninfo_of(url)
+        #: What a connection is made with.
+        self.conninfo = conninfo_of(url)
         prepare(url)
         #: The rows of the counts that are this control plane's own.
         self.shard = random.randrange(SHARDS - 1)  # noqa: S311  # not a secret
@@ -115,16 +114,7 @@ class Database:
     async def _writer_connection(self) -> AsyncConnection:
         if self._writer is None:
             # Whoever commits prepares its statements itself.
-            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, prepare_threshold=None)
-            try:
-                # Held as long as it is open. Of one that was killed the server takes a moment to notice.
-                await connection.execute("SELECT pg_advisory_lock(%s, hashtext(current_schema()))", [_ONE_WRITER])
-            except BaseException as error:
-                await connection.close()
-                if isinstance(error, psycopg.errors.LockNotAvailable):
-                    raise StoreFailed("Another control plane has the database: only one can at a time.") from error
-                raise
-            self._writer = connection
+            self._writer = await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True, prepare_threshold=None)
         return self._writer
 
     async def _clean_up(self) -> None:
@@ -172,7 +162,7 @@ class Database:
         async with self._opening:
             if self._pool is None:
                 pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
-                    self._conninfo,
+                    self.conninfo,
                     kwargs={"autocommit": True, "prepare_threshold": 0},
                     min_size=1,
                     max_size=_READERS,

@@ -39,11 +39,12 @@ _STORY = """
 """
 _BACKLOG = """
     SELECT agent, selector, amount::int8,
-        (SELECT since FROM tasks WHERE tasks.line = lines.line AND status = 'PENDING' AND owner IS NULL
+        (SELECT since FROM tasks WHERE tasks.line = lines.line AND waits
             ORDER BY since LIMIT 1)
     FROM (SELECT line, sum(amount) AS amount FROM waiting GROUP BY line HAVING sum(amount) > 0) AS lines
     JOIN requirements USING (line)
 """
+_NEXT_EXPIRY = "SELECT coalesce(min(expires_at), 0) FROM tasks WHERE waits AND expires_at IS NOT NULL"
 #: By whether a status and an agent are asked for. No index has both in front; with a status the agents of the others
 #: are passed over, in the index alone.
 _NEWEST = {
@@ -96,6 +97,12 @@ async def backlog(connection: AsyncConnection) -> Mapping[Requirement, Backlog]:
     """See `Store.backlog`."""
     rows = await _all(connection, _BACKLOG, [])
     return {requirement_of(agent, selector): Backlog(waiting, oldest) for agent, selector, waiting, oldest in rows}
+
+
+async def next_expiry(connection: AsyncConnection) -> int:
+    """When the next task in the queue has waited long enough (Unix ms); 0 if none may not wait for ever."""
+    [[expires_at_ms]] = await _all(connection, _NEXT_EXPIRY, [])
+    return int(expires_at_ms)
 
 
 async def page(connection: AsyncConnection, query: TaskQuery) -> TaskPage:

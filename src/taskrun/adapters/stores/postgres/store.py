@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from taskrun.adapters.stores.postgres import pruning, reader
+from taskrun.adapters.stores.postgres.bells import Bells
 from taskrun.adapters.stores.postgres.database import Database
+from taskrun.adapters.stores.postgres.peers import PostgresPeers
 from taskrun.adapters.stores.postgres.writer import Writer
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
 from taskrun.domain.status import TaskStatus
+from taskrun.ports.peers import LEASE
 from taskrun.ports.store import Answer, Backlog, Batch, Recovery, Retention
 
 
 class PostgresStore:
     """Implements `Store`. What `commit` has stored outlives the process, and the server's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: float = LEASE) -> None:
+        """`lease`: for how many seconds others believe that this control plane lives, when it says nothing."""
         self._database = database
-        self._writer = Writer(database.shard)
+        self._writer = Writer(database.shard, lease)
+        self._bells = Bells(database)
+        #: The other control planes on this database.
+        self.peers = PostgresPeers(database, self._writer, self._bells)
 
     @property
     def room(self) -> bool:
@@ -26,13 +33,17 @@ class PostgresStore:
 
     async def recover(self) -> Recovery:
         """See `Store.recover`."""
-        return await self._database.write(self._writer.recover)
+        recovery, self._bells.others = await self._database.write(self._writer.recover)
+        self._bells.call_together()
+        return recovery
 
     async def commit(self, batch: Batch) -> Sequence[Answer]:
         """See `Store.commit`."""
         # The caller, if it is cancelled, may go on with its batch while this is still under way.
         own = Batch(dict(batch.tasks), {task_id: list(each) for task_id, each in batch.story.items()}, list(batch.asks))
-        return await self._database.write(self._writer.commit, own)
+        answers = await self._database.write(self._writer.commit, own)
+        self._bells.tell(own)
+        return answers
 
     async def get(self, task_id: str) -> Task | None:
         """See `Store.get`."""
@@ -56,4 +67,6 @@ class PostgresStore:
 
     async def close(self) -> None:
         """See `Store.close`. It closes the database, for all that share it."""
+        await self.peers.leave()
+        await self._bells.close()
         await self._database.close()

@@ -6,13 +6,13 @@ the commit. All that is known is in the database: nothing in memory could differ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from taskrun.adapters.stores.batches import check_batch
-from taskrun.adapters.stores.postgres import reader
-from taskrun.adapters.stores.postgres.changes import Row, Writing, changes, lines_put, statuses
+from taskrun.adapters.stores.postgres import owners, reader
+from taskrun.adapters.stores.postgres.changes import Row, Writing, changes, keep_keys, lines_put, statuses
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
@@ -21,13 +21,18 @@ from taskrun.domain.batch import (
     Answer,
     Ask,
     Batch,
+    CancelRelayed,
     ClaimExpired,
     ClaimNext,
+    ClaimRuns,
     ClaimTask,
+    Disowned,
     ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
+    RelayCancel,
+    RunsClaimed,
     TaskClaimed,
     TasksClaimed,
 )
@@ -36,17 +41,19 @@ from taskrun.domain.status import TaskStatus
 #: Lines that are remembered.
 _KNOWN = 10_000
 
-_BEFORE = "SELECT id, status, owner IS NULL, story_seq FROM tasks WHERE id = ANY(%b::text[]) ORDER BY id FOR UPDATE"
+#: Nobody takes over from this owner while it commits.
+_ALIVE = "SELECT number FROM owners WHERE number = %b::int8 FOR KEY SHARE"
+_BEFORE = "SELECT id, status, waits, owner, story_seq FROM tasks WHERE id = ANY(%b::text[]) ORDER BY id FOR UPDATE"
 #: What others are claiming at this moment is passed over.
 _CLAIM_NEXT = """
     WITH head AS MATERIALIZED (
         SELECT first.id FROM unnest(%b::uuid[]) AS wanted (line) CROSS JOIN LATERAL (
             SELECT id, rank FROM tasks
-            WHERE line = wanted.line AND status = 'PENDING' AND owner IS NULL
+            WHERE line = wanted.line AND waits
             ORDER BY rank, id LIMIT %b::int8 FOR UPDATE SKIP LOCKED
         ) AS first ORDER BY first.rank, first.id LIMIT %b::int8
     ), taken AS (
-        UPDATE tasks SET owner = %b::int8 FROM head WHERE tasks.id = head.id
+        UPDATE tasks SET owner = %b::int8, waits = false FROM head WHERE tasks.id = head.id
         RETURNING tasks.id, line, rank, birth, state
     ), counted AS (
         INSERT INTO waiting (line, shard, amount)
@@ -55,24 +62,27 @@ _CLAIM_NEXT = """
     )
     SELECT id, birth, state FROM taken ORDER BY rank, id
 """
+#: One that another is claiming at this moment is another's.
 _CLAIM_TASK = """
     WITH head AS MATERIALIZED (
-        SELECT id FROM tasks WHERE id = %b::text AND status = 'PENDING' AND owner IS NULL FOR UPDATE SKIP LOCKED
+        SELECT id FROM tasks WHERE id = %b::text AND waits FOR UPDATE SKIP LOCKED
     ), taken AS (
-        UPDATE tasks SET owner = %b::int8 FROM head WHERE tasks.id = head.id RETURNING line
+        UPDATE tasks SET owner = %b::int8, waits = false FROM head WHERE tasks.id = head.id RETURNING line
     ), counted AS (
         INSERT INTO waiting (line, shard, amount) SELECT line, %b::int8, -1 FROM taken
         ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
     )
-    SELECT id, birth, state, EXISTS (SELECT FROM taken) FROM tasks WHERE id = %b::text
+    SELECT id, birth, state, EXISTS (SELECT FROM taken),
+        finished_at IS NULL AND (waits OR owner <> %b::int8) AND NOT EXISTS (SELECT FROM taken)
+    FROM tasks WHERE id = %b::text
 """
 #: The last column is when the next one has waited long enough: if no task is taken there is a row with that alone.
 _CLAIM_EXPIRED = """
     WITH head AS MATERIALIZED (
-        SELECT id FROM tasks WHERE status = 'PENDING' AND owner IS NULL AND expires_at <= %b::int8
+        SELECT id FROM tasks WHERE waits AND expires_at <= %b::int8
         ORDER BY expires_at, id LIMIT %b::int8 FOR UPDATE SKIP LOCKED
     ), taken AS (
-        UPDATE tasks SET owner = %b::int8 FROM head WHERE tasks.id = head.id
+        UPDATE tasks SET owner = %b::int8, waits = false FROM head WHERE tasks.id = head.id
         RETURNING tasks.id, line, expires_at, birth, state
     ), counted AS (
         INSERT INTO waiting (line, shard, amount)
@@ -81,32 +91,31 @@ _CLAIM_EXPIRED = """
     ), rest AS (
         SELECT coalesce(min(expires_at), 0) AS next FROM (
             SELECT expires_at FROM tasks
-            WHERE status = 'PENDING' AND owner IS NULL AND expires_at IS NOT NULL AND id NOT IN (SELECT id FROM head)
+            WHERE waits AND expires_at IS NOT NULL AND id NOT IN (SELECT id FROM head)
             ORDER BY expires_at, id LIMIT 1
         ) AS first
     )
     SELECT id, birth, state, next FROM rest LEFT JOIN taken ON true ORDER BY expires_at, id
 """
-_NEXT_EXPIRY = """
-    SELECT coalesce(min(expires_at), 0) FROM tasks
-    WHERE status = 'PENDING' AND owner IS NULL AND expires_at IS NOT NULL
-"""
 _FIND_KEY = """
     SELECT id, birth, state FROM keys JOIN tasks ON id = task_id
     WHERE caller = %b::text AND key = %b::text AND made_at >= %b::int8
 """
-_NEW_OWNER = "SELECT nextval('owner_numbers')"
-#: Those that were claimed and never saved since wait again.
-_GIVE_BACK = """
-    WITH waits AS (
-        UPDATE tasks SET owner = NULL WHERE owner IS NOT NULL AND status = 'PENDING' RETURNING line
+#: What another writes of them at this moment is waited for: it is a part of what the worker goes on from.
+_CLAIM_RUNS = """
+    WITH brought AS MATERIALIZED (
+        SELECT id FROM tasks WHERE worker_id = %b::text AND status = 'RUNNING' AND owner <> %b::int8
+        ORDER BY id FOR UPDATE
     )
-    INSERT INTO waiting (line, shard, amount)
-    SELECT line, %b::int8, count(*) FROM waits GROUP BY line ORDER BY line
-    ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
+    UPDATE tasks SET owner = %b::int8 FROM brought WHERE tasks.id = brought.id RETURNING tasks.id, birth, state
 """
-_TAKE_OVER = "UPDATE tasks SET owner = %b::int8 WHERE status = 'RUNNING'"
-_RUNNING = "SELECT id, birth, state FROM tasks WHERE status = 'RUNNING' ORDER BY id"
+_RELAY_CANCEL = """
+    WITH wanted AS (
+        INSERT INTO cancels (task_id) SELECT id FROM tasks WHERE id = %b::text AND finished_at IS NULL
+        ON CONFLICT DO NOTHING
+    )
+    SELECT id, birth, state FROM tasks WHERE id = %b::text
+"""
 _COUNTS = "SELECT name, sum(amount)::int8 FROM counts GROUP BY name"
 
 _BEGIN: Statement = ("BEGIN", [])
@@ -116,38 +125,51 @@ _COMMIT: Statement = ("COMMIT", [])
 class Writer:
     """Applies batches. Raises `psycopg.Error`, or `StoreFailed` for a batch that it refuses; then nothing is stored."""
 
-    def __init__(self, shard: int) -> None:
+    def __init__(self, shard: int, lease: float) -> None:
         self._writing = Writing(0, shard, set())
         self._journeys: Journeys | None = None
+        #: Seconds.
+        self.lease = lease
+
+    @property
+    def owner(self) -> int:
+        """The number under which it has what it has; 0 before it begins."""
+        return self._writing.owner
 
     async def commit(self, connection: AsyncConnection, batch: Batch) -> Sequence[Answer]:
         """See `Store.commit`."""
-        journeys = self._journeys_on(connection)
-        rows: Mapping[str, Row] = {}
-        begin: list[Statement] = [_BEGIN]
-        if ids := list(batch.tasks.keys() | batch.story.keys()):
-            rows = _rows((await journeys.make([*begin, (_BEFORE, [ids])]))[-1])
-            begin = []
-        check_batch(batch, statuses(rows))
-        changed = list(changes(batch, rows, self._writing))
+        journeys = await self._journeys_on(connection)
+        owner, ids = self.owner, list(batch.tasks.keys() | batch.story.keys())
+        known: list[Statement] = [_BEGIN, (_ALIVE, [owner]), (_BEFORE, [ids]), *keep_keys(batch, owner)]
+        _, alive, found, *made = await journeys.make(known)
+        if not alive:
+            raise owners.lease_lost()
+        rows = _rows(found)
+        disowned = [task_id for task_id, row in rows.items() if row.owner not in (None, owner)]
+        disowned += [task_id for others in made for (task_id,) in others]
+        ours = _without(batch, set(disowned))
+        check_batch(ours, statuses(rows))
+        changed = list(changes(ours, rows, self._writing))
         asked = [self._asked(ask) for ask in batch.asks]
-        answers = (await journeys.make([*begin, *changed, *asked, _COMMIT]))[len(begin) + len(changed) : -1]
-        self._remember(lines_put(batch))
-        return [_answer(ask, rows) for ask, rows in zip(batch.asks, answers, strict=True)]
+        answers = (await journeys.make([*changed, *asked, _COMMIT]))[len(changed) : -1]
+        self._remember(lines_put(ours))
+        answered: list[Answer] = [_answer(ask, rows) for ask, rows in zip(batch.asks, answers, strict=True)]
+        return [*answered, Disowned(tuple(disowned))] if disowned else answered
 
-    async def recover(self, connection: AsyncConnection) -> Recovery:
-        """See `Store.recover`."""
+    async def recover(self, connection: AsyncConnection) -> tuple[Recovery, bool]:
+        """See `Store.recover`; and whether there are others. What it says under its last number is refused from now on,
+        should any of that be on its way."""
         async with connection.transaction():
-            [[owner]] = await (await connection.execute(_NEW_OWNER)).fetchall()
-            await connection.execute(_GIVE_BACK, [self._writing.shard])
-            await connection.execute(_TAKE_OVER, [owner])
-            running = await (await connection.execute(_RUNNING)).fetchall()
-            counts: dict[str, int] = dict(await (await connection.execute(_COUNTS)).fetchall())
+            number = await owners.register(connection, self.lease)
+            running = await owners.take_over(connection, number, self._writing.shard, self.owner)
+            cursor = await connection.execute(_COUNTS)
+            counts: dict[str, int] = dict(await cursor.fetchall())
             backlog = await reader.backlog(connection)
-            [[expires_at_ms]] = await (await connection.execute(_NEXT_EXPIRY)).fetchall()
-        self._writing = Writing(owner, self._writing.shard, set())
+            expires_at_ms = await reader.next_expiry(connection)
+            others = await owners.others(connection, number)
+        self._begin(number)
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
-        return Recovery(tuple(task_of(*row) for row in running), backlog, by_status, expires_at_ms)
+        return Recovery(running, backlog, by_status, expires_at_ms), others
 
     def _asked(self, ask: Ask) -> Statement:
         owner, shard = self._writing.owner, self._writing.shard
@@ -156,16 +178,26 @@ class Writer:
                 lines = list({line_of(needs) for needs in ask.requirements})
                 return _CLAIM_NEXT, [lines, ask.limit, ask.limit, owner, shard]
             case ClaimTask():
-                return _CLAIM_TASK, [ask.task_id, owner, shard, ask.task_id]
+                return _CLAIM_TASK, [ask.task_id, owner, shard, owner, ask.task_id]
             case ClaimExpired():
                 return _CLAIM_EXPIRED, [ask.until_ms, ask.limit, owner, shard]
             case FindKey():
                 return _FIND_KEY, [ask.caller, ask.key, ask.since_ms]
+            case ClaimRuns():
+                return _CLAIM_RUNS, [ask.worker_id, owner, owner]
+            case RelayCancel():
+                return _RELAY_CANCEL, [ask.task_id, ask.task_id]
 
-    def _journeys_on(self, connection: AsyncConnection) -> Journeys:
+    async def _journeys_on(self, connection: AsyncConnection) -> Journeys:
+        """Who never recovered begins now. A new connection is no reason: what it had is its own until it recovers."""
         if self._journeys is None or self._journeys.connection is not connection:
+            if not self.owner:
+                self._begin(await owners.register(connection, self.lease))
             self._journeys = Journeys(connection)
         return self._journeys
+
+    def _begin(self, number: int) -> None:
+        self._writing = Writing(number, self._writing.shard, set())
 
     def _remember(self, lines: set[UUID]) -> None:
         known = self._writing.known
@@ -175,10 +207,17 @@ class Writer:
 
 
 def _rows(found: Rows) -> Mapping[str, Row]:
-    return {
-        task_id: Row(TaskStatus(status), unowned and status == "PENDING", story_seq)
-        for task_id, status, unowned, story_seq in found
-    }
+    return {task_id: Row(TaskStatus(status), *others) for task_id, status, *others in found}
+
+
+def _without(batch: Batch, disowned: Collection[str]) -> Batch:
+    if not disowned:
+        return batch
+    return Batch(
+        {task_id: task for task_id, task in batch.tasks.items() if task_id not in disowned},
+        {task_id: entries for task_id, entries in batch.story.items() if task_id not in disowned},
+        batch.asks,
+    )
 
 
 def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
@@ -186,9 +225,14 @@ def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
         case ClaimNext():
             return TasksClaimed(ask, tuple([task_of(*row) for row in rows]))
         case ClaimTask():
-            return TaskClaimed(ask, task_of(*rows[0][:3]) if rows else None, bool(rows and rows[0][3]))
+            [(*task, owned, elsewhere)] = rows or [(None, False, False)]
+            return TaskClaimed(ask, task_of(*task) if rows else None, owned, elsewhere)
         case ClaimExpired():
             tasks = tuple([task_of(*row[:3]) for row in rows if row[0] is not None])
             return ExpiredClaimed(ask, tasks, rows[0][3])
         case FindKey():
             return KeyFound(ask, task_of(*rows[0]) if rows else None)
+        case ClaimRuns():
+            return RunsClaimed(ask, tuple([task_of(*row) for row in rows]))
+        case RelayCancel():
+            return CancelRelayed(ask, task_of(*rows[0]) if rows else None)

@@ -22,13 +22,17 @@ from taskrun.domain.batch import (
     Answer,
     Ask,
     Batch,
+    CancelRelayed,
     ClaimExpired,
     ClaimNext,
+    ClaimRuns,
     ClaimTask,
     ExpiredClaimed,
     FindKey,
     KeyFound,
     Recovery,
+    RelayCancel,
+    RunsClaimed,
     TaskClaimed,
     TasksClaimed,
 )
@@ -143,6 +147,10 @@ class Writer:
                 task = reader.task(self._connection, ask.task_id)
                 waits = task is not None and task.status is TaskStatus.PENDING and self._lines.remove([task]) == 1
                 return TaskClaimed(ask, task, waits)
+            case ClaimRuns():
+                return RunsClaimed(ask, ())
+            case RelayCancel():
+                return CancelRelayed(ask, reader.task(self._connection, ask.task_id))
             case ClaimExpired():
                 ids = self._lines.take_expired(ask.until_ms, ask.limit)
                 tasks = tuple(chain.from_iterable(reader.tasks(self._connection, ids)))

@@ -1,0 +1,270 @@
+"""The contract of `Peers`, and of a `Store` that several control planes share.
+
+A binding gives the fixtures `a` and `b`: two of them, both recovered, `a` first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pytest
+
+from taskrun.domain.limits import KEY_LIFE_MS
+from taskrun.domain.records import AgentSpec, Task, WorkerInfo, WorkerView
+from taskrun.domain.status import TaskStatus, WorkerStatus
+from taskrun.ports.peers import Call, Peers
+from taskrun.ports.store import Backlog, Batch, ClaimRuns, Disowned, RelayCancel, RunsClaimed, Store
+from taskrun.testing.contracts.store_cases import (
+    COMPLETED,
+    GENERAL,
+    RUNNING,
+    change,
+    claim,
+    claim_task,
+    find_key,
+    ids,
+    make_task,
+    moved,
+    requeued,
+    save,
+    task_id,
+    tell,
+)
+
+
+class SharedStore(Store, Protocol):
+    """A store with the way to others on it."""
+
+    @property
+    def peers(self) -> Peers:
+        """The others."""
+        ...
+
+
+async def inherit(store: SharedStore) -> Sequence[Task]:
+    """The RUNNING tasks that one meeting gives."""
+    return (await store.peers.meet([])).inherited
+
+
+async def claim_runs(store: SharedStore, worker_id: str = "worker-1") -> tuple[Task, ...]:
+    """The tasks that one `ClaimRuns` gives."""
+    [answer] = await store.commit(Batch(asks=[ClaimRuns(None, worker_id)]))
+    assert isinstance(answer, RunsClaimed)
+    return answer.tasks
+
+
+def of_worker(worker_id: str, task: Task) -> Task:
+    """The task, with its runs at this worker."""
+    return replace(task, runs=tuple(replace(run, worker_id=worker_id) for run in task.runs))
+
+
+def view(worker_id: str, status: WorkerStatus = WorkerStatus.IDLE, runs: int = 0) -> WorkerView:
+    """A worker as it is shown."""
+    return WorkerView(worker_id, WorkerInfo("host", "1", (AgentSpec("echo"),)), status, runs, 5, 6, 7)
+
+
+class Ear:
+    """What one hears, call by call."""
+
+    def __init__(self, store: SharedStore) -> None:
+        self._calls = store.peers.calls()
+
+    async def next(self) -> Call:
+        """The next call, as soon as it comes."""
+        async with asyncio.timeout(10):
+            return await anext(self._calls)
+
+    async def close(self) -> None:
+        """Listens no more."""
+        await self._calls.aclose()  # type: ignore[attr-defined]  # a generator
+
+
+class OwnershipOfSeveralContract:
+    """What one has nobody else changes, until it comes with its worker or is lost with its owner."""
+
+    async def test_what_one_stores_the_other_reads(self, a: SharedStore, b: SharedStore) -> None:
+        await tell(a, make_task(1, idempotency_key="k"), change(0))
+        assert await b.get(task_id(1)) == make_task(1, idempotency_key="k")
+        assert list(await b.story(task_id(1), 0)) == [change(0)]
+        assert await find_key(b, "ann", "k") == make_task(1, idempotency_key="k")
+        assert await b.backlog() == {GENERAL: Backlog(1, 1001)}
+
+    async def test_a_meeting_tells_how_many_wait_and_until_when_one_may(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1), replace(make_task(2), expires_at_ms=77), make_task(3, RUNNING))
+        meeting = await b.peers.meet([])
+        assert (meeting.others, dict(meeting.waiting), meeting.expires_at_ms) == (True, {GENERAL: 2}, 77)
+
+    async def test_a_task_that_waits_goes_to_the_one_that_claims_it_first(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, *(make_task(n) for n in range(4)))
+        assert await claim(b, limit=3) == ids(0, 1, 2)
+        assert await claim(a) == ids(3)
+        assert not (await claim_task(a, task_id(0))).owned
+        assert await a.backlog() == {}
+
+    async def test_what_a_control_plane_had_that_is_gone_another_inherits_at_once(
+        self, a: SharedStore, b: SharedStore
+    ) -> None:
+        await save(a, make_task(1), make_task(2), make_task(3, RUNNING))
+        assert await claim(a, limit=1) == ids(1)
+        await a.close()
+        assert list(await inherit(b)) == [make_task(3, RUNNING)]
+        assert list(await inherit(b)) == []
+        assert await b.backlog() == {GENERAL: Backlog(2, 1001)}
+        assert await claim(b) == ids(1, 2)
+        await save(b, moved(make_task(3), COMPLETED))
+
+    async def test_a_worker_brings_its_runs_to_another_control_plane(self, a: SharedStore, b: SharedStore) -> None:
+        first, second = make_task(1, RUNNING), of_worker("worker-2", make_task(2, RUNNING))
+        await save(a, first, second, of_worker("worker-2", make_task(3, COMPLETED)))
+        assert await claim_runs(b, "another") == ()
+        assert await claim_runs(b, "worker-2") == (second,)
+        assert await claim_runs(b, "worker-2") == ()
+        await save(b, moved(second, COMPLETED))
+        await save(a, moved(first, COMPLETED))
+
+    async def test_what_another_has_is_left_out_of_a_batch_and_named(self, a: SharedStore, b: SharedStore) -> None:
+        tasks = {n: of_worker(f"worker-{n}", make_task(n, RUNNING)) for n in (1, 2)}
+        for task in tasks.values():
+            await tell(a, task, change(0))
+        await claim_runs(b)
+        ended = {task.id: moved(task, COMPLETED) for task in tasks.values()}
+        stories = {each: [change(1, COMPLETED)] for each in ended}
+        answers = await a.commit(Batch(ended, stories, [ClaimRuns(None, "nobody")]))
+        assert answers[1:] == [Disowned((task_id(1),))]
+        assert await b.get(task_id(1)) == tasks[1]
+        assert list(await b.story(task_id(1), 0)) == [change(0)]
+        assert await b.get(task_id(2)) == ended[task_id(2)]
+        assert list(await b.story(task_id(2), 0)) == [change(0), change(1, COMPLETED)]
+
+    @pytest.mark.parametrize("status", [COMPLETED, TaskStatus.CANCELLED])
+    async def test_what_another_has_ended_stays_ended(self, a: SharedStore, b: SharedStore, status: TaskStatus) -> None:
+        await save(a, make_task(1, RUNNING))
+        await claim_runs(b)
+        await save(b, moved(make_task(1, RUNNING), status))
+        assert list(await a.commit(Batch({task_id(1): make_task(1, RUNNING)}))) == [Disowned((task_id(1),))]
+        assert await a.get(task_id(1)) == moved(make_task(1, RUNNING), status)
+
+    async def test_who_begins_again_has_what_it_had(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1), make_task(2), make_task(3, RUNNING))
+        assert await claim(a, limit=1) == ids(1)
+        assert (await a.recover()).active == (make_task(3, RUNNING),)
+        assert list(await inherit(b)) == []
+        assert await claim(b) == ids(1, 2)
+        await save(a, moved(make_task(3), COMPLETED))
+
+
+class RelayContract:
+    """Word of a cancel finds whoever has the task."""
+
+    async def test_word_of_a_cancel_is_heard_by_whoever_has_the_task(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1, RUNNING))
+        claimed = await claim_task(b, task_id(1))
+        assert (claimed.owned, claimed.elsewhere) == (False, True)
+        await b.commit(Batch(asks=[RelayCancel(task_id(1))]))
+        assert (await b.peers.meet([])).cancels == []
+        assert (await a.peers.meet([])).cancels == [task_id(1)]
+        await claim_runs(b)
+        assert (await a.peers.meet([])).cancels == []
+        assert (await b.peers.meet([])).cancels == [task_id(1)]
+        await save(b, requeued(make_task(1, RUNNING), 7))
+        assert (await a.peers.meet([])).cancels == (await b.peers.meet([])).cancels == [task_id(1)]
+
+    @pytest.mark.parametrize("told", [{"cancel_requested": True}, {"status": COMPLETED, "finished_at_ms": 9}])
+    async def test_word_of_a_cancel_is_forgotten_when_it_was_heard_or_came_too_late(
+        self, a: SharedStore, b: SharedStore, told: dict[str, Any]
+    ) -> None:
+        await save(a, make_task(1, RUNNING))
+        await b.commit(Batch(asks=[RelayCancel(task_id(1))]))
+        await save(a, replace(make_task(1, RUNNING), **told))
+        assert (await a.peers.meet([])).cancels == []
+        await save(a, make_task(1, RUNNING))
+        assert (await a.peers.meet([])).cancels == []
+
+
+class KeysOfSeveralContract:
+    """A key makes one task wherever it is used."""
+
+    async def test_of_two_that_make_a_task_with_one_key_the_first_has_it(self, a: SharedStore, b: SharedStore) -> None:
+        first, second = make_task(1, idempotency_key="k"), make_task(2, idempotency_key="k")
+        assert await find_key(a, "ann", "k") is await find_key(b, "ann", "k") is None
+        await tell(a, first, change(0))
+        both = Batch({second.id: second, task_id(3): make_task(3)}, {second.id: [change(0)]})
+        assert list(await b.commit(both)) == [Disowned((second.id,))]
+        assert (await a.get(second.id), await a.get(task_id(3))) == (None, make_task(3))
+        assert await find_key(b, "ann", "k") == first
+
+    async def test_a_key_that_is_no_longer_remembered_makes_another_task(self, a: SharedStore, b: SharedStore) -> None:
+        later = KEY_LIFE_MS + 5
+        await save(a, make_task(1, at_ms=1, idempotency_key="k"))
+        await save(b, make_task(2, at_ms=later, idempotency_key="k"))
+        assert await find_key(a, "ann", "k", since_ms=5) == make_task(2, at_ms=later, idempotency_key="k")
+
+
+class ShownWorkersContract:
+    """Each sees the workers of the others."""
+
+    async def test_each_sees_the_workers_of_the_others(self, a: SharedStore, b: SharedStore) -> None:
+        assert (await a.peers.meet([view("w1"), view("w2")])).workers == []
+        assert (await b.peers.meet([view("w3")])).workers == [view("w1"), view("w2")]
+        busy = view("w2", WorkerStatus.BUSY, runs=1)
+        assert (await a.peers.meet([busy])).workers == [view("w3")]
+        assert (await b.peers.meet([])).workers == [busy]
+        assert (await a.peers.meet([])).workers == (await b.peers.meet([])).workers == []
+
+    async def test_the_workers_of_one_that_died_are_no_longer_seen(self, a: SharedStore, b: SharedStore) -> None:
+        await a.peers.meet([view("w1")])
+        await a.close()
+        meeting = await b.peers.meet([])
+        assert (meeting.others, meeting.workers) == (True, [])
+        assert not (await b.peers.meet([])).others
+
+    async def test_who_begins_again_shows_its_workers_anew(self, a: SharedStore, b: SharedStore) -> None:
+        await a.peers.meet([view("w1")])
+        await a.recover()
+        assert (await b.peers.meet([])).workers == []
+        await a.peers.meet([view("w1")])
+        assert (await b.peers.meet([])).workers == [view("w1")]
+
+
+class CallsContract:
+    """What is stored is called out, and what others want to know."""
+
+    async def test_what_one_stores_it_calls_out(self, a: SharedStore, ear: Ear) -> None:
+        await tell(a, make_task(1), change(0))
+        calls = [await ear.next(), await ear.next()]
+        assert calls == [Call(stories=(task_id(1),)), Call(waiting={GENERAL: 1})]
+        await tell(a, moved(make_task(1), RUNNING), change(1))
+        assert await ear.next() == Call(stories=(task_id(1),))
+        await a.commit(Batch(asks=[RelayCancel(task_id(1))]))
+        assert await ear.next() == Call(meet=True)
+
+    async def test_who_begins_and_whose_workers_come_or_go_calls_the_others_together(
+        self, a: SharedStore, ear: Ear
+    ) -> None:
+        await a.recover()
+        assert await ear.next() == Call(meet=True)
+        await a.peers.meet([view("w1")])
+        assert await ear.next() == Call(meet=True)
+        await a.peers.meet([view("w1", WorkerStatus.BUSY)])
+        await a.peers.meet([view("w1", WorkerStatus.DISCONNECTED)])
+        assert await ear.next() == Call(meet=True)
+        await tell(a, make_task(1, RUNNING), change(0))
+        assert await ear.next() == Call(stories=(task_id(1),))
+
+
+class PeersContract(
+    OwnershipOfSeveralContract, RelayContract, KeysOfSeveralContract, ShownWorkersContract, CallsContract
+):
+    """Sign it by subclassing with the fixtures `a` and `b`."""
+
+    @pytest.fixture
+    async def ear(self, a: SharedStore, b: SharedStore) -> AsyncIterator[Ear]:
+        """One that listens, was told so, and is known to the other."""
+        await a.peers.meet([])
+        ear = Ear(b)
+        assert await ear.next() == Call(meet=True, missed=True)
+        yield ear
+        await ear.close()

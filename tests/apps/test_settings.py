@@ -36,6 +36,7 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "retry_delay": ("3s", 3.0),
         "retry_delay_max": ("2m", 120.0),
         "poison_window": ("0", 0.0),
+        "lease": ("3s", 3.0),
         "start_timeout": ("3s", 3.0),
         "stop_timeout": ("4", 4.0),
         "log_format": ("json", "json"),

@@ -78,10 +78,10 @@ def _postgres(settings: ControlPlaneSettings) -> Any:
     return Database(settings.store.url)
 
 
-def _postgres_store(database: Any) -> Store:
+def _postgres_store(settings: ControlPlaneSettings, database: Any) -> Store:
     from taskrun.adapters.stores.postgres.store import PostgresStore
 
-    return PostgresStore(database)
+    return PostgresStore(database, settings.lease)
 
 
 def _postgres_tokens(database: Any) -> TokenStore:
@@ -103,7 +103,7 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
         settings.provided.store.kind,
         memory=providers.Singleton(MemoryStore),
         sqlite=providers.Singleton(SqliteStore, database),
-        postgresql=providers.Singleton(_postgres_store, postgres),
+        postgresql=providers.Singleton(_postgres_store, settings, postgres),
     )
     tokens = providers.Selector(
         settings.provided.store.kind,
@@ -113,7 +113,15 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
     )
     telemetry = providers.Singleton(PrometheusTelemetry, store.provided.backlog, clock.provided.now)
 
-    engine = providers.Singleton(ControlPlane, store, clock, new_id, telemetry, settings.provided.timers)
+    peers = providers.Selector(
+        settings.provided.store.kind,
+        memory=providers.Object(None),
+        sqlite=providers.Object(None),
+        postgresql=store.provided.peers,
+    )
+    engine = providers.Singleton(
+        ControlPlane, store, clock, new_id, telemetry, settings.provided.timers, peers, settings.provided.lease
+    )
     pruner = providers.Singleton(
         Pruner, store, clock, telemetry, settings.provided.retention_age, settings.provided.retention_size
     )

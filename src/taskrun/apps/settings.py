@@ -37,6 +37,7 @@ from taskrun.domain.limits import MAX_CONCURRENT_RUNS
 from taskrun.domain.protocol import DEFAULT_MAX_CONCURRENT_RUNS
 from taskrun.domain.records import NO_LABELS, Labels
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
+from taskrun.ports.peers import LEASE
 
 #: The database's name in the data directory.
 DATABASE = "taskrun.db"
@@ -103,6 +104,9 @@ class ControlPlaneSettings:
     retry_delay_max: float = setting(_PLANE.retry_max, "And never is longer than this.", DURATION)
     poison_window: float = setting(
         _PLANE.poison, "A task whose workers are lost twice this soon is poison; 0: none is.", DELAY
+    )
+    lease: float = setting(
+        LEASE, "On PostgreSQL: others take over from a control plane that is silent for this long.", DURATION
     )
     log_format: str = setting("auto", "auto is text on a terminal, JSON elsewhere.", one_of(*FORMATS))
     log_level: str = setting("INFO", "The least level that is logged.", one_of(*LEVELS, metavar="LEVEL"))

@@ -13,6 +13,7 @@ from itertools import count
 
 from loguru import logger
 
+from taskrun.domain.batch import Disowned
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
@@ -23,6 +24,7 @@ from taskrun.domain.control_plane.inputs import (
     WorkerGone,
     WorkerSpoke,
 )
+from taskrun.domain.control_plane.roster import matching, merged
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import NotFound, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
 from taskrun.domain.events import DomainEvent, SlotsChanged, WorkerMoved
@@ -34,12 +36,14 @@ from taskrun.engine.alarm import Alarm
 from taskrun.engine.inbox import Inbox
 from taskrun.engine.log import log_events
 from taskrun.engine.patience import Patience
+from taskrun.engine.replica import Replica
 from taskrun.engine.replies import Replies, Slot, accepted
 from taskrun.engine.respite import Respite
 from taskrun.engine.watching import Watchers
 from taskrun.ports.clock import Clock
 from taskrun.ports.control_plane import WorkerOutbox
 from taskrun.ports.ids import IdSource
+from taskrun.ports.peers import LEASE, Peers
 from taskrun.ports.store import Backlog, Recovery, Store
 from taskrun.ports.telemetry import Telemetry
 
@@ -51,18 +55,28 @@ class ControlPlane:
     """Implements `TaskApi`, `WorkerApi` and `WorkerGateway` over a store."""
 
     def __init__(
-        self, store: Store, clock: Clock, new_id: IdSource, telemetry: Telemetry, timers: ControlPlaneTimers
+        self,
+        store: Store,
+        clock: Clock,
+        new_id: IdSource,
+        telemetry: Telemetry,
+        timers: ControlPlaneTimers,
+        peers: Peers | None = None,
+        lease: float = LEASE,
     ) -> None:
+        """With `peers` it may be one of several on the store, and has to be heard of by them within `lease` seconds."""
         self._store, self._clock, self._new_id, self._telemetry, self._timers = store, clock, new_id, telemetry, timers
         #: The ids of the workers that were ever let in, and how those that are connected stand for telemetry.
         self._seen: set[str] = set()
         self._told: dict[str, WorkerStatus] = {}
-        self._core = ControlPlaneCore(timers, new_id, self._seen)
+        self._shared = peers is not None
+        self._core = self._new_core()
         self._inbox = Inbox()
         self._patience = Patience()
         self._respite = Respite()
         self._alarm = Alarm(clock, self._inbox.wake)
         self._watchers = Watchers(store)
+        self._replica = Replica(peers, clock, self._watchers, self._own_workers, self._submit, self._lose, lease)
         self._outboxes: dict[int, WorkerOutbox] = {}
         self._waiting: set[Slot] = set()
         self._sessions = count(1)
@@ -72,6 +86,8 @@ class ControlPlane:
         self._taken_over: Recovery | None = None
         self._draining = False
         self._recovered = False
+        #: Why the loop has to begin again, if it has.
+        self._lost: StoreFailed | None = None
 
     # Life.
 
@@ -92,6 +108,7 @@ class ControlPlane:
                 self._taken_over = await self._recover()
                 self._loop = asyncio.create_task(self._run(), name="control plane")
                 self._submit_drain()
+                self._replica.start()
         return self._taken_over
 
     async def drain(self) -> None:
@@ -105,6 +122,7 @@ class ControlPlane:
         self._watchers.close()
         self._hang_up(Unavailable("The control plane is shutting down."))
         async with self._turning:
+            await self._replica.stop()
             loop, self._loop = self._loop, None
             if loop is not None:
                 loop.cancel()
@@ -155,14 +173,17 @@ class ControlPlane:
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         """See `WorkerApi.workers`."""
-        return self._core.workers(agent, status)
+        return matching(merged(self._own_workers(), self._replica.workers.values()), agent, status)
 
     def worker(self, worker_id: str) -> WorkerView:
         """See `WorkerApi.worker`."""
-        view = self._core.worker(worker_id)
-        if view is None:
-            raise NotFound(f"There is no worker {worker_id}.")
-        return view
+        known = (self._core.worker(worker_id), self._replica.workers.get(worker_id))
+        for view in merged(*([view] if view else [] for view in known)):
+            return view
+        raise NotFound(f"There is no worker {worker_id}.")
+
+    def _own_workers(self) -> Sequence[WorkerView]:
+        return self._core.workers()
 
     # WorkerGateway.
 
@@ -237,11 +258,16 @@ class ControlPlane:
         first = True
         while answers or self._inbox or first:
             first = False
+            if self._lost is not None:
+                raise self._lost
             turn = self._core.handle([*answers, *self._inbox.take()], self._clock.now())
             answers = await self._store.commit(turn.batch) if turn.batch else ()
             if turn.batch.tasks:
                 # An ask alone writes nothing, and succeeds on a full disk too.
                 self._respite.after_success()
+            if answers and isinstance(answers[-1], Disowned):
+                # What rests on tasks that another control plane has is not said; who asked for it is heard again.
+                answers = [*answers, *turn.take_back(answers[-1].task_ids)]
             self._speak(turn)
             self._alarm.set(self._core.next_deadline())
             # Others get their say between two turns, and what they bring is in the next.
@@ -272,6 +298,7 @@ class ControlPlane:
     def _tell(self, events: Sequence[DomainEvent]) -> None:
         for event in events:
             if type(event) is WorkerMoved:
+                self._replica.worker_moved(event)
                 if event.new is None:
                     del self._told[event.worker_id]
                 else:
@@ -281,8 +308,9 @@ class ControlPlane:
             self._telemetry.record(events)
 
     async def _recover(self) -> Recovery:
-        self._core = ControlPlaneCore(self._timers, self._new_id, self._seen)
+        self._core = self._new_core()
         recovery = await self._store.recover()
+        self._lost = None
         turn = self._core.recover(recovery, self._clock.now())
         if turn.batch:
             await self._store.commit(turn.batch)
@@ -290,11 +318,16 @@ class ControlPlane:
         # Nobody may come for a long time, and what was taken over has its deadlines.
         self._alarm.set(self._core.next_deadline())
         self._recovered = True
+        self._replica.loop_began()
         return recovery
+
+    def _new_core(self) -> ControlPlaneCore:
+        return ControlPlaneCore(self._timers, self._new_id, self._seen, shared=self._shared)
 
     async def _begin_again(self) -> None:
         """The turn is lost, and with it what the core knew: the store is the truth."""
         self._recovered = False
+        self._replica.loop_ended()
         self._inbox.clear()
         self._hang_up(Unavailable("The control plane could not store what it decided; nothing was changed."))
         # From what was told, not from what the core decided: the lost turn was never heard of.
@@ -308,6 +341,11 @@ class ControlPlane:
                 logger.error("cannot begin again yet: {}", error)
                 await self._clock.sleep_until(self._clock.now().mono + RECOVERY_PAUSE)
         self._submit_drain()
+
+    def _lose(self, error: StoreFailed) -> None:
+        """What this control plane had is another's: the loop begins again, as after a commit that failed."""
+        self._lost = error
+        self._inbox.wake()
 
     def _hang_up(self, error: Unavailable) -> None:
         """Ends every stream and answers every caller that still waits."""

@@ -61,6 +61,11 @@ class Proxy:
         """Ends the connections that there are."""
         self._loop.call_soon_threadsafe(self._cut)
 
+    def lead_to(self, port: int) -> None:
+        """Ends the connections that there are; new ones go to another port."""
+        self._target = port
+        self.cut()
+
     def _cut(self) -> None:
         for connection in self._open:
             connection.cancel()

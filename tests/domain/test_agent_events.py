@@ -41,3 +41,7 @@ def test_an_event_travels_as_its_type_and_what_is_known(
 def test_each_type_that_is_known_has_one_event() -> None:
     told = Counter(kind.TYPE for kind in AgentEvent.__subclasses__())
     assert told == Counter(type for type in RunEventType if type is not RunEventType.UNKNOWN)
+
+
+def test_a_type_of_a_later_version_is_unknown() -> None:
+    assert RunEventType("DREAMT") is RunEventType.UNKNOWN

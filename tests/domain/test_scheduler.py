@@ -218,3 +218,20 @@ def test_an_agent_that_nobody_offers_and_nobody_wants_is_forgotten(scheduler: Sc
     scheduler.place(ECHO)
     scheduler.leave("a")
     assert set(scheduler._agents) == {"echo"}
+
+
+def test_who_waited_for_a_slot_that_another_gets_is_served_elsewhere(scheduler: Scheduler[str]) -> None:
+    scheduler.join("both", ["echo", "other"], {}, 1)
+    scheduler.join("one", ["echo"], {}, 2)
+    assert [scheduler.place(ECHO), scheduler.place(ECHO)] == ["both", "one"]
+    scheduler.wait(OTHER)
+    scheduler.release("both")
+    assert scheduler.place(ECHO) is None
+    scheduler.wait(ECHO)
+    (claim,) = scheduler.claims()
+    assert (claim.key, claim.promises) == ("both", (1, 0))
+    # The queue gives out whoever is first, whatever was promised to whom.
+    scheduler.unwait(OTHER)
+    scheduler.settle(claim)
+    assert scheduler.take("both", OTHER)
+    assert [(claim.key, claim.requirements) for claim in scheduler.claims()] == [("one", (ECHO,))]

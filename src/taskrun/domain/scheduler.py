@@ -265,6 +265,9 @@ class Scheduler(Generic[Key]):
             lane = next((lane for lane in stirred.lanes if lane.unserved > 0), None)
             if lane is None or stirred.free <= 0:
                 del self._stirred[stirred]
+                # Its slots may have gone to others meanwhile: whoever waited for one of them may fit elsewhere.
+                for other in stirred.lanes:
+                    self._stir(other)
                 continue
             seat = lane.ready.first()
             assert seat is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskrun.domain.daemon.effects import Dial, Effect, Finish, HangUp, StopAgent
-from taskrun.domain.daemon.news import DaemonBegan, DrainAsked, LinkLost, LinkOpened
+from taskrun.domain.daemon.news import DaemonBegan, DrainAsked, LinkLost, LinkOpened, TimePassed
 from taskrun.domain.daemon.session import FAREWELL
 from taskrun.domain.errors import InvalidArgument, PermissionDenied, Unavailable
 from taskrun.domain.protocol import (
@@ -349,6 +349,18 @@ def test_a_worker_that_was_frozen_for_too_long_takes_no_order_of_long_ago() -> N
     effects = rig.hear(AssignRun("late", "t", "echo", "1"))
     assert [type(effect) for effect in effects] == [StopAgent, HangUp]
     rig.wait(20)
+def test_a_daemon_that_finds_several_deadlines_over_finishes_once() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.feed(BROKEN)
+    rig.end("r")
+    rig.feed(DrainAsked())
+    rig.wait(PATIENCE - 1)
+    rig.feed(BROKEN)
+    rig.mono += 100
+    assert rig.feed(TimePassed()) == [Finish()]
+
+
     assert rig.end("r") == [Dial()]
 
 

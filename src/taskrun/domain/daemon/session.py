@@ -344,7 +344,8 @@ class DaemonCore:
         mono = step.now.mono
         while (run_id := self._run_deadlines.pop(mono)) is not None:
             self._slots.time_out(step, run_id)
-        while (timer := self._timer_deadlines.pop(mono)) is not None:
+        # The first of several that are due may be the end.
+        while self._state is not UplinkState.OVER and (timer := self._timer_deadlines.pop(mono)) is not None:
             self._timeouts[timer](step)
 
 

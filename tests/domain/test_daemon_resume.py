@@ -217,6 +217,16 @@ def test_a_refusal_lets_all_runs_go(end: LinkLost) -> None:
 
 # Control planes of old.
 
+def test_a_control_plane_that_takes_the_end_for_heard_and_does_not_know_it_is_told_that_the_run_is_lost() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.end("r")
+    rig.hear(go_on("r", 2))
+    report = rig.sent()[-1]
+    assert isinstance(report, RunReport)
+    assert (report.failure, report.seq) == (FailureKind.WORKER_LOST, 2)
+
+
 
 def test_where_a_control_plane_without_the_feature_takes_over_all_runs_are_let_go() -> None:
     rig = Resuming()

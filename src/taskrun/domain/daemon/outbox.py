@@ -173,7 +173,10 @@ class Outbox:
         items, lane.held_items = self._held_items(lane), None
         rest = [item for item in items if item.end > from_seq]
         self._release(items[: len(items) - len(rest)])
-        if from_seq > lane.next_seq or (rest[0].seq if rest else lane.next_seq) > from_seq:
+        first = rest[0].seq if rest else lane.next_seq
+        # Of a run that is over the last word is its end: who asks for what comes after it has not heard that.
+        unheard_end = lane.closed and not rest
+        if unheard_end or not first <= from_seq <= lane.next_seq:
             lane.held_items = rest
             return False
         if rest:

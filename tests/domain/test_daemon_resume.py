@@ -126,11 +126,24 @@ def test_runs_that_were_stopped_while_it_dialled_are_reported_as_lost() -> None:
     rig.feed(BROKEN)
     rig.wait(2.5)
     assert rig.wait(PATIENCE) == [StopAgent("r")]
+    rig.end("r")
     rig.feed(LinkOpened())
     rig.welcome(go_on("r", 4))
     report = rig.sent()[0]
     assert isinstance(report, RunReport)
     assert (report.status, report.failure, report.seq) == (RunStatus.FAILED, FailureKind.WORKER_LOST, 4)
+
+
+def test_runs_that_were_stopped_while_it_dialled_are_not_given_to_another_before_their_agents_are_gone() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.feed(BROKEN)
+    rig.wait(2.5)
+    assert rig.wait(PATIENCE) == [StopAgent("r")]
+    (left,) = rig.feed(LinkOpened())
+    assert isinstance(left, HangUp)
+    assert rig.wait(9) == []
+    assert rig.end("r") == [Dial()]
 
 
 def test_a_run_that_was_given_up_and_is_assigned_again_is_reported_as_lost() -> None:
@@ -204,6 +217,16 @@ def test_a_control_plane_that_has_lost_what_was_stored_is_told_that_the_run_is_l
     assert (report.failure, report.seq) == (FailureKind.WORKER_LOST, 0)
 
 
+def test_a_control_plane_that_takes_the_end_for_heard_and_does_not_know_it_is_told_that_the_run_is_lost() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.end("r")
+    rig.hear(go_on("r", 2))
+    report = rig.sent()[-1]
+    assert isinstance(report, RunReport)
+    assert (report.failure, report.seq) == (FailureKind.WORKER_LOST, 2)
+
+
 @pytest.mark.parametrize(
     "end", [LinkLost(PermissionDenied("revoked"), final=True), LinkLost(InvalidArgument("nonsense"), refused=True)]
 )
@@ -216,16 +239,6 @@ def test_a_refusal_lets_all_runs_go(end: LinkLost) -> None:
 
 
 # Control planes of old.
-
-def test_a_control_plane_that_takes_the_end_for_heard_and_does_not_know_it_is_told_that_the_run_is_lost() -> None:
-    rig = Resuming()
-    rig.assign("r")
-    rig.end("r")
-    rig.hear(go_on("r", 2))
-    report = rig.sent()[-1]
-    assert isinstance(report, RunReport)
-    assert (report.failure, report.seq) == (FailureKind.WORKER_LOST, 2)
-
 
 
 def test_where_a_control_plane_without_the_feature_takes_over_all_runs_are_let_go() -> None:
@@ -336,6 +349,18 @@ def test_a_daemon_that_drains_while_it_is_away_delivers_first() -> None:
     assert rig.wait(2.5) == [Dial((LiveRun("r", 2),))]
 
 
+def test_a_daemon_that_finds_several_deadlines_over_finishes_once() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.feed(BROKEN)
+    rig.end("r")
+    rig.feed(DrainAsked())
+    rig.wait(PATIENCE - 1)
+    rig.feed(BROKEN)
+    rig.mono += 100
+    assert rig.feed(TimePassed()) == [Finish()]
+
+
 def test_the_first_link_of_all_needs_no_patience() -> None:
     rig = Rig(up=False)
     rig.feed(DaemonBegan())
@@ -359,18 +384,6 @@ def test_a_worker_that_was_frozen_for_too_long_takes_no_order_of_long_ago() -> N
     effects = rig.hear(AssignRun("late", "t", "echo", "1"))
     assert [type(effect) for effect in effects] == [StopAgent, HangUp]
     rig.wait(20)
-def test_a_daemon_that_finds_several_deadlines_over_finishes_once() -> None:
-    rig = Resuming()
-    rig.assign("r")
-    rig.feed(BROKEN)
-    rig.end("r")
-    rig.feed(DrainAsked())
-    rig.wait(PATIENCE - 1)
-    rig.feed(BROKEN)
-    rig.mono += 100
-    assert rig.feed(TimePassed()) == [Finish()]
-
-
     assert rig.end("r") == [Dial()]
 
 

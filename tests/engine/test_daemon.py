@@ -765,6 +765,34 @@ async def test_what_a_stream_says_after_it_was_left_changes_nothing(link: Script
         assert world.daemon.connected
 
 
+async def test_a_stream_that_opens_when_its_runs_were_given_up_is_left_until_their_agents_are_gone(
+    link: ScriptedLink,
+) -> None:
+    late: asyncio.Future[ScriptedLink] = asyncio.get_running_loop().create_future()
+    useless, again = ScriptedLink(), ScriptedLink()
+    gone = asyncio.Event()
+
+    async def linger(request: AgentRequest, sink: AgentSink) -> AgentResult:
+        try:
+            return await hang(request, sink)
+        finally:
+            await gone.wait()
+
+    async with World(ScriptedConnector(link, late, again), linger, process="p") as world:
+        link.welcome()
+        link.assign("r")
+        await world.settle()
+        link.end()
+        await world.clock.advance(150)
+        late.set_result(useless)
+        await world.clock.advance(30)
+        assert (useless.closed, useless.batches, world.daemon.connected) == (True, [], False)
+        gone.set()
+        await world.settle()
+        assert world.daemon.connected
+        assert world.connector.hellos[2].live_runs == ()
+
+
 # What nobody expected.
 
 

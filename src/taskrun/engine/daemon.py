@@ -175,6 +175,9 @@ class Daemon:
         logger.info("connected", to=str(connector))
         self._unclosed.append(link)
         self._feed(LinkOpened())
+        if self._link is not link:
+            # The core wants it no more.
+            return
         ended = partial(self._side_ended, link)
         self._sides = [self._crew.spawn(self._read(link), ended), self._crew.spawn(self._write(link), ended)]
 

@@ -165,6 +165,10 @@ class DaemonCore:
 
     def _opened(self, step: Step, news: LinkOpened) -> None:
         self._state = UPLINK.after(self._state, UplinkEvent.OPENED)
+        if self._slots.let_go:
+            # It named runs that were given up meanwhile: it comes back without them, when their agents are gone.
+            self._lost(step, LinkLost(Unavailable("Runs were given up while the stream was being opened.")))
+            return
         self._pulse = Pulse(self._dialled_at, self._pulse.heard_from_at)
         self._undirected = True
         self._beat(step)

@@ -285,6 +285,21 @@ async def test_runs_that_were_under_way_at_a_failed_commit_go_to_the_next_worker
     assert [(run.task_id, run.attempt) for run in again.runs] == [(task.id, 2)]
 
 
+async def test_a_watcher_reads_what_was_stored_by_a_commit_whose_answer_got_lost(
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer
+) -> None:
+    await peer.connect()
+    task = await one_task(plane)
+    story = plane.watch(task.id)
+    await anext(story)
+    rest = asyncio.ensure_future(anext(story))
+    await jumping.advance(0)
+    store.lose_answers()
+    await peer.end(peer.runs[0].run_id)
+    await jumping.advance(0)
+    assert (await rest)[-1].is_end
+
+
 async def test_workers_that_were_cut_off_by_a_failed_commit_are_gone_for_the_metrics_too(
     plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, peer: Peer, telemetry: RecordingTelemetry
 ) -> None:

@@ -26,6 +26,14 @@ async def test_a_commit_that_fails_stores_nothing(store: FaultyStore) -> None:
     assert store.commits == 3
 
 
+async def test_a_commit_whose_answer_is_lost_is_stored(store: FaultyStore) -> None:
+    store.lose_answers()
+    with pytest.raises(StoreFailed):
+        await save(store, make_task(1))
+    assert await store.get(task_id(1)) == make_task(1)
+    await save(store, make_task(2))
+
+
 async def test_a_broken_store_fails_every_call_until_it_is_mended(store: FaultyStore) -> None:
     store.break_down()
     for call in (store.recover(), store.get("x"), store.backlog(), store.story("x", 0), save(store, make_task(1))):

@@ -340,6 +340,8 @@ class ControlPlane:
             except Exception as error:
                 logger.error("cannot begin again yet: {}", error)
                 await self._clock.sleep_until(self._clock.now().mono + RECOVERY_PAUSE)
+        # A commit may have been stored although its answer did not come.
+        self._watchers.ring_all()
         self._submit_drain()
 
     def _lose(self, error: StoreFailed) -> None:

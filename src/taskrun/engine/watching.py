@@ -26,7 +26,7 @@ class Watchers:
                     bell.set()
 
     def ring_all(self) -> None:
-        """Any task may have new entries, stored by somebody else."""
+        """Any task may have new entries that no turn has told of."""
         self.ring(tuple(self._bells))
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ class FaultyStore:
         self.commits = 0
         self._inner = inner
         self._commits_to_fail = 0
+        self._answers_to_lose = 0
         self._broken = False
         self._full = False
         self._lag: asyncio.Event | None = None
@@ -37,15 +38,19 @@ class FaultyStore:
         """The next so many commits raise `StoreFailed`, and nothing of them is stored."""
         self._commits_to_fail = count
 
+    def lose_answers(self, count: int = 1) -> None:
+        """The next so many commits are stored, and raise `StoreFailed` all the same: their answers got lost."""
+        self._answers_to_lose = count
+
     def break_down(self) -> None:
         """From now on every call raises `StoreFailed`, until `mend`."""
         self._broken = True
 
     def mend(self) -> None:
-        """Takes back `break_down`, `fill_up` and what is left of `fail_commits`."""
+        """Takes back `break_down`, `fill_up` and what is left of `fail_commits` and `lose_answers`."""
         self._broken = False
         self._full = False
-        self._commits_to_fail = 0
+        self._commits_to_fail = self._answers_to_lose = 0
 
     def lag(self) -> asyncio.Event:
         """The next commit waits, nothing of it being stored, until the event that this returns is set."""
@@ -86,7 +91,11 @@ class FaultyStore:
         if self._commits_to_fail:
             self._commits_to_fail -= 1
             raise StoreFailed("The store was told to fail this commit.")
-        return await self._passed(self._inner.commit, batch)
+        answers = await self._passed(self._inner.commit, batch)
+        if self._answers_to_lose:
+            self._answers_to_lose -= 1
+            raise StoreFailed("The store was told to lose this answer.")
+        return answers
 
     async def get(self, task_id: str) -> Task | None:
         """See `Store.get`."""

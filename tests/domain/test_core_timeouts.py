@@ -156,7 +156,9 @@ def test_a_hung_agent_of_a_worker_that_does_not_stop_it_does_not_hold_its_task_f
     sim.report(session, sim.assigned(session).run_id, RunStatus.RUNNING)
     sim.wait(16)
     assert sim.task(task.id).status is TaskStatus.FAILED
-    assert sim.task(task.id).runs[0].failure is FailureKind.TIMEOUT
+    [run] = sim.task(task.id).runs
+    assert run.failure is FailureKind.TIMEOUT
+    assert run.error == "the run took longer than its task allows; the worker did not report the run's end"
 
 
 def test_a_timeout_is_tried_again_if_the_task_asks(sim: Simulation) -> None:

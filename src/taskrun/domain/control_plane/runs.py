@@ -240,8 +240,8 @@ class Runs:
         """The run ends without its worker's word. The worker may go on with it: the slot stays taken."""
         self._fleet.overdue(active.worker, active.run.id, started=active.run.status is RunStatus.RUNNING)
         status = RunStatus.CANCELLED if why is FailureKind.CANCELLED else RunStatus.FAILED
-        error = f"{active.why}; the worker did not report the run's end"
-        self.end(turn, active, RunReport(active.run.id, status, error, why), free=False)
+        active.why = f"{active.why}; the worker did not report the run's end"
+        self.end(turn, active, RunReport(active.run.id, status, active.why, why), free=False)
 
     def _ended(self, turn: Turn, run: Run, report: RunReport) -> Run:
         """The run with its end, as reported."""

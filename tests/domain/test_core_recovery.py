@@ -6,7 +6,7 @@ import pytest
 
 from taskrun.domain.control_plane.inputs import DrainStarted, WorkerSpoke
 from taskrun.domain.errors import Unavailable
-from taskrun.domain.protocol import Heartbeat
+from taskrun.domain.protocol import CancelRun, Heartbeat, LiveRun
 from taskrun.domain.records import TaskSpec
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.testing.simulation import Simulation
@@ -35,6 +35,22 @@ def test_a_cancel_that_was_asked_before_a_restart_holds_after_it(sim: Simulation
     sim.cancel(task.id)
     sim.restart()
     assert sim.task(task.id).status is TaskStatus.CANCELLED
+
+
+def test_why_a_run_was_told_to_stop_is_known_after_a_restart(sim: Simulation) -> None:
+    """Its worker only says that it was stopped: without the reason that would be tried again."""
+    session = sim.connect(process="p")
+    task = sim.create(silence_timeout_ms=1000)
+    run_id = sim.assigned(session).run_id
+    sim.report(session, run_id, RunStatus.RUNNING)
+    sim.wait(1)
+    sim.restart()
+    again = sim.connect(process="p", live_runs=[LiveRun(run_id, 1)])
+    assert CancelRun(run_id, "the run's time was over") in sim.heard(again)
+    sim.report(again, run_id, RunStatus.CANCELLED, FailureKind.CANCELLED)
+    [run] = sim.task(task.id).runs
+    assert (run.failure, run.error) == (FailureKind.TIMEOUT, "the run's time was over")
+    assert sim.task(task.id).status is TaskStatus.FAILED
 
 
 def test_the_last_attempt_that_was_under_way_at_a_restart_fails_its_task(sim: Simulation) -> None:

@@ -142,6 +142,8 @@ class Run:
     kept_bytes: int = 0
     #: How long after the assignment its worker was last heard of, if that worker was lost.
     lost_after_ms: int = 0
+    #: Why its worker was told to stop it, while that has not reported its end.
+    stop: FailureKind | None = None
 
 
 @value(frozen=True, slots=True)

@@ -39,6 +39,8 @@ _MOVES = {
 _CANCELLED = "the task was cancelled"
 _TOOK_TOO_LONG = "the run took longer than its task allows"
 _SILENT = "the run was silent for longer than its task allows"
+#: Either of the two, of a run that was told so by a control plane before this one.
+_TIME_OVER = "the run's time was over"
 _NOT_STARTED = "the run was not started in time"
 _POISON = "workers were lost soon after they had begun with this task, more than once: it is given to no other"
 
@@ -117,6 +119,8 @@ class Runs:
         active = ActiveRun(task, run, worker, next_seq=run.next_seq, kept_bytes=run.kept_bytes)
         if task.cancel_requested:
             active.stop, active.why = FailureKind.CANCELLED, _CANCELLED
+        elif run.stop is not None:
+            active.stop, active.why = run.stop, _TIME_OVER
         self._by_run[run.id] = self._by_task[task.id] = active
         worker.runs.add(run.id)
         active.begin(turn.now)
@@ -228,7 +232,11 @@ class Runs:
             self._deadlines.arm(active.run.id, due_at)
 
     def _stop(self, turn: Turn, active: ActiveRun, kind: FailureKind, why: str) -> None:
+        """The run's worker is told to stop it. That is stored: whoever hears of the end has to know why it came."""
         active.stop, active.why = kind, why
+        active.run = replace(active.run, stop=kind)
+        active.task = replace(active.task, runs=active.task.with_run(active.run))
+        turn.batch.tasks[active.task.id] = active.task
         self._tell_to_stop(turn, active)
 
     def _tell_to_stop(self, turn: Turn, active: ActiveRun) -> None:

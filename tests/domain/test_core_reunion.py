@@ -69,6 +69,18 @@ def worker(sim: Simulation) -> Resuming:
     return Resuming(sim)
 
 
+def test_a_hello_that_arrives_after_that_of_a_newer_stream_is_turned_away(sim: Simulation) -> None:
+    session = sim.connect("w1", process="p1", stream=2)
+    task = sim.create()
+    sim.report(session, sim.assigned(session).run_id, RunStatus.RUNNING)
+    with pytest.raises(Unavailable, match="newer stream"):
+        sim.connect("w1", process="p1", stream=1)
+    assert session not in sim.closed
+    assert sim.task(task.id).status is TaskStatus.RUNNING
+    assert sim.connect("w1", process="p1", stream=3, live_runs=[LiveRun(task.runs[0].id, 1)])
+    assert sim.task(task.id).status is TaskStatus.RUNNING
+
+
 # Away.
 
 

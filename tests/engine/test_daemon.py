@@ -229,7 +229,7 @@ async def test_it_announces_its_agents_and_beats_at_once(link: ScriptedLink) -> 
     async with World(connector, succeed, slots=3) as world:
         assert (await link.hear_beat()).status is WorkerStatus.IDLE
         (hello,) = connector.hellos
-        assert hello == Hello(WorkerInfo("host", "1", (AgentSpec("agent"),)), frozenset(FEATURES), 3)
+        assert hello == Hello(WorkerInfo("host", "1", (AgentSpec("agent"),)), frozenset(FEATURES), 3, stream=1)
         assert world.daemon.connected
 
 
@@ -626,6 +626,7 @@ async def test_a_run_goes_on_while_the_stream_is_broken_and_says_on_the_next_wha
         go_on.set()
         await world.clock.advance(3)
         assert world.connector.hellos[1].live_runs == (LiveRun("r", 4),)
+        assert [hello.stream for hello in world.connector.hellos] == [1, 2]
         again.welcome(RunDirective("r", Verdict.GO_ON, 2))
         report, output = await again.hear_end()
         assert (report.seq, output) == (3, {"r": ["after"]})

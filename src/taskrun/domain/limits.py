@@ -151,6 +151,7 @@ def checked_hello(hello: Hello) -> Hello:
         hello.claimed_id[:MAX_NAME],
         hello.process,
         hello.live_runs,
+        hello.stream,
     )
 
 

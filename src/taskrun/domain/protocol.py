@@ -59,6 +59,8 @@ class Hello:
     #: Made up anew whenever the worker's program starts: runs belong to the process that began them.
     process: str = ""
     live_runs: tuple[LiveRun, ...] = ()
+    #: Counts the streams of the process, from 1: of two the higher is the newer, whichever comes first. 0: not counted.
+    stream: int = 0
 
     @property
     def resumes(self) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 from loguru import logger
@@ -71,6 +72,7 @@ class Daemon:
         self._connectors, self._clock = connectors, clock
         announced = replace(info, agents=tuple(agent.spec for agent in agents))
         self._hello = checked_hello(Hello(announced, frozenset(FEATURES), max_concurrent_runs, process=process))
+        self._streams = count(1)
         self._agents = {agent.spec.name: agent for agent in agents}
         self._core = DaemonCore(self._agents.keys(), self._hello.max_concurrent_runs, timers, chance, len(connectors))
         self._outbox = self._core.outbox
@@ -159,7 +161,7 @@ class Daemon:
     # The link.
 
     def _dial(self, effect: Dial) -> None:
-        hello = replace(self._hello, live_runs=effect.live_runs)
+        hello = replace(self._hello, live_runs=effect.live_runs, stream=next(self._streams))
         self._crew.spawn(self._connect(self._connectors[effect.place], hello), self._check)
 
     async def _connect(self, connector: Connector, hello: Hello) -> None:

@@ -130,10 +130,11 @@ class Simulation:
         features: frozenset[str] = NEW,
         process: str = "",
         live_runs: Sequence[LiveRun] = (),
+        stream: int = 0,
     ) -> Hello:
         """A hello that offers these agents. Without a process its runs end with the stream."""
         info = WorkerInfo("host", "1", tuple(map(AgentSpec, agents)), labels)
-        return Hello(info, features, slots, process=process, live_runs=tuple(live_runs))
+        return Hello(info, features, slots, process=process, live_runs=tuple(live_runs), stream=stream)
 
     def connect(
         self,
@@ -145,9 +146,18 @@ class Simulation:
         features: frozenset[str] = NEW,
         process: str = "",
         live_runs: Sequence[LiveRun] = (),
+        stream: int = 0,
     ) -> int:
         """Opens a stream and returns its session. Raises what the core refuses with."""
-        hello = self.hello(*agents, slots=slots, labels=labels, features=features, process=process, live_runs=live_runs)
+        hello = self.hello(
+            *agents,
+            slots=slots,
+            labels=labels,
+            features=features,
+            process=process,
+            live_runs=live_runs,
+            stream=stream,
+        )
         session, reply = next(self._sessions), next(self._replies)
         self.turn(ConnectWorker(reply, session, worker_id, hello))
         self.settle()

@@ -83,9 +83,12 @@ class WorkerHello(_message.Message):
     MAX_CONCURRENT_RUNS_FIELD_NUMBER: _builtins.int
     PROCESS_FIELD_NUMBER: _builtins.int
     LIVE_RUNS_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
     max_concurrent_runs: _builtins.int
     process: _builtins.str
     """with "resume": made up anew whenever the worker program starts"""
+    stream: _builtins.int
+    """with "resume": counts the streams of this process, from 1; 0 = not counted"""
     @_builtins.property
     def info(self) -> _common_pb2.WorkerInfo: ...
     @_builtins.property
@@ -104,10 +107,11 @@ class WorkerHello(_message.Message):
         max_concurrent_runs: _builtins.int = ...,
         process: _builtins.str = ...,
         live_runs: _abc.Iterable[Global___LiveRun] | None = ...,
+        stream: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "info", b"info", "live_runs", b"live_runs", "max_concurrent_runs", b"max_concurrent_runs", "process", b"process"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "info", b"info", "live_runs", b"live_runs", "max_concurrent_runs", b"max_concurrent_runs", "process", b"process", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

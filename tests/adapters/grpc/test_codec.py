@@ -209,9 +209,9 @@ def test_what_the_control_plane_says_comes_back_the_same(sent: list[ToWorker]) -
     assert decode_to_worker(encode_to_worker(sent[0]).SerializeToString()) == [sent[0]]
 
 
-@given(infos, st.integers(1, 10_000), st.lists(st.builds(LiveRun, ids, counts), max_size=3))
-def test_a_hello_comes_back_the_same(info: WorkerInfo, slots: int, live_runs: list[LiveRun]) -> None:
-    hello = Hello(info, frozenset({"batch", "resume"}), slots, "", "process-1", tuple(live_runs))
+@given(infos, st.integers(1, 10_000), st.lists(st.builds(LiveRun, ids, counts), max_size=3), counts)
+def test_a_hello_comes_back_the_same(info: WorkerInfo, slots: int, live_runs: list[LiveRun], stream: int) -> None:
+    hello = Hello(info, frozenset({"batch", "resume"}), slots, "", "process-1", tuple(live_runs), stream)
     assert decode_hello(encode_hello(hello, "").SerializeToString()) == hello
 
 

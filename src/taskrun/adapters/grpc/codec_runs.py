@@ -69,6 +69,7 @@ def decode_hello(data: bytes) -> Hello:
             hello.info.worker_id,
             hello.process,
             tuple([LiveRun(_run_id(run.run_id), checked_seq(run.next_seq)) for run in hello.live_runs]),
+            hello.stream,
         )
     )
 
@@ -205,6 +206,7 @@ def encode_hello(hello: Hello, worker_id: str) -> pb.RunClientMessage:
             max_concurrent_runs=hello.max_concurrent_runs,
             process=hello.process,
             live_runs=[pb.LiveRun(run_id=run.run_id, next_seq=run.next_seq) for run in hello.live_runs],
+            stream=hello.stream,
         )
     )
 

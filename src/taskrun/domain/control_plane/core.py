@@ -222,6 +222,9 @@ class ControlPlaneCore:
             turn.replies.append((request.reply, _draining()))
             return
         hello = request.hello
+        if self._is_of_the_past(request):
+            turn.replies.append((request.reply, _newer_stream()))
+            return
         worker = self._came_back(turn, request)
         if worker is None:
             worker = self._fleet.connect(turn, request.session, request.worker_id, hello)
@@ -229,6 +232,11 @@ class ControlPlaneCore:
         self._reunion.reunite(turn, worker, hello.live_runs)
         self._silences.arm(request.session, turn.now.mono + self._timers.silence)
         turn.replies.append((request.reply, request.session))
+
+    def _is_of_the_past(self, request: ConnectWorker) -> bool:
+        """Whether the worker has opened a newer stream since: this hello was long on its way, and nobody is there."""
+        known, hello = self._fleet.of_id(request.worker_id), request.hello
+        return known is not None and known.process == hello.process and hello.stream < known.stream
 
     def _came_back(self, turn: Turn, request: ConnectWorker) -> Worker | None:
         """The worker that is known already, on its new stream: its runs go on."""

@@ -83,6 +83,7 @@ class Fleet:
             hello.max_concurrent_runs,
             turn.now.utc_ms,
             hello.process if hello.resumes else "",
+            hello.stream,
         )
         self._by_id[worker_id] = worker
         self._enter(turn, worker)
@@ -93,7 +94,8 @@ class Fleet:
 
     def expect(self, turn: Turn, worker_id: str, process: str) -> Worker:
         """A worker that has runs and is away. No worker of that id may be known."""
-        worker = Worker(worker_id, NO_SESSION, WorkerInfo(), frozenset(), 0, 0, process, WorkerStatus.DISCONNECTED)
+        worker = Worker(worker_id, NO_SESSION, WorkerInfo(), frozenset(), 0, 0, process)
+        worker.status = WorkerStatus.DISCONNECTED
         # Nobody remembers when it was heard last: its time to come back begins now.
         worker.last_contact = turn.now.mono
         self._by_id[worker_id] = worker
@@ -103,7 +105,7 @@ class Fleet:
 
     def come_back(self, turn: Turn, worker: Worker, session: int, hello: Hello) -> None:
         """The worker is there again, on a new stream, with the runs that it had."""
-        worker.session = session
+        worker.session, worker.stream = session, hello.stream
         worker.info, worker.features = hello.info, hello.features
         worker.max_concurrent_runs = hello.max_concurrent_runs
         worker.connected_at_ms = turn.now.utc_ms

@@ -24,6 +24,8 @@ class Worker:
     connected_at_ms: int
     #: The process that has its runs, if they outlive its stream.
     process: str = ""
+    #: The newest of the process's streams, as it counts them.
+    stream: int = 0
     status: WorkerStatus = WorkerStatus.IDLE
     last_heartbeat_ms: int = 0
     #: Seconds, monotonic: when anything was last heard.

@@ -1,0 +1,122 @@
+"""Bugs, each planted by a patch, and how the oracle of the simulation names what it sees of them.
+
+Most are those that are planted for `make chaos` too. What there is a patch of the engine or of a client is here one of
+their counterparts in the simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+
+from simulation.plane import Plane
+from simulation.store import Store
+from simulation.watchers import Watcher
+from taskrun.domain.control_plane.runs import Runs
+from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.control_plane.worker import Worker
+from taskrun.domain.records import StoryEntry, Task
+from tests.chaos import bugs
+
+Patch = pytest.MonkeyPatch
+
+
+class Bug(NamedTuple):
+    """What is wrong, and parts of what may be said of it."""
+
+    plant: Any
+    says: tuple[str, ...]
+
+
+def acknowledged_before_the_commit(patch: Patch) -> None:
+    commit = Plane._commit
+
+    def hasty(self: Any, turn: Turn, stored: Any, failed: Any) -> None:
+        replies, turn.replies = turn.replies, []
+        for token, value in replies:
+            self._replies.pop(token)(value)
+        commit(self, turn, stored, failed)
+
+    patch.setattr(Plane, "_commit", hasty)
+
+
+def told_as_stored_before_it_is(patch: Patch) -> None:
+    commit = Plane._commit
+
+    def hasty(self: Any, turn: Turn, stored: Any, failed: Any) -> None:
+        for session, ack in turn.acknowledgements():
+            self._send(session, [ack])
+        commit(self, turn, stored, failed)
+
+    patch.setattr(Plane, "_commit", hasty)
+
+
+def half_a_batch_is_kept(patch: Patch) -> None:
+    """A commit that is cut off leaves the tasks and not their stories."""
+    keep = Store._keep
+
+    def torn(self: Any, batch: Any, decided_at: float) -> Any:
+        if self._world.happens_half() and not self._world.plane.alive:
+            batch = replace(batch, story={})
+        return keep(self, batch, decided_at)
+
+    patch.setattr(Store, "_keep", torn)
+
+
+def watcher_skips(patch: Patch) -> None:
+    story = Store.story
+
+    def gappy(self: Any, task_id: str, from_seq: int) -> Sequence[StoryEntry]:
+        return [entry for entry in story(self, task_id, from_seq) if entry.is_end or entry.seq % 3]
+
+    patch.setattr(Store, "story", gappy)
+
+
+def bell_forgotten_when_a_commit_fails(patch: Patch) -> None:
+    """Watchers are woken by what a turn stores, and by nothing else."""
+    patch.setattr(Plane, "_watching", lambda self: [])
+
+
+def reason_to_stop_forgotten_at_a_restart(patch: Patch) -> None:
+    take_over = Runs.take_over
+
+    def forget(self: Any, turn: Turn, task: Task, worker: Worker) -> None:
+        take_over(self, turn, task, worker)
+        if not task.cancel_requested:
+            self.of_task(task.id).stop = None
+
+    patch.setattr(Runs, "take_over", forget)
+
+
+def watch_begins_anew(patch: Patch) -> None:
+    """A watcher that comes back begins at the beginning."""
+    patch.setattr(Watcher, "next_seq", property(lambda self: self.from_seq))
+
+
+BUGS: tuple[Bug, ...] = (
+    Bug(acknowledged_before_the_commit, ("was acknowledged before it was stored",)),
+    Bug(told_as_stored_before_it_is, ("without need",)),
+    Bug(bugs.no_fencing, ("and changed",)),
+    Bug(bugs.output_not_deduplicated, ("came twice",)),
+    Bug(bugs.everything_is_said_again, ("said",)),
+    Bug(bugs.cleaned_up_by_worker, ("without need", "at once")),
+    Bug(bugs.no_self_stop, ("at once",)),
+    Bug(bugs.the_end_overtakes_the_output, ("cut short",)),
+    Bug(bugs.resumed_from_the_wrong_number, ("without need",)),
+    Bug(bugs.handed_out_twice, ("knows nothing of it",)),
+    Bug(bugs.handed_out_again_at_a_restart, ("without need", "at once")),
+    Bug(bugs.running_tasks_forgotten_at_a_restart, ("AssertionError",)),
+    Bug(reason_to_stop_forgotten_at_a_restart, ("nobody asked for it",)),
+    Bug(bugs.cancel_forgotten, ("was to be cancelled",)),
+    Bug(bugs.cancel_not_stored, ("was to be cancelled",)),
+    Bug(bugs.tried_again_after_success, ("tried too often",)),
+    Bug(bugs.completed_without_its_agent, ("its agent never was",)),
+    Bug(bugs.key_forgotten, ("one key made",)),
+    Bug(half_a_batch_is_kept, ("the story of",)),
+    Bug(watcher_skips, ("a watcher",)),
+    Bug(bell_forgotten_when_a_commit_fails, ("a watcher",)),
+    Bug(watch_begins_anew, ("a watcher",)),
+)

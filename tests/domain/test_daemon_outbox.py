@@ -251,12 +251,12 @@ def test_an_unsent_heartbeat_does_not_outlive_its_stream() -> None:
     assert not outbox
 
 
-def test_a_run_that_is_over_and_stored_needs_not_go_on() -> None:
+def test_a_run_that_is_over_cannot_go_on_behind_its_end() -> None:
     outbox, lane = keeping("a")
     lane.close()
     outbox.hold()
-    assert outbox.go_on("r", 1)
-    assert (outbox.live_runs(), outbox.weight) == ((), 0)
+    assert not outbox.go_on("r", 1)
+    assert outbox.weight == 0
 
 
 @pytest.mark.parametrize("from_seq", [0, 5])

@@ -24,7 +24,16 @@ from taskrun.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from taskrun.domain.records import AgentSpec, ModelBackend, StoryEntry, TaskChange, TaskQuery, TaskSpec
+from taskrun.domain.records import (
+    AgentSpec,
+    Consumption,
+    ModelBackend,
+    StoryEntry,
+    TaskChange,
+    TaskQuery,
+    TaskSpec,
+    Usage,
+)
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.engine.enrollment import MAX_TTL_MS
 from tests.apps.cli.conftest import Taskrun
@@ -297,8 +306,39 @@ def test_a_task_in_json_has_the_wires_names(client: StubClient, taskrun: Taskrun
     )
     [run] = task["runs"]
     assert (run["run_id"], run["worker_id"], run["status"], run["attempt"]) == ("r-1", "w-1", "COMPLETED", 1)
-    assert run["usage"]["output_tokens"] == 3
+    assert run["usage"] == task["usage"] | {"by_model": {}}
+    assert task["usage"] == {
+        "input_tokens": 7,
+        "output_tokens": 3,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "cost_usd": 0.5,
+        "by_model": {"claude": {**task["usage"]["by_model"]["claude"], "input_tokens": 7, "output_tokens": 3}},
+    }
     assert run["backend_used"]["model_name"] == "claude"
+
+
+def test_a_task_has_the_usage_of_all_its_runs_and_by_model_if_there_are_several(
+    client: StubClient, taskrun: Taskrun
+) -> None:
+    small = Consumption(1_000, 200, 30_000, 4_000_000, 0.25)
+    mixed = replace(RUN, usage=Usage(1_007, 203, 30_000, 4_000_000, 0.75, {"haiku": small}))
+    client.tasks = [replace(TASK, runs=(RUN, replace(RUN, usage=None), mixed))]
+    shown = taskrun("get-task", "t-1").out.splitlines()
+    at = next(number for number, line in enumerate(shown) if line.startswith("Usage"))
+    assert [line.removeprefix("Usage").strip() for line in shown[at : at + 3]] == [
+        "1.0k tokens in, 206 out, 30k from cache, 4.0M to cache · $1.2500",
+        "claude: 14 tokens in, 6 out · $1.0000",
+        "haiku: 1.0k tokens in, 200 out, 30k from cache, 4.0M to cache · $0.2500",
+    ]
+    whole = json.loads(taskrun("get-task", "t-1", "--json").out)["usage"]
+    assert (whole["input_tokens"], whole["by_model"]["haiku"]["cache_write_tokens"]) == (1_014, 4_000_000)
+
+
+def test_a_task_whose_worker_tells_no_usage_has_none(client: StubClient, taskrun: Taskrun) -> None:
+    client.tasks = [replace(TASK, runs=(replace(RUN, usage=None),))]
+    assert "Usage" not in taskrun("get-task", "t-1").out
+    assert json.loads(taskrun("get-task", "t-1", "--json").out)["usage"] is None
 
 
 def test_a_task_is_shown_with_its_runs(client: StubClient, taskrun: Taskrun) -> None:

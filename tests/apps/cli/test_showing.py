@@ -60,3 +60,15 @@ def test_an_empty_table_on_a_terminal_is_its_header(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     showing.table(("ID", "STATUS"), [])
     assert "STATUS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (999, "999"), (1_000, "1.0k"), (1_234, "1.2k"), (12_345, "12k"), (3_400_000, "3.4M"), (10**11, "100G")],
+)
+def test_an_amount_is_told_in_a_few_digits(number: int, text: str) -> None:
+    assert showing.amount(number) == text
+
+
+def test_a_text_that_is_too_long_says_so() -> None:
+    assert [showing.clipped("hello", length) for length in (5, 4, 1, 0)] == ["hello", "hel…", "…", "…"]

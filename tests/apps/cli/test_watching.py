@@ -51,7 +51,7 @@ def test_output_goes_to_standard_output_and_remarks_to_standard_error(client: St
         "· waiting for a worker",
         "· run 1 on w-1",
         "· model claude",
-        "· tool Bash ls",
+        "· Bash  ls",
         "· COMPLETED · 2.5s · claude · 7 tokens in, 3 out · $0.5000",
     ]
 

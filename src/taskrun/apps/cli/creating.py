@@ -48,6 +48,7 @@ from taskrun.domain.status import FailureKind
 @click.option("--selector", metavar="KEY=VALUE", multiple=True, help="A label that the worker must have; repeatable.")
 @click.option("--idempotency-key", metavar="KEY", default="", help="The same key makes one task only, for 24 h.")
 @click.option("--watch", is_flag=True, help="Show its output as it comes, until it has ended.")
+@click.option("--thoughts", is_flag=True, help="With --watch: show what the agent thinks, not only that it does.")
 @client_command
 def create_task(
     connection: Connection,
@@ -64,6 +65,7 @@ def create_task(
     selector: Sequence[str],
     idempotency_key: str,
     watch: bool,
+    thoughts: bool,
 ) -> int:
     """Creates a task and prints its id, or follows it to its end with --watch."""
     if (text is None) == (file is None):
@@ -98,7 +100,7 @@ def create_task(
             else:
                 showing.note("The control plane has not answered: there may be a task all the same.", "yellow")
             return INTERRUPTED
-        return follow(connection, client, made.id, 0) if watch else OK
+        return follow(connection, client, made.id, 0, thoughts) if watch else OK
 
 
 @click.command("release-task")

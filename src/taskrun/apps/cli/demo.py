@@ -177,7 +177,7 @@ class Story:
         cancelled: list[Performed] = []
 
         def cancel(said: str) -> None:
-            if "tool Bash" in said and not cancelled:
+            if "· Bash" in said and not cancelled:
                 self._check(_falls_asleep(NAP), "its shell command is running")
                 cancelled.append(self._perform("cancel-task", task_id, shows="all"))
 

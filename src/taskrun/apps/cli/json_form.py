@@ -14,15 +14,17 @@ from taskrun.domain.records import (
     StoryEntry,
     Task,
     TaskChange,
+    Usage,
     WorkerView,
 )
 from taskrun.domain.status import RunEventType
+from taskrun.domain.usage import total
 
 Form = dict[str, Any]
 
 
 def task_form(task: Task) -> Form:
-    """A task with its runs."""
+    """A task with its runs, and what they consumed together."""
     spec = task.spec
     return {
         "id": task.id,
@@ -45,6 +47,7 @@ def task_form(task: Task) -> Form:
         "next_seq": task.next_seq,
         "failure_kind": task.failure.value if task.failure else None,
         "error_message": task.error,
+        "usage": _usage(total(task.runs)),
         "runs": [run_form(run) for run in task.runs],
     }
 
@@ -62,9 +65,13 @@ def run_form(run: Run) -> Form:
         "failure_kind": run.failure.value if run.failure else None,
         "error_message": run.error,
         "backend_used": asdict(run.backend) if run.backend else None,
-        "usage": asdict(run.usage) if run.usage else None,
+        "usage": _usage(run.usage),
         "session_id": run.session_id,
     }
+
+
+def _usage(usage: Usage | None) -> Form | None:
+    return asdict(usage) if usage else None
 
 
 def worker_form(worker: WorkerView) -> Form:

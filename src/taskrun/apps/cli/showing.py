@@ -33,6 +33,7 @@ COLOURS = {
 #: Characters of a column on a terminal; what is longer is folded.
 _WIDEST = 60
 
+_SIZES = ((1_000_000_000, "G"), (1_000_000, "M"), (1000, "k"))
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"))
 
 
@@ -63,6 +64,19 @@ def span(ms: int) -> str:
     if ms < 60_000:
         return f"{ms / 1000:.1f}s"
     return _whole(ms)
+
+
+def amount(number: int) -> str:
+    """A number of many digits, in a few: `999`, `1.2k`, `12k`, `3.4M`."""
+    for size, unit in _SIZES:
+        if number >= size:
+            return f"{number / size:.1f}{unit}" if number < 10 * size else f"{number // size}{unit}"
+    return str(number)
+
+
+def clipped(text: str, length: int) -> str:
+    """The text, or as much of its beginning as so many characters hold, the last of which then says that it goes on."""
+    return text if len(text) <= length else f"{text[: max(0, length - 1)]}…"
 
 
 def age(at_ms: int) -> str:

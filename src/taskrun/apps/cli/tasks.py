@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import rich_click as click
 
 from taskrun.adapters.grpc.client import Client
-from taskrun.apps.cli import showing, values
+from taskrun.apps.cli import showing, usage_words, values
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import task_form
 from taskrun.apps.cli.values import TaskId, Words, alternatives
@@ -117,10 +117,7 @@ def _run_row(run: Run) -> Sequence[str]:
 
 
 def _usage_cells(usage: Usage | None) -> tuple[str, str]:
-    if usage is None:
-        return "-", "-"
-    cost = f"${usage.cost_usd:.4f}" if usage.cost_usd else "-"
-    return f"{usage.input_tokens} in, {usage.output_tokens} out", cost
+    return (usage_words.tokens(usage), usage_words.cost(usage) or "-") if usage else ("-", "-")
 
 
 def _facts(task: Task) -> Iterator[tuple[str, str]]:
@@ -134,6 +131,7 @@ def _facts(task: Task) -> Iterator[tuple[str, str]]:
     yield "Created", f"{showing.moment(task.created_at_ms)} by {task.created_by}"
     yield "Finished", showing.moment(task.finished_at_ms)
     yield "Labels", showing.pairs(spec.labels)
+    yield from usage_words.of_task(task)
     if spec.selector:
         yield "Workers", showing.pairs(dict(spec.selector))
     if spec.priority:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import rich_click as click
 
 from taskrun.adapters.grpc.client import Client
-from taskrun.apps.cli import showing
+from taskrun.apps.cli import showing, usage_words
 from taskrun.apps.cli.connection import Connection, client_command
+from taskrun.apps.cli.event_remarks import EventRemarks
 from taskrun.apps.cli.json_form import entry_form
+from taskrun.apps.cli.paper import Paper
 from taskrun.apps.cli.values import TaskId
 from taskrun.apps.exits import FAILED, INTERRUPTED, OK
 from taskrun.apps.process import ctrl_c_raises, ctrl_c_waits
@@ -26,19 +26,22 @@ Tell = Callable[[Sequence[StoryEntry]], None]
 @click.command("watch-task")
 @click.argument("task_id", metavar="ID", type=TaskId())
 @click.option("--from-seq", metavar="N", type=click.IntRange(min=0), default=0, help="Begin at this step of its story.")
+@click.option("--thoughts", is_flag=True, help="Show what the agent thinks, not only that it does.")
 @client_command
-def watch_task(connection: Connection, task_id: str, from_seq: int) -> int:
+def watch_task(connection: Connection, task_id: str, from_seq: int, thoughts: bool) -> int:
     """Shows a task's output, from its beginning and then as it comes, until the task has ended.
+
+    The output alone goes to standard output; the tools that are used, and all else, to standard error.
 
     Ctrl-C ends the watching only, not the task. Exits with 0 if the task completed, 1 if it failed or was cancelled.
     """
     with connection.open() as client:
-        return follow(connection, client, task_id, from_seq)
+        return follow(connection, client, task_id, from_seq, thoughts)
 
 
-def follow(connection: Connection, client: Client, task_id: str, from_seq: int) -> int:
+def follow(connection: Connection, client: Client, task_id: str, from_seq: int, thoughts: bool) -> int:
     """Shows the task's story to its end and returns the exit code that the end deserves."""
-    tell: Tell = _tell_json if connection.json else Teller().tell
+    tell: Tell = _tell_json if connection.json else Teller(thoughts).tell
     seq, status = from_seq, None
     try:
         with ctrl_c_raises():
@@ -77,19 +80,17 @@ def _tell_json(entries: Sequence[StoryEntry]) -> None:
 
 
 class Teller:
-    """Tells a story to people: output on standard output, raw unless that is a terminal; remarks on standard error."""
+    """Tells a story to people."""
 
-    def __init__(self) -> None:
-        self._terminal = sys.stdout.isatty()
-        #: Output and remarks go into one file or pipe: the output stays as it is, a remark begins a line.
-        self._one_file = not self._terminal and _same_file(sys.stdout, sys.stderr)
-        self._in_line = False
+    def __init__(self, thoughts: bool = False) -> None:
+        self._paper = Paper()
+        self._remark = self._paper.remark
+        self._events = EventRemarks(self._paper, thoughts=thoughts)
         #: Nothing is known yet of what came after the step that is told.
         self._newest = False
         self._steps: dict[type, Callable[[Any], None]] = {
             TaskChange: self._change,
             OutputSegment: self._output,
-            RunEvent: self._event,
             RunMessage: lambda body: None,
         }
 
@@ -97,23 +98,22 @@ class Teller:
         """Shows these steps now."""
         for entry in entries:
             self._newest = entry is entries[-1]
-            self._steps[type(entry.body)](entry.body)
-        sys.stdout.flush()
+            self._tell(entry)
+        self._paper.flush()
+
+    def _tell(self, entry: StoryEntry) -> None:
+        body = entry.body
+        if not (isinstance(body, RunEvent) and body.type is RunEventType.THOUGHT):
+            self._events.pause(entry.at_ms)
+        if isinstance(body, RunEvent):
+            self._events.tell(body, entry.at_ms)
+        else:
+            self._steps[type(body)](body)
 
     def _output(self, body: OutputSegment) -> None:
-        text = "".join(body.contents)
-        if text:
-            sys.stdout.write(showing.lines(text) if self._terminal else text)
-            self._in_line = not text.endswith("\n")
+        self._paper.output("".join(body.contents))
         if body.truncated:
             self._remark("the output was too long: the rest of it was not kept", "yellow")
-
-    def _event(self, body: RunEvent) -> None:
-        about = body.metadata
-        if body.type is RunEventType.SESSION_INITIALIZED and about.get("model"):
-            self._remark(f"model {about['model']}")
-        elif body.type is RunEventType.TOOL_REQUESTED:
-            self._remark(f"tool {about.get('tool', '?')} {about.get('input', '')}".rstrip())
 
     def _change(self, body: TaskChange) -> None:
         run = body.run
@@ -129,19 +129,6 @@ class Teller:
         elif body.status is TaskStatus.PENDING and self._newest:
             self._remark("waiting for a worker")
 
-    def _remark(self, text: str, colour: str | None = None, below: str = "") -> None:
-        """On a line of its own, if output and remarks share a terminal; what is `below` it stands on further lines."""
-        sys.stdout.flush()
-        if self._in_line and self._terminal:
-            sys.stdout.write("\n")
-            sys.stdout.flush()
-            self._in_line = False
-        elif self._in_line and self._one_file:
-            click.echo(err=True)
-            self._in_line = False
-        showing.note(f"· {text}", colour)
-        click.echo(showing.indented(below), nl=False, err=True)
-
 
 def _end(body: TaskChange) -> str:
     """The last remark: how it went, how long it took, with what, and what that cost."""
@@ -152,9 +139,7 @@ def _end(body: TaskChange) -> str:
     if run and run.backend and run.backend.model_name:
         told.append(run.backend.model_name)
     if run and run.usage:
-        told.append(f"{run.usage.input_tokens} tokens in, {run.usage.output_tokens} out")
-        if run.usage.cost_usd:
-            told.append(f"${run.usage.cost_usd:.4f}")
+        told.append(usage_words.in_one_line(run.usage))
     return " · ".join(told)
 
 
@@ -169,10 +154,3 @@ def _why(failed: Run | TaskChange) -> str:
 def _last_words(run: Run | None) -> str:
     """What was said of a failure in more than one line."""
     return run.error if run and run.failure and "\n" in run.error.strip() else ""
-
-
-def _same_file(first: TextIO, second: TextIO) -> bool:
-    try:
-        return os.path.sameopenfile(first.fileno(), second.fileno())
-    except (OSError, ValueError):
-        return False

@@ -1,4 +1,5 @@
-"""A worker process with several connections: `noop` does nothing, `stamp` says when it began, `flood` writes."""
+"""A worker process with several connections, and its agents: `noop` does nothing, `stamp` says when it began, `flood`
+writes all at once, `tell` writes as an agent does."""
 
 from __future__ import annotations
 
@@ -38,13 +39,20 @@ async def flood(request: AgentRequest, sink: AgentSink) -> None:
         await sink.text(f"{time.monotonic():.6f};")
 
 
+async def tell(request: AgentRequest, sink: AgentSink) -> None:
+    """The same, piece by piece: after each the others have their turn, as where the next has to be read first."""
+    for _ in range(json.loads(request.input_json)):
+        await sink.text(f"{time.monotonic():.6f};")
+        await asyncio.sleep(0)
+
+
 def tls_of(ca: str, folder: Path) -> ClientTls:
     return ClientTls(Path(ca).read_bytes(), (folder / "worker.crt").read_bytes(), (folder / "worker.key").read_bytes())
 
 
 async def main(address: str, ca: str, slots: str, *folders: str) -> None:
     logs.configure("json", "WARNING")
-    agents = [FunctionAgent("noop", noop), FunctionAgent("stamp", stamp), FunctionAgent("flood", flood)]
+    agents = [FunctionAgent(agent.__name__, agent) for agent in (noop, stamp, flood, tell)]
     info = WorkerInfo("bench", "0", tuple(agent.spec for agent in agents))
     daemons = []
     for folder in map(Path, folders):

@@ -14,10 +14,11 @@ def test_a_section_prints_its_figures_beside_the_raw_ones() -> None:
         [sys.executable, "-m", "benchmarks", "--quick", "output"], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode in {0, 1}, done.stderr
-    header, _, chunks, *_ = done.stdout.splitlines()
+    header, _, run, chunks, *_ = done.stdout.splitlines()
     assert header.split() == ["what", "figure", "raw", "gRPC", "ratio", "mark"]
     assert chunks.startswith("20,000 output chunks, agent to watcher")
     assert chunks.count("/s") == 2
+    assert run.startswith("one run of 2,000 chunks")
 
 
 def test_an_unknown_section_is_a_clear_error() -> None:

@@ -92,7 +92,7 @@ class ProgramAgent(ABC, Generic[D]):
 
     @abstractmethod
     async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
-        """Reads the program's output to its end and judges it."""
+        """Reads the program's output, talks with it if it `talks`, and judges how the run went."""
 
     async def interrupt(self, process: ContainedProcess) -> bool:
         """Asks the program to break off and to say how far it got, so that `follow` comes to its end. False if this

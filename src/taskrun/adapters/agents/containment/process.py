@@ -61,6 +61,8 @@ class ContainedProcess:
         assert streams.stdin is not None
         assert streams.stdout is not None
         assert streams.stderr is not None
+        #: As it was started.
+        self.program = program
         self._run_id = program.environ["TASKRUN_RUN_ID"]
         self._transport = transport
         self._streams = streams

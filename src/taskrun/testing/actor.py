@@ -56,6 +56,10 @@ class Voice:
         """The session to go on with, whether with a copy of it, and what is said in it now."""
         raise NotImplementedError
 
+    def new_session(self) -> str:
+        """The id of a session that begins."""
+        return f"session-{uuid.uuid4()}"
+
     def in_session(self, session_id: str) -> None:
         """Names the session that this is."""
 
@@ -131,7 +135,7 @@ def stream(voice: Voice) -> None:
 
 def in_a_session(voice: Voice) -> None:
     """See `Act.SESSION`."""
-    voice.in_session(f"session-{os.getpid()}")
+    voice.in_session(voice.new_session())
     stream(voice)
 
 
@@ -156,7 +160,7 @@ def no_result(voice: Voice) -> None:
 def remember(voice: Voice) -> None:
     """See `Act.REMEMBER` and `Act.FORK`. A session is a file in the home directory."""
     wanted, fork, said = voice.session()
-    old, new = _file(wanted), _file(f"session-{uuid.uuid4()}" if fork or not wanted else wanted)
+    old, new = _file(wanted), _file(voice.new_session() if fork or not wanted else wanted)
     if wanted and not old.exists():
         voice.fail("agent_unavailable", f"There is no session {wanted} here.")
     known = [*(old.read_text().splitlines() if wanted else ()), said]

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskrun.testing.contracts.agent import AgentContract
+from taskrun.testing.contracts.agent_acts import Act
+from taskrun.testing.contracts.agent_stage import AgentStage
+
+
+class AcpStage(AgentStage):
+    KIND = "acp"
+
+    def keys(self, act: Act) -> Mapping[str, Any]:
+        actor = [sys.executable, "-m", "taskrun.testing.acp_actor", act.name]
+        return {"command": actor, "timeout": 2.0 if act is Act.TIME_OUT else 60.0}
+
+
+class TestAcp(AgentContract):
+    @pytest.fixture
+    def stage(self, tmp_path: Path) -> AgentStage:
+        return AcpStage(tmp_path)

@@ -39,10 +39,14 @@ from taskrun.testing.model_scripts import (
     default_script,
     spoken_slowly,
 )
+from taskrun.testing.openai_chat_api import OpenAIChat
+from taskrun.testing.openai_responses_api import OpenAIResponses
 
 #: Where each API is asked.
 APIS: Mapping[str, ModelApi] = {
     "/v1/messages": AnthropicMessages(),
+    "/v1/chat/completions": OpenAIChat(),
+    "/v1/responses": OpenAIResponses(),
 }
 
 #: Anthropic's way to have a request counted, not answered.
@@ -82,8 +86,9 @@ class ScriptedModel:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def environ(self) -> dict[str, str]:
-        """What turns a Claude Code CLI to this model."""
-        return {"ANTHROPIC_BASE_URL": self.url, "ANTHROPIC_API_KEY": "scripted"}
+        """What turns Claude Code, Codex, and agents without a program to this model."""
+        anthropic = {"ANTHROPIC_BASE_URL": self.url, "ANTHROPIC_API_KEY": "scripted"}
+        return {**anthropic, "OPENAI_BASE_URL": f"{self.url}/v1", "OPENAI_API_KEY": "scripted"}
 
     def wait_for_requests(self, number: int, timeout: float = 30.0) -> bool:
         """Blocks until so many requests have come; false if they did not within `timeout` seconds."""

@@ -22,8 +22,8 @@ from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.agents.execution import CannotRun as CannotRun
 from taskrun.adapters.agents.execution import begin_anew, executed
 from taskrun.adapters.agents.sessions.definition import SessionDefinition
+from taskrun.adapters.agents.sessions.entering import enter
 from taskrun.adapters.agents.sessions.rooms import Room, SessionRooms
-from taskrun.adapters.agents.sessions.shelf import NotKept
 from taskrun.domain.records import AgentSpec, ModelBackend
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
@@ -101,7 +101,7 @@ class ProgramAgent(ABC, Generic[D]):
 
     async def _contained(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         async with AsyncExitStack() as stack:
-            room = await self._enter(stack, request)
+            room = await enter(stack, self._room(request))
             program = self._program(request, room.directory)
             try:
                 process = await stack.enter_async_context(contained(program, self.workshop.stop_grace))
@@ -111,15 +111,6 @@ class ProgramAgent(ABC, Generic[D]):
             result = await self._followed(request, process, sink)
             room.session_id = result.session_id or room.session_id
             return result
-
-    async def _enter(self, stack: AsyncExitStack, request: AgentRequest) -> Room:
-        try:
-            return await stack.enter_async_context(self._room(request))
-        except NotKept as error:
-            raise CannotRun(FailureKind.AGENT_UNAVAILABLE, str(error)) from error
-        except OSError as error:
-            message = f"The run got no directory: {error.strerror or error}."
-            raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message) from error
 
     def _room(self, request: AgentRequest) -> AbstractAsyncContextManager[Room]:
         definition = self.definition

@@ -6,9 +6,17 @@ import json
 import re
 from typing import Any
 
+from taskrun.adapters.agents.execution import CannotRun
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.status import FailureKind
 
 _PLACE = re.compile(r"\{input(?:\.(?P<key>[A-Za-z0-9_-]+))?\}")
+
+
+#: The template of a definition that has none.
+_INPUT = "{input}"
+
+_NOTHING_ASKED = "The prompt is empty: this agent needs an input that says what to do."
 
 
 def input_text(input_json: str) -> str:
@@ -34,6 +42,20 @@ def render(template: str, input_json: str) -> str:
         return _as_text(value[key])
 
     return _PLACE.sub(fill, template)
+
+
+def prompt_for(template: str, input_json: str) -> str:
+    """What a model is asked: the template filled, or without one the input's text.
+
+    Raises `CannotRun` if the input lacks what the template needs, or if nothing is asked.
+    """
+    try:
+        prompt = render(template or _INPUT, input_json)
+    except InvalidArgument as error:
+        raise CannotRun(FailureKind.AGENT_ERROR, error.message) from error
+    if not prompt.strip():
+        raise CannotRun(FailureKind.AGENT_ERROR, _NOTHING_ASKED)
+    return prompt
 
 
 def input_value(input_json: str) -> Any:

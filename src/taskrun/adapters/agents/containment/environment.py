@@ -10,6 +10,12 @@ from taskrun.adapters.agents.containment.directory import RunDirectory
 #: Passed to every program: where things are, and how people here write.
 ALWAYS = ("PATH", "LANG", "LANGUAGE", "LC_*", "TZ")
 
+#: For those that call a model: how the network is to be used, and whom to trust in it.
+NETWORK = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+
 #: The worker's own settings; some of them are secrets. No list lets them pass.
 OURS = "TASKRUN_"
 

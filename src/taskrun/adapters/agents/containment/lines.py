@@ -33,6 +33,11 @@ class LineSplitter:
         self._add(rest)
         return lines
 
+    @property
+    def is_cut(self) -> bool:
+        """The line that is under way is longer than the limit already."""
+        return self._cut
+
     def finish(self) -> list[Line]:
         """The last line, if it did not end."""
         return [self._take()] if self._line else []

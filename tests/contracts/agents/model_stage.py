@@ -1,0 +1,76 @@
+"""For kinds of agents that ask a model: a scripted one plays the acts, whichever API it is asked by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from taskrun.testing.contracts.agent_acts import AFTER, BEFORE, PIECES, READY, REASON, Act
+from taskrun.testing.contracts.agent_stage import AgentStage
+from taskrun.testing.model_scripts import BreakOff, Fail, Hang, ModelRequest, Reply, Say, Script, Stall, UseTool
+from taskrun.testing.scripted_model import ScriptedModel
+
+
+def once(reply: Reply) -> Script:
+    return lambda request: reply
+
+
+def bash(command: str, before: str = "", after: str = "") -> Script:
+    """Has the command run, and says what it answered, with more before and after."""
+
+    def script(request: ModelRequest) -> Reply:
+        if request.tool_result is None:
+            return UseTool("Bash", {"command": command}, before)
+        return Say(request.tool_result + after)
+
+    return script
+
+
+def remember(request: ModelRequest) -> Reply:
+    return Say("\n".join(turn.text for turn in request.turns if turn.role == "user"))
+
+
+SPEAK = once(Say("".join(PIECES)))
+
+#: What the model does where nothing but words are needed.
+WORDS: Mapping[Act, Script] = {
+    Act.STREAM: SPEAK,
+    Act.MODEL: SPEAK,
+    Act.USAGE: SPEAK,
+    Act.SESSION: SPEAK,
+    Act.FAIL: once(Fail(400, REASON)),
+    Act.UNAVAILABLE: once(Fail(401)),
+    Act.REFUSE: once(Say("I cannot help with that.", stop_reason="refusal")),
+    Act.LIMIT: once(Fail(429, retry_after=3600)),
+    Act.BAD_OUTPUT: once(Say("I would call it urgent.")),
+    Act.TIME_OUT: once(Hang()),
+    Act.HALF: once(BreakOff(f"{BEFORE} I was about to")),
+    Act.NO_RESULT: once(BreakOff("".join(PIECES))),
+    Act.NOT_UTF8: once(Say(f"{BEFORE}\udcff\udcfe{AFTER}")),
+    Act.HANG: once(Stall(READY)),
+    Act.REMEMBER: remember,
+    Act.FORK: remember,
+}
+
+
+class ModelStage(AgentStage):
+    """What the model does, and what else the agent's table has."""
+
+    SCRIPTS: ClassVar[Mapping[Act, Script]] = WORDS
+    KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {
+        Act.BAD_OUTPUT: {"answer": {"priority": []}},
+        Act.TIME_OUT: {"timeout": 2.0},
+    }
+
+    def __init__(self, place: Path, model: ScriptedModel, common: Mapping[str, Any]) -> None:
+        super().__init__(place)
+        self._model = model
+        self._common = common
+
+    def environ(self) -> Mapping[str, str]:
+        return {**super().environ(), **self._model.environ()}
+
+    def keys(self, act: Act) -> Mapping[str, Any]:
+        self._model.script = self.SCRIPTS[act]
+        return {**self._common, **self.KEYS.get(act, {})}

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskrun.testing.contracts.agent import AgentContract
+from taskrun.testing.contracts.agent_acts import Act
+from taskrun.testing.contracts.agent_stage import AgentStage, because
+from taskrun.testing.scripted_model import ScriptedModel
+from tests.contracts.agents.model_stage import ModelStage
+
+
+class OpenAIStage(ModelStage):
+    KIND = "openai"
+    CANNOT = because("no model says so much at once", Act.LONG_LINE, Act.FLOOD) | because(
+        "it has no tools and no program", Act.TOOL, Act.NASTY, Act.LOOK
+    )
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+class TestOpenAI(AgentContract):
+    @pytest.fixture
+    def stage(self, tmp_path: Path, api: str) -> Iterator[AgentStage]:
+        with ScriptedModel() as model:
+            yield OpenAIStage(tmp_path, model, {"model": "m", "api": api})

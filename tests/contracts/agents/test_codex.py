@@ -1,0 +1,49 @@
+"""The real Codex CLI, with a scripted model behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from taskrun.adapters.agents.codex.agent import find_cli
+from taskrun.testing.contracts.agent import AgentContract
+from taskrun.testing.contracts.agent_acts import AFTER, BEFORE, LOOK, NASTY, PIECES, READY, TOOL_COMMAND, Act
+from taskrun.testing.contracts.agent_stage import AgentStage, because
+from taskrun.testing.model_scripts import BreakOff, Fail, ModelRequest, Reply, Say, Script, UseTool
+from taskrun.testing.scripted_model import ScriptedModel
+from tests.contracts.agents.model_stage import WORDS, ModelStage, bash, once
+
+
+def half(request: ModelRequest) -> Reply:
+    return BreakOff("I was about to") if request.tool_result else UseTool("Bash", {"command": "true"}, BEFORE)
+
+
+class CodexStage(ModelStage):
+    KIND = "codex"
+    STOP_GRACE = 5.0
+    CANNOT = because("no model says so much at once", Act.LONG_LINE, Act.FLOOD)
+    SCRIPTS: ClassVar[Mapping[Act, Script]] = {
+        **WORDS,
+        Act.TOOL: bash(TOOL_COMMAND),
+        # The CLI says nothing of a refusal in words; of the endpoint's content filter it does.
+        Act.REFUSE: once(Say("I cannot help with that.", stop_reason="content_filter")),
+        Act.LIMIT: once(Fail(429)),
+        Act.HALF: half,
+        Act.NO_RESULT: bash("kill -9 $PPID", "".join(PIECES)),
+        Act.NOT_UTF8: bash(r"printf '\377\376\303('", BEFORE, AFTER),
+        Act.HANG: bash("sleep 1000", READY),
+        Act.NASTY: bash(NASTY, READY),
+        Act.LOOK: bash(LOOK),
+    }
+
+
+@pytest.mark.skipif(find_cli(None) is None, reason="Codex is not installed")
+class TestCodex(AgentContract):
+    @pytest.fixture
+    def stage(self, tmp_path: Path) -> Iterator[AgentStage]:
+        with ScriptedModel() as model:
+            # Its containment is tried, not its sandbox, which would hold some of this first.
+            yield CodexStage(tmp_path, model, {"model": "gpt-5.5", "sandbox": "danger-full-access"})

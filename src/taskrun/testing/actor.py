@@ -248,10 +248,10 @@ ACTS: dict[Act, Callable[[Voice], None]] = {
 VOICES: dict[str, Callable[[], Voice]] = {"plain": PlainVoice, "jsonl": JsonLinesVoice}
 
 
-def main(voice: str, act: str) -> None:
-    """What the command line asks for."""
-    ACTS[Act[act]](VOICES[voice]())
+def perform(voice: Voice, act: str) -> None:
+    """Plays the act of this name."""
+    ACTS[Act[act]](voice)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    perform(VOICES[sys.argv[1]](), sys.argv[2])

@@ -31,6 +31,12 @@ async def until_there_are(run_id: str, beginning: str, number: int) -> None:
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
+async def until_there_is_nothing(run_id: str) -> None:
+    """Returns once no process of the run is left."""
+    while processes_of(run_id):  # noqa: ASYNC110
+        await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
 def kill_all_of(run_id: str) -> list[str]:
     """Kills what is left of the run, so that one test's failure is not the next one's; returns the command lines."""
     left = processes_of(run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskrun.testing.contracts.agent_failing import FailureContract, SilenceContract
+from taskrun.testing.contracts.agent_nastiness import NastinessContract
 from taskrun.testing.contracts.agent_reading import ReadingContract
 from taskrun.testing.contracts.agent_sessions import SessionContract
 from taskrun.testing.contracts.agent_stopping import ConfinementContract, StoppingContract
@@ -16,6 +17,7 @@ class AgentContract(
     SilenceContract,
     ReadingContract,
     StoppingContract,
+    NastinessContract,
     ConfinementContract,
     SessionContract,
 ):

@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 import pytest
 
-from taskrun.adapters.agents.definitions import make_agent
-from taskrun.adapters.agents.kinds import find_kind
 from taskrun.ports.agents import Agent, AgentRequest, AgentResult, AgentSink
 from taskrun.testing.contracts.agent_acts import SECRET, Act
+from taskrun.testing.lonely_worker import agent_of
 from taskrun.testing.processes import kill_all_of
 from taskrun.testing.recording_sink import RecordingSink
 
@@ -61,11 +59,14 @@ class AgentStage(ABC):
             "PGPASSWORD": SECRET,
         }
 
-    def agent(self, act: Act) -> Agent:
-        """An agent that plays this whenever it is run, made as a worker makes it."""
-        table = {"name": act.name.lower(), "kind": self.KIND, **self.keys(act)}
-        definition = msgspec.convert(table, find_kind(self.KIND).definition)
-        return make_agent(definition, work_dir=self.work_dir, environ=self.environ(), stop_grace=self.STOP_GRACE)
+    def order(self, act: Act, **keys: Any) -> dict[str, Any]:
+        """What makes an agent that plays this whenever it is run, as JSON can say it; `keys` go before the stage's."""
+        return {
+            "table": {"name": act.name.lower(), "kind": self.KIND, **self.keys(act), **keys},
+            "work_dir": str(self.work_dir),
+            "environ": dict(self.environ()),
+            "stop_grace": self.STOP_GRACE,
+        }
 
 
 class Rehearsal:
@@ -77,14 +78,18 @@ class Rehearsal:
         self.run_id = str(uuid.uuid4())
         self._node = node
 
-    def agent(self, act: Act) -> Agent:
-        """The agent that plays this. Skips the test if its kind cannot."""
+    def order(self, act: Act, **keys: Any) -> dict[str, Any]:
+        """What has a `lonely_worker` play this. Skips the test if the kind cannot."""
         reason = self.stage.CANNOT.get(act, "")
         name = self.stage.AGENT or self.stage.KIND
         self._node.user_properties.append((TRIED, [name, act.name, reason]))
         if reason:
             pytest.skip(f"{name} cannot: {act.value}: {reason}")
-        return self.stage.agent(act)
+        return {**self.stage.order(act, **keys), "run_id": self.run_id}
+
+    def agent(self, act: Act, **keys: Any) -> Agent:
+        """The agent that plays this, with these keys before its own. Skips the test if its kind cannot."""
+        return agent_of(self.order(act, **keys))
 
     def request(self, input: object = "hello", *, session_id: str = "", fork: bool = False) -> AgentRequest:
         """What an agent is run with; `input` is anything that JSON can say."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
-from taskrun.ports.agents import AgentRequest, AgentResult
+from taskrun.ports.agents import AgentResult
 from taskrun.testing.contracts.agent_acts import READY, SECRET, Act
 from taskrun.testing.contracts.agent_stage import AgentTests, Rehearsal
 from taskrun.testing.processes import processes_of
@@ -44,27 +42,27 @@ class StoppingContract(AgentTests):
 class ConfinementContract(AgentTests):
     """An agent sees what is its own, and nothing of its worker's."""
 
-    @pytest.fixture
-    async def seen(self, rehearsal: Rehearsal, sink: RecordingSink) -> list[str]:
-        """What it sees, a line each."""
-        result = await rehearsal.play(Act.LOOK, sink)
-        assert result.failure is None
-        return sink.output.splitlines()
-
-    async def test_it_knows_which_run_it_is(self, rehearsal: Rehearsal, seen: list[str]) -> None:
-        request: AgentRequest = rehearsal.request()
+    async def test_it_knows_which_run_it_is(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:
+        request, seen = rehearsal.request(), await _look(rehearsal, sink)
         assert any(line.endswith(f"TASKRUN_RUN_ID={request.run_id}") for line in seen)
         assert any(line.endswith(f"TASKRUN_TASK_ID={request.task_id}") for line in seen)
 
-    async def test_it_sees_no_secret_of_the_worker(self, seen: list[str]) -> None:
-        assert SECRET not in "\n".join(seen)
-        assert "TASKRUN_KEY" not in "\n".join(seen)
+    async def test_it_sees_no_secret_of_the_worker(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:
+        seen = "\n".join(await _look(rehearsal, sink))
+        assert (SECRET in seen, "TASKRUN_KEY" in seen) == (False, False)
 
-    async def test_it_is_in_a_directory_of_its_own(self, rehearsal: Rehearsal, seen: list[str]) -> None:
-        place = f"{rehearsal.stage.work_dir}/"
+    async def test_it_is_in_a_directory_of_its_own(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:
+        place, seen = f"{rehearsal.stage.work_dir}/", await _look(rehearsal, sink)
         assert [line for line in seen if line.startswith(place)] != []
         assert any(f"HOME={place}" in line for line in seen)
         assert any(f"TMPDIR={place}" in line for line in seen)
+
+
+async def _look(rehearsal: Rehearsal, sink: RecordingSink) -> list[str]:
+    """What the agent sees, a line each."""
+    result = await rehearsal.play(Act.LOOK, sink)
+    assert result.failure is None
+    return sink.output.splitlines()
 
 
 def _begin(rehearsal: Rehearsal, act: Act, sink: RecordingSink) -> asyncio.Task[AgentResult]:

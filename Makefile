@@ -55,4 +55,4 @@ lock: ## Resolve requirements.lock; what is locked stays, unless ARGS=--upgrade
 	@scripts/lock $(ARGS)
 
 clean: ## Remove what the other verbs made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .venv-agents .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

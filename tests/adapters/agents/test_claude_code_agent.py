@@ -15,13 +15,36 @@ import pytest
 
 from taskrun.adapters.agents import claude_code
 from taskrun.adapters.agents.claude_code import ClaudeCodeDefinition, find_cli
-from taskrun.adapters.agents.claude_stream import CUT_OFF
+from taskrun.adapters.agents.claude_speech import CUT_OFF
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.agents.definitions import BUILT_IN, SESSIONS, make_agent
+from taskrun.domain.records import Consumption
 from taskrun.domain.status import FailureKind
-from taskrun.ports.agent_events import SessionInitialized, ToolCompleted, ToolRequested
+from taskrun.ports.agent_events import (
+    OutputGenerated,
+    Permission,
+    PermissionAsked,
+    PlanMade,
+    Retried,
+    SessionInitialized,
+    Thought,
+    ToolCompleted,
+    ToolRequested,
+    UsageReported,
+)
 from taskrun.ports.agents import Agent, AgentRequest, AgentResult
-from taskrun.testing.model_scripts import BreakOff, Fail, Hang, Reply, Say, UseTool, in_turn
+from taskrun.testing.model_scripts import (
+    BreakOff,
+    Fail,
+    Hang,
+    ModelRequest,
+    Reply,
+    Say,
+    Stall,
+    Tokens,
+    UseTool,
+    in_turn,
+)
 from taskrun.testing.recording_sink import RecordingSink
 from taskrun.testing.scripted_model import ScriptedModel
 
@@ -140,7 +163,7 @@ async def test_a_tool_that_is_allowed_is_used_and_told(run: Any, sink: Recording
     [asked] = sink.those(ToolRequested)
     [answered] = sink.those(ToolCompleted)
     assert (asked.tool, asked.input) == ("Bash", "echo from the tool")
-    assert (answered.tool, answered.outcome) == ("Bash", "ok")
+    assert (answered.tool, answered.outcome, answered.result_size) == ("Bash", "ok", len("from the tool"))
     assert asked.tool_use_id == answered.tool_use_id
 
 
@@ -154,6 +177,8 @@ async def test_a_tool_that_is_not_allowed_is_denied(
     assert result.failure is None
     assert [told.outcome for told in sink.those(ToolCompleted)] == ["error"]
     assert "touched" not in os.listdir(tmp_path)
+    # A tool that no rule names is not there to be asked for.
+    assert [told.decision for told in sink.those(PermissionAsked)] == [Permission.DENIED] * len(allowed)
 
 
 async def test_a_tool_that_is_disallowed_is_denied_even_if_another_rule_allows_it(
@@ -161,6 +186,8 @@ async def test_a_tool_that_is_disallowed_is_denied_even_if_another_rule_allows_i
 ) -> None:
     rules = {"allowed_tools": ("Bash",), "disallowed_tools": ("Bash(touch *)",)}
     await run("hi", UseTool("Bash", {"command": "touch x"}), Say("as you wish"), **rules)
+    [asked] = sink.those(ToolRequested)
+    assert sink.those(PermissionAsked) == [PermissionAsked("Bash", Permission.DENIED, asked.tool_use_id, "touch x")]
     assert [told.outcome for told in sink.those(ToolCompleted)] == ["error"]
 
 
@@ -169,6 +196,59 @@ async def test_a_tool_call_sees_no_secret_of_the_worker(run: Any, sink: Recordin
     assert "TASKRUN_RUN_ID" in sink.output
     for secret in ("TASKRUN_KEY", "AWS_SECRET_ACCESS_KEY", "worker's secret"):
         assert secret not in sink.output
+
+
+# What else is told.
+
+
+async def test_thoughts_are_told_beside_the_answer(run: Any, sink: RecordingSink) -> None:
+    await run("hi", Say("yes", thinking="let me see"))
+    assert sink.those(Thought) == [Thought("let me see")]
+    assert (sink.output, sink.those(OutputGenerated)) == ("yes", [OutputGenerated("yes", 3)])
+
+
+async def test_a_plan_is_told_with_every_step(run: Any, sink: RecordingSink) -> None:
+    create = UseTool("TaskCreate", {"subject": "look", "description": "around"})
+    update = UseTool("TaskUpdate", {"taskId": "1", "status": "completed"})
+    result = await run("hi", create, update, Say("done"), allowed_tools=("TaskCreate", "TaskUpdate"))
+    assert result.failure is None
+    assert sink.those(PlanMade) == [PlanMade("[ ] look"), PlanMade("[x] look")]
+
+
+async def test_a_call_that_is_made_again_is_told(run: Any, sink: RecordingSink) -> None:
+    result = await run("hi", Fail(529), Fail(429, retry_after=1), Say("at last"))
+    assert (result.failure, sink.output) == (None, "at last")
+    assert [(told.error, told.attempt) for told in sink.those(Retried)] == [
+        ("overloaded (HTTP 529)", 1),
+        ("rate_limit (HTTP 429)", 2),
+    ]
+    assert all(told.delay_ms > 0 for told in sink.those(Retried))
+
+
+def figures(used: Consumption) -> tuple[int, int, int, int]:
+    return used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens
+
+
+async def test_all_models_of_a_run_count(run: Any, sink: RecordingSink, model: ScriptedModel) -> None:
+    def script(request: ModelRequest) -> Reply:
+        if request.prompt == "help out":
+            return Say("helped", tokens=Tokens(1000, 200, 30, 4))
+        if request.tool_result is not None:
+            return Say("done", tokens=Tokens(1, 2))
+        call = {"description": "help", "prompt": "help out", "subagent_type": "general-purpose", "model": "haiku"}
+        return UseTool("Agent", call, tokens=Tokens(10, 20))
+
+    model.script = script
+    result = await run("hi", allowed_tools=("Agent",), model="opus")
+    assert (result.failure, sink.output) == (None, "done")
+    usage, [large, small] = result.usage, sorted(result.usage.by_model)[::-1]
+    assert ("opus" in large, "haiku" in small) == (True, True)
+    assert figures(usage.by_model[large]) == (11, 22, 0, 0)
+    assert figures(usage.by_model[small]) == (1000, 200, 30, 4)
+    assert figures(usage) == (1011, 222, 30, 4)
+    assert usage.cost_usd == pytest.approx(usage.by_model[large].cost_usd + usage.by_model[small].cost_usd)
+    assert [told.output_tokens for told in sink.those(UsageReported)] == [20, 22, 222]
+    assert "opus" in result.backend.model_name
 
 
 # Failures.
@@ -206,6 +286,13 @@ async def test_a_broken_stream_is_begun_anew_and_the_output_says_so(run: Any, si
     assert (result.failure, sink.output) == (None, f"one two{CUT_OFF}one two three")
 
 
+async def test_a_stream_that_falls_silent_is_agent_unavailable(run: Any, sink: RecordingSink) -> None:
+    impatient = {"CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": "2000", **NO_RETRY}
+    result = await run("hi", Stall("one two"), set_environment=impatient)
+    assert (result.failure, sink.output) == (FailureKind.AGENT_UNAVAILABLE, "one two")
+    assert "idle" in result.error
+
+
 async def test_a_dead_endpoint_is_agent_unavailable_within_a_minute(run: Any) -> None:
     began = time.monotonic()
     result = await run("hi", set_environment={"ANTHROPIC_BASE_URL": "http://127.0.0.1:1"})
@@ -239,14 +326,29 @@ async def test_a_cancel_in_the_middle_of_a_tool_call_leaves_no_process(
     while len([line for line in processes_of(run_id) if line.startswith("sleep")]) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+    assert (await run).failure is FailureKind.CANCELLED
     assert processes_of(run_id) == []
+
+
+async def test_a_cancelled_run_is_interrupted_first_and_says_what_it_used(
+    agent: Callable[..., Agent], sink: RecordingSink, request_for: RequestFor, model: ScriptedModel
+) -> None:
+    model.script = in_turn(Say("one two three four", delay=30.0, tokens=Tokens(100, 20, 30, 40)))
+    run = asyncio.create_task(agent(GENERAL).run(request_for('"hi"'), sink))
+    await sink.until(lambda sink: sink.output == "one")
+    run.cancel()
+    result = await run
+    assert result.failure is FailureKind.CANCELLED
+    assert result.session_id != ""
+    assert result.usage is not None
+    # What was streamed so far counts, not what would have come.
+    assert (result.usage.input_tokens, result.usage.cache_read_tokens, result.usage.cache_write_tokens) == (100, 30, 40)
+    assert result.usage.cost_usd > 0
 
 
 async def test_a_model_that_never_answers_is_ended_by_the_time_limit(run: Any) -> None:
     result = await run("hi", Hang(), timeout=2.0)
-    assert result.failure is FailureKind.TIMEOUT
+    assert (result.failure, result.session_id != "") == (FailureKind.TIMEOUT, True)
 
 
 async def test_a_cli_that_is_killed_is_a_failure(

@@ -9,17 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskrun.adapters.agents.claude_stream import (
-    CUT_OFF,
-    ClaudeStream,
-    Concluded,
-    Opened,
-    Saying,
-    Spoke,
-    ToolAnswered,
-    ToolAsked,
+from taskrun.adapters.agents.claude_sayings import Asked, Concluded, Saying, Spoke
+from taskrun.adapters.agents.claude_speech import CUT_OFF
+from taskrun.adapters.agents.claude_stream import ClaudeStream
+from taskrun.domain.records import Consumption
+from taskrun.domain.usage import usage_of
+from taskrun.ports.agent_events import (
+    Permission,
+    PermissionAsked,
+    PlanMade,
+    Retried,
+    SessionInitialized,
+    Thought,
+    ToolCompleted,
+    ToolRequested,
+    UsageReported,
 )
-from taskrun.domain.records import Usage
 
 Message = dict[str, Any]
 
@@ -116,19 +121,18 @@ def test_an_api_error_is_no_text_of_the_model() -> None:
 def test_a_session_and_its_tools() -> None:
     init = {"type": "system", "subtype": "init", "session_id": "s", "model": "opus", "claude_code_version": "2"}
     assert read(init, tool(), answer(is_error=True), answer()) == [
-        Opened("s", "opus", "2"),
-        ToolAsked("t1", "Bash", {"command": "ls"}),
-        ToolAnswered("t1", "Bash", failed=True),
-        ToolAnswered("t1", "", failed=False),
+        SessionInitialized("s", "opus", "2"),
+        ToolRequested("Bash", "t1", "ls"),
+        ToolCompleted("Bash", "t1", "error", 5),
+        ToolCompleted("", "t1", "ok", 5),
     ]
 
 
-def test_the_result_tells_usage_cost_and_the_model_that_spoke_last() -> None:
-    usage = {"input_tokens": 5, "output_tokens": 6, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 8}
-    more = {"usage": usage, "total_cost_usd": 0.25, "session_id": "s", "modelUsage": {"opus": {"contextWindow": 200}}}
-    assert read(text("Hi"), result("Hi", **more))[-1] == Concluded(
-        False, "Hi", turns=1, session_id="s", model="opus", context_window=200, usage=Usage(5, 6, 7, 8, 0.25)
-    )
+def test_the_result_tells_the_model_that_spoke_last() -> None:
+    more = {"session_id": "s", "modelUsage": {"opus": {"contextWindow": 200, "inputTokens": 5, "costUSD": 0.25}}}
+    usage = usage_of({"opus": Consumption(5, cost_usd=0.25)})
+    concluded = Concluded(False, "Hi", turns=1, session_id="s", model="opus", context_window=200, usage=usage)
+    assert read(text("Hi"), result("Hi", **more))[-1] == concluded
 
 
 def test_a_result_that_does_not_say_that_all_is_well_is_an_error() -> None:
@@ -139,6 +143,115 @@ def test_an_error_without_a_text_tells_its_list() -> None:
     [conclusion] = read({"type": "result", "is_error": True, "errors": ["one", "two"]})
     assert isinstance(conclusion, Concluded)
     assert conclusion.text == "one; two"
+
+
+# Thoughts.
+
+
+def thinking(text: str) -> Message:
+    event = {"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": text}}
+    return {"type": "stream_event", "event": event}
+
+
+STOP: Message = {"type": "stream_event", "event": {"type": "content_block_stop"}}
+
+
+def thought(*messages: Message) -> list[str]:
+    return [saying.text for saying in read(*messages) if isinstance(saying, Thought)]
+
+
+def test_thoughts_come_in_pieces_of_some_length_and_once() -> None:
+    words = [thinking("x" * 90) for _ in range(4)]
+    whole = block({"type": "thinking", "thinking": "x" * 360})
+    assert [len(piece) for piece in thought(start(), *words, STOP, whole)] == [270, 90]
+
+
+def test_thoughts_that_were_not_streamed_are_given_on_when_they_are_whole() -> None:
+    assert thought(block({"type": "thinking", "thinking": "let me see"})) == ["let me see"]
+
+
+def test_thoughts_of_a_message_that_is_begun_anew_are_told_anew() -> None:
+    assert thought(start("m1"), thinking("let me"), start("m2"), thinking("let me see"), STOP) == ["let me see"]
+
+
+# Permissions.
+
+
+def asked(what: str = "can_use_tool") -> Message:
+    request = {"subtype": what, "tool_name": "Bash", "tool_use_id": "t1", "input": {"command": "ls"}}
+    return {"type": "control_request", "request_id": "r1", "request": request}
+
+
+DENIED = PermissionAsked("Bash", Permission.DENIED, "t1", "ls")
+
+
+def test_a_tool_that_is_asked_for_is_told_to_be_denied_once() -> None:
+    denials = [{"tool_name": "Bash", "tool_use_id": "t1", "tool_input": {"command": "ls"}}]
+    said = read(tool(), asked(), answer(is_error=True), result("", permission_denials=denials))
+    assert said[1:4] == [DENIED, Asked("r1", "can_use_tool"), ToolCompleted("Bash", "t1", "error", 5)]
+    assert said.count(DENIED) == 1
+
+
+def test_a_tool_that_a_rule_denies_is_told_when_its_call_comes_back() -> None:
+    note = {"tool_result_meta": [{"id": "t1", "permission_decision": {"decision": "reject"}}]}
+    assert read(tool(), {**answer(is_error=True), **note})[1:] == [DENIED, ToolCompleted("Bash", "t1", "error", 5)]
+
+
+def test_a_denial_that_only_the_result_knows_of_is_told_then() -> None:
+    denials = [{"tool_name": "Bash", "tool_use_id": "t1", "tool_input": {"command": "ls"}}]
+    assert read(result("no", permission_denials=denials))[0] == DENIED
+
+
+def test_other_questions_are_no_permissions() -> None:
+    assert read(asked("elicitation")) == [Asked("r1", "elicitation")]
+
+
+# Plans.
+
+
+def use(name: str, input: Message, answer: Message | None = None) -> list[Message]:
+    call = block({"type": "tool_use", "id": "t1", "name": name, "input": input})
+    content = [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]
+    return [call, {"type": "user", "message": {"content": content}, "tool_use_result": answer}]
+
+
+def plans(*messages: Message) -> list[str]:
+    return [saying.plan for saying in read(*messages) if isinstance(saying, PlanMade)]
+
+
+def test_a_plan_that_is_written_whole_is_told_whole() -> None:
+    steps = [{"content": "look", "status": "completed"}, {"content": "mend", "status": "in_progress"}]
+    assert plans(*use("TodoWrite", {"todos": steps})) == ["[x] look\n[ ] mend"]
+
+
+def test_a_plan_that_changes_step_by_step_is_told_whole_each_time() -> None:
+    assert plans(
+        *use("TaskCreate", {"subject": "look"}, {"task": {"id": "1"}}),
+        *use("TaskCreate", {"subject": "mend"}, {"task": {"id": "2"}}),
+        *use("TaskUpdate", {"taskId": "1", "status": "completed"}),
+        *use("TaskUpdate", {"taskId": "1", "owner": "me"}),
+        *use("TaskUpdate", {"taskId": "2", "status": "deleted"}),
+        *use("TaskUpdate", {"taskId": "7", "status": "completed"}),
+    ) == ["[ ] look", "[ ] look\n[ ] mend", "[x] look\n[ ] mend", "[x] look", "[x] look\n[x] step 7"]
+
+
+# The rest.
+
+
+def test_what_the_run_used_so_far_is_told_with_every_message() -> None:
+    begun = {"type": "message_start", "message": {"id": "m1", "usage": {"input_tokens": 7}}}
+    ended = {"type": "message_delta", "usage": {"output_tokens": 5}}
+    said = read(*({"type": "stream_event", "event": event} for event in (begun, ended, begun, ended)))
+    assert said == [UsageReported("", 7, 5), UsageReported("", 14, 10)]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [(529, "overloaded", "overloaded (HTTP 529)"), (None, "unknown", "The connection broke.")],
+)
+def test_a_call_that_is_made_again_is_told(status: int | None, error: str, words: str) -> None:
+    notice = {"type": "system", "subtype": "api_retry", "attempt": 1, "retry_delay_ms": 587.5}
+    assert read({**notice, "error_status": status, "error": error}) == [Retried(words, 1, 587)]
 
 
 @pytest.mark.parametrize("line", ["not json", '"text"', "[1]", "[" * 100_000, '{"type": "resu'])
@@ -155,8 +268,41 @@ def test_unknown_messages_and_empty_lines_are_of_no_interest() -> None:
     assert not stream.garbled
 
 
-KEYS = ["event", "message", "content", "usage", "modelUsage", "errors", "result", "num_turns", "delta", "id", "subtype"]
-TYPES = st.sampled_from(["system", "stream_event", "assistant", "user", "result", "message_start", "text", "tool_use"])
+KEYS = [
+    "tool_use_result",
+    "tool_result_meta",
+    "permission_denials",
+    "request",
+    "todos",
+    "input",
+    "name",
+    "event",
+    "message",
+    "content",
+    "usage",
+    "modelUsage",
+    "errors",
+    "result",
+    "num_turns",
+    "delta",
+    "id",
+    "subtype",
+]
+TYPES = st.sampled_from(
+    [
+        "control_request",
+        "tool_result",
+        "thinking",
+        "system",
+        "stream_event",
+        "assistant",
+        "user",
+        "result",
+        "message_start",
+        "text",
+        "tool_use",
+    ]
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
     lambda inner: (

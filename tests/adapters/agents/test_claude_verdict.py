@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from taskrun.adapters.agents.claude_stream import ClaudeStream, Concluded
+from taskrun.adapters.agents.claude_sayings import Concluded
+from taskrun.adapters.agents.claude_stream import ClaudeStream
 from taskrun.adapters.agents.claude_verdict import verdict
 from taskrun.adapters.agents.containment.process import KILLED, Ending
 from taskrun.domain.status import FailureKind
@@ -38,6 +39,7 @@ def test_a_result_without_error_and_a_clean_exit_are_success() -> None:
         ({"terminal_reason": "api_error"}, FailureKind.AGENT_UNAVAILABLE),
         ({"subtype": "error_during_execution"}, FailureKind.AGENT_ERROR),
         ({"subtype": "success"}, FailureKind.AGENT_ERROR),
+        ({"subtype": "error_during_execution", "text": "why"}, FailureKind.AGENT_ERROR),
     ],
 )
 def test_an_error_with_exit_code_0_is_a_failure_of_its_kind(conclusion: dict[str, Any], kind: FailureKind) -> None:

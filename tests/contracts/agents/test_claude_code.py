@@ -41,6 +41,11 @@ def bash(command: str, before: str = "", after: str = "") -> Script:
     return script
 
 
+def remember(request: ModelRequest) -> Reply:
+    """Says all that the user ever said."""
+    return Say("\n".join(turn.text for turn in request.turns if turn.role == "user"))
+
+
 SPEAK = once(Say("".join(PIECES)))
 
 MODEL: Mapping[Act, Script] = {
@@ -61,6 +66,8 @@ MODEL: Mapping[Act, Script] = {
     Act.HANG: bash("sleep 1000", READY),
     Act.NASTY: bash(NASTY, READY),
     Act.LOOK: bash(LOOK),
+    Act.REMEMBER: remember,
+    Act.FORK: remember,
 }
 
 KEYS: Mapping[Act, Mapping[str, Any]] = {
@@ -72,9 +79,7 @@ KEYS: Mapping[Act, Mapping[str, Any]] = {
 class ClaudeCodeStage(AgentStage):
     KIND = "claude-code"
     STOP_GRACE = 5.0
-    CANNOT = because("no model says so much at once", Act.LONG_LINE, Act.FLOOD) | because(
-        "its sessions end with their runs", Act.REMEMBER, Act.FORK
-    )
+    CANNOT = because("no model says so much at once", Act.LONG_LINE, Act.FLOOD)
 
     def __init__(self, place: Path, model: ScriptedModel) -> None:
         super().__init__(place)

@@ -1,33 +1,25 @@
 """Claude Code as an agent: the real CLI, driven directly, its output understood and its tools limited.
 
-The prompt goes in on standard input. Of the machine's own Claude Code settings, servers, memory and sessions nothing is
-used: what an agent can do is what its definition says.
+The prompt goes in on standard input, and so do our answers to what the CLI asks. Of the machine's own Claude Code
+settings, servers, memory and sessions nothing is used: what an agent can do is what its definition says.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
-from typing import ClassVar, assert_never
+from typing import ClassVar
 
 import msgspec
 
+from taskrun.adapters.agents import claude_control
 from taskrun.adapters.agents.answer import Answer, flaw
-from taskrun.adapters.agents.claude_stream import (
-    ClaudeStream,
-    Concluded,
-    Opened,
-    Saying,
-    Spoke,
-    ToolAnswered,
-    ToolAsked,
-)
+from taskrun.adapters.agents.claude_session import ClaudeSession
+from taskrun.adapters.agents.claude_stream import ClaudeStream
 from taskrun.adapters.agents.claude_verdict import PROVIDER, verdict
 from taskrun.adapters.agents.containment.directory import RunDirectory
-from taskrun.adapters.agents.containment.lines import Line, LineSplitter
 from taskrun.adapters.agents.containment.process import ContainedProcess
 from taskrun.adapters.agents.definition import Rule
 from taskrun.adapters.agents.kinds import AgentKind
@@ -37,20 +29,22 @@ from taskrun.adapters.agents.sessions.definition import SessionDefinition
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.records import ModelBackend
 from taskrun.domain.status import FailureKind
-from taskrun.ports.agent_events import SessionInitialized, ToolCompleted, ToolRequested
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 
-#: How every session is started; `dontAsk` denies each tool call that no rule allows.
+#: How every session is started. What no rule decides the CLI asks of us, on standard output.
 _OPTIONS = (
     *("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"),
+    *("--input-format", "stream-json", "--permission-prompt-tool", "stdio"),
     *("--setting-sources", "", "--strict-mcp-config", "--disable-slash-commands"),
-    *("--permission-mode", "dontAsk"),
 )
 
-#: Three tries of at most 18 s: an endpoint that is dead or silent is known to be so within a minute.
+#: Three tries of at most 18 s: an endpoint that is dead or silent is known to be so within a minute, and so is one that
+#: falls silent in the middle of an answer.
 _ENVIRON = {
     "CLAUDE_CODE_MAX_RETRIES": "2",
     "API_TIMEOUT_MS": "18000",
+    "CLAUDE_ENABLE_BYTE_WATCHDOG": "1",
+    "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": "45000",
     "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_TELEMETRY": "1",
@@ -62,9 +56,6 @@ _ENVIRON = {
     "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
 }
 
-#: A prompt that begins with "/" would be a command to the CLI; nothing in a later line is.
-_NO_COMMAND = "\n"
-
 _NOTHING_ASKED = "The prompt is empty: this agent needs an input that says what to do."
 
 #: The template of a definition that has none.
@@ -73,8 +64,6 @@ _INPUT = "{input}"
 #: Names the model for the CLI where the definition does not.
 _MODEL_VARIABLE = "ANTHROPIC_MODEL"
 _CLI_DEFAULT = "Claude Code's default"
-
-_SUMMARY_CHARACTERS = 200
 
 
 class ClaudeCodeDefinition(SessionDefinition, frozen=True, kw_only=True):
@@ -126,22 +115,25 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
             raise CannotRun(FailureKind.AGENT_ERROR, error.message) from error
         if not prompt.strip():
             raise CannotRun(FailureKind.AGENT_ERROR, _NOTHING_ASKED)
-        environ = {**_ENVIRON, "CLAUDE_CONFIG_DIR": str(directory.home / ".claude")}
-        return Launch(
-            (cli, *_OPTIONS, *self._options(), *_going_on(request)),
-            (_NO_COMMAND + prompt).encode(errors="replace"),
-            environ,
-        )
+        environ = {
+            **_ENVIRON,
+            "CLAUDE_CONFIG_DIR": str(directory.home / ".claude"),
+            "CLAUDE_CODE_TMPDIR": str(directory.temporary),
+        }
+        argv = (cli, *_OPTIONS, *self._options(), *_going_on(request))
+        return Launch(argv, claude_control.prompt(prompt), environ, talks=True)
+
+    async def interrupt(self, process: ContainedProcess) -> bool:
+        """See `ProgramAgent.interrupt`."""
+        await process.tell(claude_control.interrupt())
+        return True
 
     async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
         """See `ProgramAgent.follow`."""
-        session = _Session(sink)
-        lines = LineSplitter()
-        async for block in process.output():
-            await session.read(lines.feed(block))
-        await session.read(lines.finish())
+        session = ClaudeSession(process, sink, ClaudeStream(goes_on=bool(request.session_id)))
+        await session.follow()
         result = verdict(session.stream, session.conclusion, await process.ending(), process.errors())
-        return self._checked(result, session.text())
+        return self._checked(result, session.text)
 
     def _options(self) -> Sequence[str]:
         definition = self.definition
@@ -169,43 +161,6 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
         return AgentResult(FailureKind.BAD_OUTPUT, error, result.backend, result.usage, result.session_id)
 
 
-class _Session:
-    """Passes on what the CLI says, and keeps what the verdict needs."""
-
-    def __init__(self, sink: AgentSink) -> None:
-        self.stream = ClaudeStream()
-        self.conclusion: Concluded | None = None
-        self._sink = sink
-        self._said: list[str] = []
-
-    async def read(self, lines: Sequence[Line]) -> None:
-        for line in lines:
-            # A line beyond the limit is one tool's result; the session goes on without it.
-            for saying in () if line.cut else self.stream.read(line.text):
-                await self._pass_on(saying)
-
-    def text(self) -> str:
-        """All that the model said."""
-        return "".join(self._said)
-
-    async def _pass_on(self, saying: Saying) -> None:
-        event = self._sink.event
-        match saying:
-            case Spoke(text):
-                self._said.append(text)
-                await self._sink.text(text)
-            case Opened(session_id, model, version):
-                await event(SessionInitialized(session_id, model, version))
-            case ToolAsked(id, name, input):
-                await event(ToolRequested(name, id, _summary(input)))
-            case ToolAnswered(id, name, failed):
-                await event(ToolCompleted(name, id, "error" if failed else "ok"))
-            case Concluded():
-                self.conclusion = saying
-            case _:
-                assert_never(saying)
-
-
 def _going_on(request: AgentRequest) -> Sequence[str]:
     if not request.session_id:
         return ()
@@ -221,12 +176,6 @@ def find_cli(path: str | None) -> str | None:
         if bundled.is_file():
             return str(bundled)
     return which("claude", path=path)
-
-
-def _summary(input: Mapping[str, object]) -> str:
-    """A tool's input, short: its first text alone, such as a command or a path, says most."""
-    text = next((value for value in input.values() if isinstance(value, str)), "") or json.dumps(input)
-    return text if len(text) <= _SUMMARY_CHARACTERS else f"{text[: _SUMMARY_CHARACTERS - 4]} ..."
 
 
 KIND = AgentKind(ClaudeCodeDefinition, ClaudeCodeAgent)

@@ -1,109 +1,76 @@
 """What Claude Code says on its standard output (`--output-format stream-json`), understood line by line.
 
-Text comes three times: as deltas while the model speaks (`stream_event`), whole with each finished block (`assistant`),
-and the last of it in the `result`. It is given on once, as early as it is known: the deltas, then whatever a later line
-has beyond them. A message whose connection broke is begun anew by the CLI; what was given on of it cannot be taken
-back, so the text says that it was cut off.
+system      init: the session begins; api_retry: a call of the model failed
+stream_event  the API's own events, while the model speaks
+assistant   a finished block of the model: text, thinking, or a tool it wants to use
+user        what a tool answered
+control_request  the CLI asks whether a tool may be used
+result      the last word
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from taskrun.adapters.agents.claude_usage import session_usage
-from taskrun.domain.records import Usage
-
-#: Stands where a message was cut off and begins anew.
-CUT_OFF = "\n[The connection to the model broke; its answer begins anew.]\n"
+from taskrun.adapters.agents.claude_plan import Plan
+from taskrun.adapters.agents.claude_sayings import Asked, Concluded, Saying
+from taskrun.adapters.agents.claude_speech import Speech
+from taskrun.adapters.agents.claude_thoughts import Thoughts
+from taskrun.adapters.agents.claude_usage import Meter, run_usage
+from taskrun.adapters.agents.loose import amount, mapping, mappings, number, text
+from taskrun.adapters.agents.tool_summary import summary
+from taskrun.ports.agent_events import (
+    Permission,
+    PermissionAsked,
+    Retried,
+    SessionInitialized,
+    ToolCompleted,
+    ToolRequested,
+)
 
 #: The CLI speaks in the model's place: an API error as a message.
 _SYNTHETIC = "<synthetic>"
 
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A session began."""
-
-    session_id: str
-    model: str
-    cli_version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spoke:
-    """The model said more."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolAsked:
-    """The model wants a tool to be used."""
-
-    id: str
-    name: str
-    input: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolAnswered:
-    """The tool was used, or was denied."""
-
-    id: str
-    name: str
-    failed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Concluded:
-    """The last word of a session."""
-
-    is_error: bool
-    text: str
-    subtype: str = ""
-    terminal_reason: str = ""
-    stop_reason: str = ""
-    #: HTTP status of the API's answer that ended it; 0 if there was none.
-    api_status: int = 0
-    turns: int = 0
-    session_id: str = ""
-    #: The model that spoke last.
-    model: str = ""
-    context_window: int = 0
-    usage: Usage = field(default_factory=Usage)
-
-
-Saying = Opened | Spoke | ToolAsked | ToolAnswered | Concluded
+Handler = Callable[[Mapping[str, Any]], Sequence[Saying]]
 
 
 class ClaudeStream:
-    """Reads one session. Lines that it does not know are of no interest; what is no JSON object sets `garbled`."""
+    """Reads one run. Lines that it does not know are of no interest; what is no JSON object sets `garbled`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, goes_on: bool = False) -> None:
+        """`goes_on` tells that the session had runs before."""
         #: Something that should have been a message was none.
         self.garbled = False
+        self._goes_on = goes_on
         self._model = ""
-        self._tools: dict[str, str] = {}
-        self._message = ""
-        #: Pieces of the current message, given on but not yet confirmed by a whole block.
-        self._draft: list[str] = []
-        self._confirmed: list[str] = []
-        #: What was given on last, and whether a tool has been used since.
-        self._last = "\n"
-        self._tool_used = False
-        self._handlers: dict[Any, Callable[[Mapping[str, Any]], Sequence[Saying]]] = {
+        self._speech = Speech()
+        self._thoughts = Thoughts()
+        self._plan = Plan()
+        self._meter = Meter()
+        #: Tool calls that were told to be denied.
+        self._denied: set[str] = set()
+        #: The blocks by which tools under way were asked for, by their id.
+        self._tools: dict[str, Mapping[str, Any]] = {}
+        self._lines: dict[Any, Handler] = {
             "system": self._system,
             "stream_event": self._streamed,
             "assistant": self._assistant,
             "user": self._user,
+            "control_request": self._asked,
             "result": self._result,
         }
-        self._events: dict[Any, Callable[[Mapping[str, Any]], Sequence[Saying]]] = {
-            "message_start": lambda event: self._begin(_text(_map(event.get("message")).get("id"))),
+        self._notices: dict[Any, Handler] = {"init": self._opened, "api_retry": self._retried}
+        self._events: dict[Any, Handler] = {
+            "message_start": self._message_started,
             "content_block_delta": self._delta,
+            "content_block_stop": lambda event: self._thoughts.finish(),
+            "message_delta": lambda event: [self._meter.end(mapping(event.get("usage")), self._model)],
+        }
+        self._blocks: dict[Any, Handler] = {
+            "text": lambda block: self._speech.confirm(text(block.get("text"))),
+            "thinking": lambda block: self._thoughts.confirm(text(block.get("thinking"))),
         }
 
     def read(self, line: str) -> Sequence[Saying]:
@@ -117,108 +84,133 @@ class ClaudeStream:
         if not isinstance(message, dict):
             self.garbled = True
             return ()
-        handler = self._handlers.get(message.get("type"))
-        return handler(message) if handler else ()
+        return _handled(self._lines, message.get("type"), message)
 
     # Lines.
 
     def _system(self, message: Mapping[str, Any]) -> Sequence[Saying]:
-        if message.get("subtype") != "init":
-            return ()
-        self._model = _text(message.get("model"))
-        return [Opened(_text(message.get("session_id")), self._model, _text(message.get("claude_code_version")))]
+        return _handled(self._notices, message.get("subtype"), message)
 
     def _streamed(self, message: Mapping[str, Any]) -> Sequence[Saying]:
-        event = _map(message.get("event"))
-        handler = self._events.get(event.get("type"))
-        return handler(event) if handler and not _of_subagent(message) else ()
+        event = mapping(message.get("event"))
+        return () if _of_subagent(message) else _handled(self._events, event.get("type"), event)
 
     def _assistant(self, message: Mapping[str, Any]) -> Sequence[Saying]:
-        body = _map(message.get("message"))
-        model = _text(body.get("model"))
+        body = mapping(message.get("message"))
+        model, blocks = text(body.get("model")), mappings(body.get("content"))
         if model == _SYNTHETIC:
             return ()
         said: list[Saying] = []
         if not _of_subagent(message):
             self._model = model or self._model
-            said += self._begin(_text(body.get("id")))
-            for block in _blocks(body, "text"):
-                said += self._confirm(_text(block.get("text")))
-        for block in _blocks(body, "tool_use"):
-            said.append(self._tool_asked(block))
-        return said
+            said += self._speech.begin(text(body.get("id")))
+            said += [saying for block in blocks for saying in _handled(self._blocks, block.get("type"), block)]
+        return said + [self._tool_requested(block) for block in blocks if block.get("type") == "tool_use"]
 
     def _user(self, message: Mapping[str, Any]) -> Sequence[Saying]:
-        return [
-            ToolAnswered(id, self._tools.pop(id, ""), block.get("is_error") is True)
-            for block in _blocks(_map(message.get("message")), "tool_result")
-            for id in [_text(block.get("tool_use_id"))]
+        results = [
+            block
+            for block in mappings(mapping(message.get("message")).get("content"))
+            if block.get("type") == "tool_result"
         ]
+        return [saying for result in results for saying in self._tool_completed(result, message)]
+
+    def _asked(self, message: Mapping[str, Any]) -> Sequence[Saying]:
+        request = mapping(message.get("request"))
+        asked = Asked(text(message.get("request_id")), text(request.get("subtype")))
+        if not asked.is_about_a_tool:
+            return [asked]
+        tool, id = text(request.get("tool_name")), text(request.get("tool_use_id"))
+        return [*self._denial(tool, id, mapping(request.get("input"))), asked]
 
     def _result(self, message: Mapping[str, Any]) -> Sequence[Saying]:
-        conclusion = _conclusion(message, self._model)
-        spoken = "".join(self._confirmed + self._draft)
-        if conclusion.is_error or conclusion.turns == 0 or conclusion.text.strip() in spoken:
-            return [conclusion]
-        return [*self._begin(""), *self._speak(conclusion.text), conclusion]
+        conclusion = self._conclusion(message)
+        said: list[Saying] = [
+            saying
+            for denial in mappings(message.get("permission_denials"))
+            for saying in self._denial(
+                text(denial.get("tool_name")), text(denial.get("tool_use_id")), mapping(denial.get("tool_input"))
+            )
+        ]
+        if not conclusion.is_error and conclusion.turns:
+            said += self._speech.conclude(conclusion.text)
+        return [*said, conclusion]
 
-    # Text.
+    # Notices.
 
-    def _begin(self, message_id: str) -> Sequence[Saying]:
-        """From here on the message of this id is spoken."""
-        if message_id and message_id == self._message:
-            return ()
-        cut_off = [Spoke(CUT_OFF)] if self._draft else []
-        self._message = message_id
-        self._draft, self._confirmed = [], []
-        return cut_off
+    def _opened(self, message: Mapping[str, Any]) -> Sequence[Saying]:
+        self._model = text(message.get("model"))
+        version = text(message.get("claude_code_version"))
+        return [SessionInitialized(text(message.get("session_id")), self._model, version)]
+
+    def _retried(self, message: Mapping[str, Any]) -> Sequence[Saying]:
+        status = number(message.get("error_status"))
+        error = f"{text(message.get('error'))} (HTTP {status})" if status else "The connection broke."
+        return [Retried(error, number(message.get("attempt")), int(amount(message.get("retry_delay_ms"))))]
+
+    # While the model speaks.
+
+    def _message_started(self, event: Mapping[str, Any]) -> Sequence[Saying]:
+        message = mapping(event.get("message"))
+        self._thoughts.begin()
+        self._meter.begin(message)
+        return self._speech.begin(text(message.get("id")))
 
     def _delta(self, event: Mapping[str, Any]) -> Sequence[Saying]:
-        delta = _map(event.get("delta"))
-        return self._speak(_text(delta.get("text"))) if delta.get("type") == "text_delta" else ()
+        delta = mapping(event.get("delta"))
+        if delta.get("type") == "thinking_delta":
+            return self._thoughts.add(text(delta.get("thinking")))
+        return self._speech.add(text(delta.get("text"))) if delta.get("type") == "text_delta" else ()
 
-    def _speak(self, text: str) -> Sequence[Saying]:
-        if not text:
+    # Tools.
+
+    def _tool_requested(self, block: Mapping[str, Any]) -> Saying:
+        id = text(block.get("id"))
+        self._tools[id] = block
+        self._speech.pause()
+        return ToolRequested(text(block.get("name")), id, summary(mapping(block.get("input"))))
+
+    def _tool_completed(self, result: Mapping[str, Any], message: Mapping[str, Any]) -> Sequence[Saying]:
+        id = text(result.get("tool_use_id"))
+        block = self._tools.pop(id, {})
+        tool, input, failed = text(block.get("name")), mapping(block.get("input")), result.get("is_error") is True
+        completed = ToolCompleted(tool, id, "error" if failed else "ok", _size(result.get("content")))
+        if failed:
+            denied = self._denial(tool, id, input) if _was_denied(message, id) else ()
+            return [*denied, completed]
+        return [completed, *self._plan.used(tool, input, mapping(message.get("tool_use_result")))]
+
+    def _denial(self, tool: str, id: str, input: Mapping[str, Any]) -> Sequence[Saying]:
+        """That a call is denied; it is told once, however often the CLI comes back to it."""
+        if id in self._denied:
             return ()
-        self._draft.append(text)
-        # What was said before a tool's use and what is said after it are two paragraphs.
-        separator = "\n" if self._tool_used and not self._last.endswith("\n") else ""
-        self._last, self._tool_used = text, False
-        return [Spoke(separator + text)]
+        self._denied.add(id)
+        return [PermissionAsked(tool, Permission.DENIED, id, summary(input))]
 
-    def _confirm(self, block: str) -> Sequence[Saying]:
-        """A text block is complete: gives on what the deltas did not have of it."""
-        draft = "".join(self._draft)
-        known = draft.startswith(block)
-        said = () if known else self._speak(block.removeprefix(draft))
-        self._draft = [draft.removeprefix(block)] if known and draft != block else []
-        self._confirmed.append(block)
-        return said
+    # The end.
 
-    def _tool_asked(self, block: Mapping[str, Any]) -> ToolAsked:
-        asked = ToolAsked(_text(block.get("id")), _text(block.get("name")), _map(block.get("input")))
-        self._tools[asked.id] = asked.name
-        self._tool_used = True
-        return asked
+    def _conclusion(self, message: Mapping[str, Any]) -> Concluded:
+        errors = message.get("errors")
+        model_usage = mapping(mapping(message.get("modelUsage")).get(self._model))
+        return Concluded(
+            # Only a plain "no error" is one.
+            is_error=message.get("is_error") is not False,
+            text=text(message.get("result")) or "; ".join(map(str, errors if isinstance(errors, list) else ())),
+            subtype=text(message.get("subtype")),
+            terminal_reason=text(message.get("terminal_reason")),
+            stop_reason=text(message.get("stop_reason")),
+            api_status=number(message.get("api_error_status")),
+            turns=number(message.get("num_turns")),
+            session_id=text(message.get("session_id")),
+            model=self._model,
+            context_window=number(model_usage.get("contextWindow")),
+            usage=run_usage(message, self._model, goes_on=self._goes_on),
+        )
 
 
-def _conclusion(message: Mapping[str, Any], model: str) -> Concluded:
-    errors = message.get("errors")
-    text = _text(message.get("result")) or "; ".join(map(str, errors if isinstance(errors, list) else ()))
-    return Concluded(
-        # Only a plain "no error" is one.
-        is_error=message.get("is_error") is not False,
-        text=text,
-        subtype=_text(message.get("subtype")),
-        terminal_reason=_text(message.get("terminal_reason")),
-        stop_reason=_text(message.get("stop_reason")),
-        api_status=_number(message.get("api_error_status")),
-        turns=_number(message.get("num_turns")),
-        session_id=_text(message.get("session_id")),
-        model=model,
-        context_window=_number(_map(_map(message.get("modelUsage")).get(model)).get("contextWindow")),
-        usage=session_usage(message),
-    )
+def _handled(handlers: Mapping[Any, Handler], kind: Any, message: Mapping[str, Any]) -> Sequence[Saying]:
+    handler = handlers.get(kind) if isinstance(kind, str) else None
+    return handler(message) if handler else ()
 
 
 def _of_subagent(message: Mapping[str, Any]) -> bool:
@@ -226,19 +218,14 @@ def _of_subagent(message: Mapping[str, Any]) -> bool:
     return bool(message.get("parent_tool_use_id"))
 
 
-def _blocks(body: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
-    content = body.get("content")
-    blocks = content if isinstance(content, list) else ()
-    return [block for block in blocks if isinstance(block, dict) and block.get("type") == kind]
+def _was_denied(message: Mapping[str, Any], id: str) -> bool:
+    """Whether the call did not fail, but was not made. A rule may have forbidden it without asking us."""
+    notes = [note for note in mappings(message.get("tool_result_meta")) if note.get("id") == id]
+    return any(mapping(note.get("permission_decision")).get("decision") == "reject" for note in notes)
 
 
-def _map(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+def _size(content: Any) -> int:
+    """Characters of a tool's answer."""
+    if isinstance(content, str):
+        return len(content)
+    return sum(len(text(part.get("text"))) for part in mappings(content))

@@ -6,7 +6,8 @@ API errors too, and its exit code has been 0 for failures: `is_error` is what co
 
 from __future__ import annotations
 
-from taskrun.adapters.agents.claude_stream import ClaudeStream, Concluded
+from taskrun.adapters.agents.claude_sayings import Concluded
+from taskrun.adapters.agents.claude_stream import ClaudeStream
 from taskrun.adapters.agents.containment.process import Ending
 from taskrun.adapters.agents.verdict import failure_of
 from taskrun.domain.records import ModelBackend
@@ -37,6 +38,9 @@ _BY_TERMINAL_REASON = {
     "prompt_too_long": _K.LIMIT_REACHED,
 }
 
+#: The directory is here, the transcript in it is not: the session's home was emptied.
+_NO_SESSION = "No conversation found"
+
 
 def verdict(stream: ClaudeStream, conclusion: Concluded | None, ending: Ending, errors: str) -> AgentResult:
     """The run's result, from the session's last word and the CLI's end."""
@@ -61,6 +65,7 @@ def _kind(conclusion: Concluded) -> FailureKind:
         or _BY_SUBTYPE.get(conclusion.subtype)
         or _BY_TERMINAL_REASON.get(conclusion.terminal_reason)
         or _BY_API_STATUS.get(status)
+        or (_K.AGENT_UNAVAILABLE if conclusion.text.startswith(_NO_SESSION) else None)
         # The endpoint is in trouble, or there was no answer from it at all.
         or (_K.AGENT_UNAVAILABLE if status >= 500 or _unanswered(conclusion) else _K.AGENT_ERROR)
     )

@@ -1,0 +1,66 @@
+"""One run of the Claude Code CLI, as it goes: what it says is passed on, what it asks is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from taskrun.adapters.agents import claude_control
+from taskrun.adapters.agents.claude_sayings import Asked, Concluded, Saying, Spoke
+from taskrun.adapters.agents.claude_stream import ClaudeStream
+from taskrun.adapters.agents.claude_usage import reported
+from taskrun.adapters.agents.containment.lines import Line, LineSplitter
+from taskrun.adapters.agents.containment.process import ContainedProcess
+from taskrun.ports.agent_events import AgentEvent, OutputGenerated
+from taskrun.ports.agents import AgentSink
+
+
+class ClaudeSession:
+    """Passes on what the CLI says, and keeps what the verdict needs."""
+
+    def __init__(self, process: ContainedProcess, sink: AgentSink, stream: ClaudeStream) -> None:
+        self.stream = stream
+        self.conclusion: Concluded | None = None
+        self._process = process
+        self._sink = sink
+        self._said: list[str] = []
+
+    async def follow(self) -> None:
+        """To the end of the CLI's output."""
+        lines = LineSplitter()
+        async for block in self._process.output():
+            await self._read(lines.feed(block))
+        await self._read(lines.finish())
+
+    @property
+    def text(self) -> str:
+        """All that the model said."""
+        return "".join(self._said)
+
+    async def _read(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            # A line beyond the limit is one tool's result; the session goes on without it.
+            for saying in () if line.cut else self.stream.read(line.text):
+                await self._take(saying)
+
+    async def _take(self, saying: Saying) -> None:
+        match saying:
+            case Spoke(text):
+                self._said.append(text)
+                await self._sink.text(text)
+            case Asked():
+                await self._process.tell(claude_control.answer(saying))
+            case Concluded():
+                await self._conclude(saying)
+            case AgentEvent():
+                await self._sink.event(saying)
+            case _:
+                assert_never(saying)
+
+    async def _conclude(self, conclusion: Concluded) -> None:
+        self.conclusion = conclusion
+        # There will be no other turn: the CLI ends.
+        self._process.end_input()
+        if not conclusion.is_error:
+            await self._sink.event(OutputGenerated(conclusion.text, len(conclusion.text)))
+        await self._sink.event(reported(conclusion.usage, conclusion.model))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from taskrun.adapters.agents.definitions import SESSIONS
+from taskrun.adapters.agents.sessions.shelf import Keeping, SessionShelf
 from taskrun.apps.cli.children import WORKER, Child
 from taskrun.apps.configuration import table
 from taskrun.apps.settings import WorkerSettings
@@ -95,6 +97,19 @@ def test_the_second_signal_stops_the_runs(site: Site, agents: Path, tmp_path: Pa
     assert status(site, task_id) == "PENDING"
     site.cli("cancel-task", task_id)
     assert status(site, task_id) == "CANCELLED"
+
+
+def test_sessions_outlive_the_worker_that_kept_them_and_what_it_left_behind_does_not(
+    site: Site, agents: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "work" / SESSIONS
+    shelf = SessionShelf(place, Keeping())
+    kept, left = shelf.fresh(), shelf.fresh()
+    shelf.keep(kept, "general", "s1", 3600.0)
+    for held in (kept, left):
+        held.let_go()
+    site.worker(f"--work-dir={place.parent}", config=agents)
+    assert (kept.root.is_dir(), left.root.is_dir()) == (True, False)
 
 
 def test_a_program_that_hangs_can_be_asked_what_it_waits_for(site: Site, agents: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,9 +51,9 @@ class Scribe(ProgramAgent[SessionDefinition]):
 
 @pytest.fixture
 def scribe(work_dir: Path, environ: dict[str, str]) -> Callable[..., Scribe]:
-    def make(timeout: float = 60.0, keep_sessions: float | None = None, keeping: Keeping = Keeping()) -> Scribe:  # noqa: B008
+    def make(stop_grace: float = 5.0, timeout: float = 60.0, keep_sessions: float | None = None) -> Scribe:
         definition = SessionDefinition(name="scribe", kind="scribe", timeout=timeout, keep_sessions=keep_sessions)
-        return Scribe(definition, make_workshop(work_dir, environ, 5.0, keeping))
+        return Scribe(definition, make_workshop(work_dir, environ, stop_grace, Keeping()))
 
     return make
 
@@ -144,17 +145,19 @@ async def test_what_runs_out_of_time_says_how_far_it_got(scribe: MakeScribe, ask
     assert "0.5 s" in result.error
 
 
-async def test_who_does_not_listen_is_ended(
+async def test_who_does_not_listen_is_ended_within_the_grace(
     scribe: MakeScribe, ask: Ask, monkeypatch: pytest.MonkeyPatch, work_dir: Path
 ) -> None:
-    monkeypatch.setattr("taskrun.adapters.agents.program.INTERRUPT_SECONDS", 0.1)
     monkeypatch.setattr(Scribe, "interrupt", lambda self, process: asyncio.sleep(0, True))
+    monkeypatch.setattr(f"{__name__}.SCRIPT", "trap '' TERM; cat; sleep 1000; sleep 1000")
     sink = RecordingSink()
-    run = asyncio.create_task(scribe().run(ask("wait"), sink))
+    run = asyncio.create_task(scribe(stop_grace=1.0).run(ask("wait"), sink))
     await sink.until(lambda sink: sink.output.count("wait") == 2)
+    began = time.monotonic()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
+    assert 0.9 < time.monotonic() - began < 2.5
     assert os.listdir(work_dir / SESSIONS) == []
 
 

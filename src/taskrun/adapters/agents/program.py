@@ -6,11 +6,10 @@ kept, and is the one that a later run with this id gets: the agent only has to t
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -21,6 +20,7 @@ from taskrun.adapters.agents.containment.process import ContainedProcess, NotSta
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.agents.execution import CannotRun as CannotRun
 from taskrun.adapters.agents.execution import begin_anew, executed
+from taskrun.adapters.agents.last_words import told
 from taskrun.adapters.agents.sessions.definition import SessionDefinition
 from taskrun.adapters.agents.sessions.entering import enter
 from taskrun.adapters.agents.sessions.rooms import Room, SessionRooms
@@ -54,9 +54,6 @@ class Launch:
     #: Its input stays open, and `follow` talks with it.
     talks: bool = False
 
-
-#: A program that was asked to break off has so long to say how far it got; then it is ended as any other.
-INTERRUPT_SECONDS = 2.0
 
 D = TypeVar("D", bound=AgentDefinition)
 
@@ -96,7 +93,7 @@ class ProgramAgent(ABC, Generic[D]):
 
     async def interrupt(self, process: ContainedProcess) -> bool:
         """Asks the program to break off and to say how far it got, so that `follow` comes to its end. False if this
-        kind of program can be asked no such thing, as by default."""
+        kind of program can be asked no such thing, as by default. It has two seconds of the stop grace for that."""
         return False
 
     async def _contained(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
@@ -108,7 +105,8 @@ class ProgramAgent(ABC, Generic[D]):
             except NotStarted as error:
                 message = f"The agent's program could not be started: {error}."
                 raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message) from error
-            result = await self._followed(request, process, sink)
+            story = self.follow(request, process, sink)
+            result = await told(story, lambda patience: self._break_off(process, patience), self.workshop.stop_grace)
             room.session_id = result.session_id or room.session_id
             return result
 
@@ -120,31 +118,11 @@ class ProgramAgent(ABC, Generic[D]):
         begin_anew(definition, request)
         return _passing_room(self.workshop.work_dir)
 
-    async def _followed(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
-        """What `follow` returns; who is cancelled gives the program a moment to tell it."""
-        following = asyncio.create_task(self.follow(request, process, sink))
-        try:
-            return await asyncio.shield(following)
-        except asyncio.CancelledError:
-            if result := await self._last_words(process, following):
-                return result
-            raise
-        finally:
-            following.cancel()
-            await asyncio.wait([following])
-
-    async def _last_words(self, process: ContainedProcess, following: asyncio.Task[AgentResult]) -> AgentResult | None:
-        try:
-            async with asyncio.timeout(INTERRUPT_SECONDS):
-                if not await self.interrupt(process):
-                    return None
-                result = await asyncio.shield(following)
-        except Exception:
-            # Whatever is wrong now: it is over.
-            return None
-        if result.failure is None:
-            return result
-        return replace(result, failure=FailureKind.CANCELLED, error="The run was cancelled.")
+    async def _break_off(self, process: ContainedProcess, patience: float) -> bool:
+        asked = await self.interrupt(process)
+        if asked:
+            process.grace -= patience
+        return asked
 
     def _variables(self) -> Mapping[str, str]:
         """What the program sees of the worker's environment, and what its definition sets."""

@@ -57,12 +57,16 @@ KILLED = Ending(None)
 class ContainedProcess:
     """One program under its supervisor. Made by `contained`."""
 
-    def __init__(self, transport: asyncio.SubprocessTransport, streams: _Streams, program: Program) -> None:
+    def __init__(
+        self, transport: asyncio.SubprocessTransport, streams: _Streams, program: Program, grace: float
+    ) -> None:
         assert streams.stdin is not None
         assert streams.stdout is not None
         assert streams.stderr is not None
         #: As it was started.
         self.program = program
+        #: Seconds from SIGTERM to SIGKILL, if it still runs when it is not wanted any more.
+        self.grace = grace
         self._run_id = program.environ["TASKRUN_RUN_ID"]
         self._transport = transport
         self._streams = streams
@@ -153,14 +157,14 @@ async def contained(program: Program, stop_grace: float, means: str = "") -> Asy
     `namespace` or `tree` and by default the strongest that this machine has. Raises `NotStarted` if not even a
     supervisor can be started; a program that cannot be shows as its `Ending`.
     """
-    process = await _start(program, means or containment())
+    process = await _start(program, means or containment(), stop_grace)
     try:
         yield process
     finally:
-        await process.stop(stop_grace)
+        await process.stop(process.grace)
 
 
-async def _start(program: Program, means: str) -> ContainedProcess:
+async def _start(program: Program, means: str, grace: float) -> ContainedProcess:
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -186,7 +190,7 @@ async def _start(program: Program, means: str) -> ContainedProcess:
         if isinstance(error, OSError):
             raise NotStarted(error.strerror) from error
         raise
-    return ContainedProcess(transport, streams, program)
+    return ContainedProcess(transport, streams, program, grace)
 
 
 class _Streams(SubprocessStreamProtocol):

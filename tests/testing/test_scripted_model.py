@@ -212,6 +212,10 @@ def test_tickets_are_triaged_by_their_words(ticket: str, priority: str, category
         ("[[bash: sleep 60]]", UseTool("Bash", {"command": "sleep 60", "description": "As ordered"})),
         ("[[slow: 0.5]] and steady", Say(" and steady", delay=0.5)),
         ("[[error: 529]]", Fail(529)),
+        ("[[limit: 1800000000]]", Fail(429, resets_at=1_800_000_000)),
+        ("[[break]]one two", BreakOff("one two")),
+        ("[[stall]]one two", Stall("one two")),
+        ("[[think: let me see]]yes", Say("yes", thinking="let me see")),
         ("[[hang]]", Hang()),
     ],
 )
@@ -219,7 +223,7 @@ def test_everything_else_is_echoed_and_orders_are_obeyed(prompt: str, reply: Rep
     if isinstance(reply, Say):
         said = answer_to(prompt)
         assert isinstance(said, Say)
-        assert (said.text.strip(), said.delay) == (reply.text.strip(), reply.delay)
+        assert (said.text.strip(), said.delay, said.thinking) == (reply.text.strip(), reply.delay, reply.thinking)
     else:
         assert answer_to(prompt) == reply
 

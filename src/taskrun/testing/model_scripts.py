@@ -149,8 +149,9 @@ def spoken_slowly(script: Script, delay: float) -> Script:
 def default_script(request: ModelRequest) -> Reply:
     """A tool's result is told; `[[order: argument]]` in the prompt is obeyed; tickets are triaged; the rest is echoed.
 
-    The orders: `[[bash: COMMAND]]`, `[[slow: SECONDS between words]]`, `[[error: HTTP STATUS]]`, `[[hang]]`, and
-    `[[recall]]`, which tells what the user said in the turns before.
+    The orders: `[[bash: COMMAND]]`, `[[slow: SECONDS between words]]`, `[[think: THOUGHT]]`, `[[error: HTTP STATUS]]`,
+    `[[limit: TIME of its reset, in seconds since 1970]]`, `[[break]]` and `[[stall]]` in the middle of an answer,
+    `[[hang]]`, and `[[recall]]`, which tells what the user said in the turns before.
     """
     if request.tool_result is not None:
         return Say(f"The tool answered: {request.tool_result}")
@@ -164,12 +165,21 @@ def default_script(request: ModelRequest) -> Reply:
 #: One order for each row; the argument is what follows the colon.
 _ORDERS: dict[str, Callable[[ModelRequest, str], Reply]] = {
     "bash": lambda request, command: UseTool("Bash", {"command": command, "description": "As ordered"}),
-    "slow": lambda request, seconds: Say(_ORDER.sub("", request.prompt), delay=float(seconds or 0.1)),
+    "slow": lambda request, seconds: Say(_rest(request), delay=float(seconds or 0.1)),
     "error": lambda request, status: Fail(int(status or 500)),
+    "think": lambda request, thought: Say(_rest(request), thinking=thought),
+    "limit": lambda request, time: Fail(429, resets_at=int(time or 0)),
+    "break": lambda request, _: BreakOff(_rest(request)),
+    "stall": lambda request, _: Stall(_rest(request)),
     "hang": lambda request, _: Hang(),
     "recall": lambda request, _: Say(recalled(request)),
 }
 _ORDER: re.Pattern[str] = re.compile(rf"\[\[(?P<order>{'|'.join(_ORDERS)})(?::(?P<argument>.*?))?\]\]", re.DOTALL)
+
+
+def _rest(request: ModelRequest) -> str:
+    """The prompt without its orders."""
+    return _ORDER.sub("", request.prompt)
 
 
 def recalled(request: ModelRequest) -> str:

@@ -198,6 +198,22 @@ async def test_a_tool_call_sees_no_secret_of_the_worker(run: Any, sink: Recordin
         assert secret not in sink.output
 
 
+async def test_a_call_that_holds_a_large_file_is_denied_and_nobody_waits(
+    run: Any, sink: RecordingSink, tmp_path: Path
+) -> None:
+    path = tmp_path / "long"
+    command = UseTool("Write", {"file_path": str(path), "content": "x" * 2_000_000})
+    result = await run("hi", command, Say("as you wish"), allowed_tools=("Write(/nowhere/**)",))
+    assert (result.failure, sink.output, os.listdir(tmp_path).count("long")) == (None, "as you wish", 0)
+    assert [told.outcome for told in sink.those(ToolCompleted)] == ["error"]
+
+
+async def test_a_prompt_may_be_as_long_as_an_input(run: Any, model: ScriptedModel) -> None:
+    prompt = "\u00e9" * 150_000
+    result = await run(prompt, Say("read"))
+    assert (result.failure, model.requests[0].prompt) == (None, prompt)
+
+
 # What else is told.
 
 

@@ -206,6 +206,12 @@ def test_other_questions_are_no_permissions() -> None:
     assert read(asked("elicitation")) == [Asked("r1", "elicitation")]
 
 
+def test_a_question_is_known_by_the_beginning_of_its_line() -> None:
+    line = json.dumps(asked(), separators=(",", ":"))
+    assert ClaudeStream().read_beginning(line[:-20]) == [Asked("r1", "can_use_tool")]
+    assert ClaudeStream().read_beginning(json.dumps(tool())) == ()
+
+
 # Plans.
 
 

@@ -14,6 +14,9 @@ from taskrun.adapters.agents.containment.process import ContainedProcess
 from taskrun.ports.agent_events import AgentEvent, OutputGenerated
 from taskrun.ports.agents import AgentSink
 
+#: The last word repeats every call that was denied, each of which may hold a whole file: without it a run has no end.
+_MAX_LINE_BYTES = 16 * 1024 * 1024
+
 
 class ClaudeSession:
     """Passes on what the CLI says, and keeps what the verdict needs."""
@@ -27,7 +30,7 @@ class ClaudeSession:
 
     async def follow(self) -> None:
         """To the end of the CLI's output."""
-        lines = LineSplitter()
+        lines = LineSplitter(_MAX_LINE_BYTES)
         async for block in self._process.output():
             await self._read(lines.feed(block))
         await self._read(lines.finish())
@@ -39,8 +42,7 @@ class ClaudeSession:
 
     async def _read(self, lines: Sequence[Line]) -> None:
         for line in lines:
-            # A line beyond the limit is one tool's result; the session goes on without it.
-            for saying in () if line.cut else self.stream.read(line.text):
+            for saying in self.stream.read_beginning(line.text) if line.cut else self.stream.read(line.text):
                 await self._take(saying)
 
     async def _take(self, saying: Saying) -> None:

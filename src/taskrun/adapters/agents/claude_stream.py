@@ -1,16 +1,19 @@
 """What Claude Code says on its standard output (`--output-format stream-json`), understood line by line.
 
-system      init: the session begins; api_retry: a call of the model failed
-stream_event  the API's own events, while the model speaks
-assistant   a finished block of the model: text, thinking, or a tool it wants to use
-user        what a tool answered
-control_request  the CLI asks whether a tool may be used
-result      the last word
+| type | says |
+| --- | --- |
+| `system` | `init`: the session begins; `api_retry`: a call of the model failed and is made again |
+| `stream_event` | the API's own events, while the model speaks |
+| `assistant` | a finished block of the model: text, thinking, or a tool that it wants to use |
+| `user` | what a tool answered |
+| `control_request` | the CLI asks, above all whether a tool may be used, and waits |
+| `result` | the last word |
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +35,9 @@ from taskrun.ports.agent_events import (
 
 #: The CLI speaks in the model's place: an API error as a message.
 _SYNTHETIC = "<synthetic>"
+
+#: How a question begins, of which no more may be read.
+_QUESTION = re.compile(r'\{"type":"control_request","request_id":"(?P<id>[^"]+)","request":\{"subtype":"(?P<what>\w+)"')
 
 Handler = Callable[[Mapping[str, Any]], Sequence[Saying]]
 
@@ -85,6 +91,14 @@ class ClaudeStream:
             self.garbled = True
             return ()
         return _handled(self._lines, message.get("type"), message)
+
+    def read_beginning(self, line: str) -> Sequence[Saying]:
+        """What a line says that is too long, so that only its beginning is here: a question in it has to be answered.
+
+        Other such lines are what a tool wrote or answered; the session goes on without them.
+        """
+        question = _QUESTION.match(line)
+        return [Asked(question["id"], question["what"])] if question else ()
 
     # Lines.
 

@@ -74,7 +74,6 @@ def framework(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Agent]
     interpreter = place / "bin" / "python"
     if not (place / ".installed").exists():
         pytest.skip(f"the packages of {request.param} are not installed: run scripts/example-agents")
-    pytest.importorskip("taskrun.testing.openai_chat_api", reason="the scripted model does not speak chat completions")
     program = AGENTS / request.param / "agent.py"
     definition = JsonLinesDefinition(name="it", command=(str(interpreter), str(program)), environment=("OPENAI_*",))
     with ScriptedModel(counting_model) as model:

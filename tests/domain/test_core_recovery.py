@@ -37,20 +37,36 @@ def test_a_cancel_that_was_asked_before_a_restart_holds_after_it(sim: Simulation
     assert sim.task(task.id).status is TaskStatus.CANCELLED
 
 
-def test_why_a_run_was_told_to_stop_is_known_after_a_restart(sim: Simulation) -> None:
+@pytest.mark.parametrize(
+    ("timeout_ms", "why"),
+    [(0, "the run was silent for longer than its task allows"), (600_000, "the run's time was over")],
+)
+def test_why_a_run_was_told_to_stop_is_known_after_a_restart(sim: Simulation, timeout_ms: int, why: str) -> None:
     """Its worker only says that it was stopped: without the reason that would be tried again."""
     session = sim.connect(process="p")
-    task = sim.create(silence_timeout_ms=1000)
+    task = sim.create(silence_timeout_ms=1000, timeout_ms=timeout_ms)
     run_id = sim.assigned(session).run_id
     sim.report(session, run_id, RunStatus.RUNNING)
     sim.wait(1)
     sim.restart()
     again = sim.connect(process="p", live_runs=[LiveRun(run_id, 1)])
-    assert CancelRun(run_id, "the run's time was over") in sim.heard(again)
+    assert CancelRun(run_id, why) in sim.heard(again)
     sim.report(again, run_id, RunStatus.CANCELLED, FailureKind.CANCELLED)
     [run] = sim.task(task.id).runs
-    assert (run.failure, run.error) == (FailureKind.TIMEOUT, "the run's time was over")
+    assert (run.failure, run.error) == (FailureKind.TIMEOUT, why)
     assert sim.task(task.id).status is TaskStatus.FAILED
+
+
+def test_a_run_that_was_to_be_taken_back_is_so_after_a_restart(sim: Simulation) -> None:
+    session = sim.connect(process="p")
+    task = sim.create()
+    run_id = sim.assigned(session).run_id
+    sim.wait(30)
+    sim.restart()
+    again = sim.connect(process="p", live_runs=[LiveRun(run_id, 1)])
+    assert CancelRun(run_id, "the run was not started in time") in sim.heard(again)
+    sim.report(again, run_id, RunStatus.CANCELLED, FailureKind.CANCELLED)
+    assert sim.task(task.id).runs[0].failure is FailureKind.WORKER_LOST
 
 
 def test_the_last_attempt_that_was_under_way_at_a_restart_fails_its_task(sim: Simulation) -> None:

@@ -248,7 +248,7 @@ def test_a_worker_that_comes_back_after_the_time_of_its_run_may_have_been_done_i
     sim.wait(100)
     assert sim.task(task.id).status is TaskStatus.RUNNING
     session = sim.connect(process="p1", live_runs=[live])
-    assert sim.heard(session)[1:] == [CancelRun(live.run_id, "the run's time was over")]
+    assert sim.heard(session)[1:] == [CancelRun(live.run_id, "the run took longer than its task allows")]
     sim.say(session, RunReport(live.run_id, RunStatus.COMPLETED, seq=1))
     assert sim.task(task.id).status is TaskStatus.COMPLETED
 

@@ -39,7 +39,7 @@ _MOVES = {
 _CANCELLED = "the task was cancelled"
 _TOOK_TOO_LONG = "the run took longer than its task allows"
 _SILENT = "the run was silent for longer than its task allows"
-#: Either of the two, of a run that was told so by a control plane before this one.
+#: Either of the two: which, only the control plane knows that said so.
 _TIME_OVER = "the run's time was over"
 _NOT_STARTED = "the run was not started in time"
 _POISON = "workers were lost soon after they had begun with this task, more than once: it is given to no other"
@@ -120,7 +120,7 @@ class Runs:
         if task.cancel_requested:
             active.stop, active.why = FailureKind.CANCELLED, _CANCELLED
         elif run.stop is not None:
-            active.stop, active.why = run.stop, _TIME_OVER
+            active.stop, active.why = run.stop, _why_stopped(task, run)
         self._by_run[run.id] = self._by_task[task.id] = active
         worker.runs.add(run.id)
         active.begin(turn.now)
@@ -306,6 +306,15 @@ class Runs:
         turn.save(changed, TaskChange(status, task.cancel_requested, run))
         turn.events.append(TaskMoved(changed, task.status, status))
         return changed
+
+
+def _why_stopped(task: Task, run: Run) -> str:
+    """What an earlier control plane told the run's worker, in words."""
+    if run.stop is FailureKind.WORKER_LOST:
+        return _NOT_STARTED
+    if not task.spec.silence_timeout_ms:
+        return _TOOK_TOO_LONG
+    return _TIME_OVER if task.spec.timeout_ms else _SILENT
 
 
 def _failure(report: RunReport) -> FailureKind | None:

@@ -10,6 +10,7 @@ from taskrun.domain.errors import PermissionDenied, Unavailable
 from taskrun.domain.events import MessageRefused
 from taskrun.domain.protocol import (
     FEATURES,
+    RESUME,
     TOLD_AFTER,
     AssignRun,
     CancelRun,
@@ -263,7 +264,7 @@ def test_an_old_program_that_takes_the_place_of_a_resuming_one_has_none_of_its_r
     worker.vanish()
     session = worker.sim.connect("w1", features=OLD, process="p1")
     [ack, _] = worker.sim.heard(session)
-    assert ack == HelloAck("w1", frozenset({"batch"}))
+    assert ack == HelloAck("w1", frozenset(FEATURES) - {RESUME})
     assert worker.task.runs[0].failure is FailureKind.WORKER_LOST
 
 

@@ -7,7 +7,7 @@ import pytest
 from taskrun.domain.control_plane.inputs import WorkerGone, WorkerSpoke
 from taskrun.domain.errors import ProtocolViolation, Unavailable
 from taskrun.domain.events import WorkerConnected, WorkerMoved
-from taskrun.domain.protocol import AssignRun, CancelRun, Heartbeat, HeartbeatAck, HelloAck
+from taskrun.domain.protocol import FEATURES, RESUME, AssignRun, CancelRun, Heartbeat, HeartbeatAck, HelloAck
 from taskrun.domain.records import Task
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -24,7 +24,7 @@ def beat(status: WorkerStatus = WorkerStatus.IDLE, runs: int = 0, slots: int = 1
 def test_a_worker_that_is_let_in_is_greeted_first_with_its_certificates_id(sim: Simulation) -> None:
     sim.create()
     first, second = sim.heard(sim.connect("w1"))
-    assert first == HelloAck("w1", frozenset({"batch"}))
+    assert first == HelloAck("w1", frozenset(FEATURES) - {RESUME})
     assert isinstance(second, AssignRun)
 
 

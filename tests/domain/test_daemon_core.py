@@ -16,15 +16,14 @@ from taskrun.domain.errors import PermissionDenied
 from taskrun.domain.protocol import (
     AssignRun,
     CancelRun,
-    ContinueRun,
     HeartbeatAck,
     HelloAck,
     RunReport,
     Stored,
     ToWorker,
 )
-from taskrun.domain.records import OutputSegment, RunMessage
-from taskrun.domain.status import ChatRole, FailureKind, RunStatus, WorkerStatus
+from taskrun.domain.records import OutputSegment
+from taskrun.domain.status import FailureKind, RunStatus, WorkerStatus
 from taskrun.domain.timers import DaemonTimers
 from tests.domain.rig import BROKEN, Rig
 
@@ -139,18 +138,6 @@ def test_a_run_that_ends_in_time_is_not_timed_out() -> None:
     rig.assign("r", timeout_ms=2500)
     rig.end("r")
     assert rig.wait(10) == []
-
-
-def test_a_follow_up_message_that_the_agent_cannot_take_is_said_to_be_undelivered() -> None:
-    rig = Rig()
-    rig.assign("r")
-    rig.sent()
-    rig.hear(ContinueRun("r", "and then?"))
-    (word,) = rig.sent()
-    assert isinstance(word, RunMessage)
-    assert (word.run_id, word.role) == ("r", ChatRole.SYSTEM)
-    rig.hear(ContinueRun("unknown", "hello?"))
-    assert rig.sent() == []
 
 
 def test_every_run_stops_when_the_daemon_is_told_so() -> None:

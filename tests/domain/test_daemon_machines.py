@@ -12,11 +12,14 @@ from taskrun.domain.daemon.backoff import Backoff
 from taskrun.domain.daemon.outbox import Outbox
 from taskrun.domain.daemon.pulse import PATIENCE, Pulse
 from taskrun.domain.daemon.slot import SLOT, RunSlot, SlotEvent, SlotState
+from taskrun.domain.daemon.talk import Talk
 from taskrun.domain.daemon.uplink import UPLINK, UplinkEvent, UplinkState
 from taskrun.domain.errors import IllegalMove
 from taskrun.domain.now import Now
-from taskrun.domain.protocol import HeartbeatAck, RunReport
+from taskrun.domain.protocol import AssignRun, HeartbeatAck, RunReport
 from taskrun.domain.status import FailureKind, RunStatus
+
+RUN = AssignRun("r", "t", "echo", "1")
 
 
 @given(st.sampled_from(SlotState), st.sampled_from(SlotEvent))
@@ -41,7 +44,7 @@ def test_nothing_leads_out_of_over() -> None:
 def test_a_run_that_was_done_before_it_could_be_stopped_is_done(state: SlotState) -> None:
     outbox = Outbox()
     done = RunReport("r", RunStatus.COMPLETED)
-    RunSlot(outbox.lane("r"), state).end(done)
+    RunSlot(outbox.lane("r"), Talk(RUN), state).end(done)
     (said,) = outbox.take()
     assert said == replace(done, seq=0)
 
@@ -57,7 +60,7 @@ def test_a_stopped_run_is_reported_by_the_first_reason_it_was_stopped_for(
     event: SlotEvent, status: RunStatus, failure: FailureKind
 ) -> None:
     outbox = Outbox()
-    slot = RunSlot(outbox.lane("r"))
+    slot = RunSlot(outbox.lane("r"), Talk(RUN))
     assert slot.stop(event, "first")
     assert not slot.stop(SlotEvent.CANCELLED, "second")
     assert not slot.stop(SlotEvent.TIMED_OUT, "third")

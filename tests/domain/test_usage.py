@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from taskrun.domain.records import Consumption, ModelBackend, Run, Usage
 from taskrun.domain.status import RunStatus
-from taskrun.domain.usage import MAX_MODEL_NAME, MAX_MODELS, bounded, consumed_by, since, total, usage_of
+from taskrun.domain.usage import MAX_MODEL_NAME, MAX_MODELS, bounded, consumed_by, since, together, total, usage_of
 
 BIG, SMALL = Consumption(100, 20, 3, 4, 0.5), Consumption(10, 2, 0, 0, 0.01)
 
@@ -89,3 +89,10 @@ def test_no_token_is_lost_by_telling_models_apart(usage: Usage) -> None:
     assert len(kept.by_model) <= MAX_MODELS + 1
     for told, shown in ((usage.by_model, kept.by_model), (consumed_by(run(usage)), consumed_by(run(kept)))):
         assert sum(part.input_tokens for part in told.values()) == sum(part.input_tokens for part in shown.values())
+
+
+def test_two_turns_consume_what_each_did_by_model() -> None:
+    first = Usage(3, 1, by_model={"a": Consumption(2), "b": Consumption(1)})
+    second = Usage(10, cost_usd=0.5, by_model={"a": Consumption(10)})
+    assert together(first, second) == Usage(13, 1, cost_usd=0.5, by_model={"a": Consumption(12), "b": Consumption(1)})
+    assert (together(first, None), together(None, second), together(None, None)) == (first, second, None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from taskrun.domain.errors import FailedPrecondition, NotFound, StoreFailed, Unavailable
-from taskrun.domain.protocol import Heartbeat, HeartbeatAck, HelloAck
+from taskrun.domain.protocol import FEATURES, RESUME, Heartbeat, HeartbeatAck, HelloAck
 from taskrun.domain.records import Requirement, Run, Task, TaskQuery, TaskSpec
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.engine.control_plane import ControlPlane
@@ -80,8 +80,8 @@ async def test_each_stream_is_a_session_of_its_own(plane: ControlPlane) -> None:
     await asyncio.gather(first.connect("w1"), second.connect("w2"))
     assert first.session != second.session
     assert [first.heard, second.heard] == [
-        [HelloAck("w1", frozenset({"batch"}))],
-        [HelloAck("w2", frozenset({"batch"}))],
+        [HelloAck("w1", frozenset(FEATURES) - {RESUME})],
+        [HelloAck("w2", frozenset(FEATURES) - {RESUME})],
     ]
 
 

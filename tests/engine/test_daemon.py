@@ -18,6 +18,7 @@ from taskrun.domain.protocol import (
     MESSAGE_WEIGHT,
     AssignRun,
     CancelRun,
+    ContinueRun,
     FromWorker,
     Heartbeat,
     HeartbeatAck,
@@ -29,8 +30,8 @@ from taskrun.domain.protocol import (
     Stored,
     ToWorker,
 )
-from taskrun.domain.records import AgentSpec, Consumption, OutputSegment, RunEvent, Usage, WorkerInfo
-from taskrun.domain.status import FailureKind, RunEventType, RunStatus, Verdict, WorkerStatus
+from taskrun.domain.records import AgentSpec, Consumption, OutputSegment, RunEvent, RunMessage, Usage, WorkerInfo
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, Verdict, WorkerStatus
 from taskrun.domain.timers import DaemonTimers
 from taskrun.engine.daemon import Daemon
 from taskrun.ports.agent_events import OutputGenerated, Thought, ToolRequested, UsageReported
@@ -244,12 +245,13 @@ async def test_a_run_is_reported_running_then_its_output_then_its_end(link: Scri
 
     async with World(ScriptedConnector(link), talk):
         link.assign("r")
-        assert [await link.hear() for _ in range(5)] == [
+        assert [await link.hear() for _ in range(6)] == [
             RunReport("r", RunStatus.RUNNING, seq=0),
             OutputSegment("r", 1, ("a", "b")),
             RunEvent("r", RunEventType.TOOL_REQUESTED, {"tool": "ls"}, "r-0", seq=3),
             OutputSegment("r", 4, ("c",)),
-            RunReport("r", RunStatus.COMPLETED, usage=Usage(1, 2), session_id="s", seq=5),
+            RunMessage("r", ChatRole.ASSISTANT, "abc", seq=5),
+            RunReport("r", RunStatus.COMPLETED, usage=Usage(1, 2), session_id="s", seq=6),
         ]
 
 
@@ -280,6 +282,31 @@ async def test_a_result_s_usage_goes_before_what_was_told_on_the_way(link: Scrip
         link.assign("r")
         report, _ = await link.hear_end()
     assert report.usage == Usage(3)
+
+
+async def test_a_follow_up_is_the_agents_next_turn_in_its_session(link: ScriptedLink) -> None:
+    heard: list[tuple[str, str, bool]] = []
+    hold = asyncio.Event()
+
+    async def talk(request: AgentRequest, sink: AgentSink) -> AgentResult:
+        heard.append((request.input_json, request.session_id, request.fork))
+        await sink.event(OutputGenerated(f"whole {request.input_json}", 100_000))
+        await sink.text("a piece")
+        await hold.wait()
+        return AgentResult(usage=Usage(1, 2), session_id=f"s{len(heard)}")
+
+    async with World(ScriptedConnector(link), talk):
+        link.say(AssignRun("r", "task", "agent", "1", session_id="s0", fork=True))
+        assert [await link.hear() for _ in range(3)]
+        link.say(ContinueRun("r", "and then?", "m-1"))
+        assert await link.hear() == RunMessage("r", ChatRole.USER, "and then?", seq=3, id="m-1")
+        hold.set()
+        words = [await link.hear() for _ in range(5)]
+        assert isinstance(words[0], RunMessage)
+        assert words[0].content == "whole 1a piece ... (cut: it has 100007 characters)"
+        assert [word.id for word in words if isinstance(word, RunEvent)] == ["r-1"]
+        assert words[-1] == RunReport("r", RunStatus.COMPLETED, usage=Usage(2, 4), session_id="s2", seq=8)
+    assert heard == [("1", "s0", True), ('"and then?"', "s1", False)]
 
 
 async def test_an_agents_own_failure_is_reported_as_it_says(link: ScriptedLink) -> None:

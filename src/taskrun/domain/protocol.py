@@ -24,7 +24,9 @@ BATCH = "batch"
 #: And the one for runs that outlive the stream they began on. All that a worker says of a run is numbered then, and
 #: kept until it is stored.
 RESUME = "resume"
-FEATURES: tuple[str, ...] = (BATCH, RESUME)
+#: And the one for follow-ups: a worker goes on with a session that it is told of, and takes messages for its runs.
+FOLLOW_UP = "follow_up"
+FEATURES: tuple[str, ...] = (BATCH, RESUME, FOLLOW_UP)
 
 #: What a worker keeps until it is stored, in bytes; at this it stops reading its agents. Each message and each chunk of
 #: output counts its text and `MESSAGE_WEIGHT`.
@@ -145,6 +147,10 @@ class AssignRun:
     issued_at_ms: int = 0
     #: How long it may take, in ms; 0 = the agent's own limit.
     timeout_ms: int = 0
+    #: The session that the agent goes on with; "" = a new one.
+    session_id: str = ""
+    #: It goes on with a copy of it.
+    fork: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -157,10 +163,15 @@ class CancelRun:
 
 @value(frozen=True, slots=True)
 class ContinueRun:
-    """A follow-up message for a run whose agent keeps a conversation."""
+    """A follow-up for a run that goes on: the agent hears it when its turn is over, in the same session.
+
+    The worker confirms that it has taken it by a `RunMessage` of the USER with this id, and takes each id once.
+    """
 
     run_id: str
     message: str
+    #: "" from a control plane of old.
+    id: str = ""
 
 
 ToWorker = HelloAck | HeartbeatAck | Stored | RunDirective | AssignRun | CancelRun | ContinueRun

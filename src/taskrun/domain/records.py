@@ -15,6 +15,8 @@ from taskrun.domain.values import value
 
 Labels = Mapping[str, str]
 NO_LABELS: Labels = {}
+#: Each worker has it for tasks to ask for, whatever it says itself: its id, as its certificate has it.
+WORKER_LABEL = "taskrun.worker"
 
 
 @value(frozen=True, slots=True)
@@ -90,6 +92,18 @@ class Requirement(NamedTuple):
 
 
 @value(frozen=True, slots=True)
+class Continuation:
+    """What a follow-up goes on with."""
+
+    #: The earlier task, which has ended.
+    task_id: str
+    #: The conversation that its agent had, by the agent's own id.
+    session_id: str
+    #: It goes on with a copy, and the session stays as it was.
+    fork: bool = False
+
+
+@value(frozen=True, slots=True)
 class TaskSpec:
     """What was asked for. It never changes. Make one with `taskrun.domain.limits.checked_spec`."""
 
@@ -110,6 +124,8 @@ class TaskSpec:
     silence_timeout_ms: int = 0
     #: How long the task may wait for a worker each time that it waits, in ms; 0 is for ever.
     queue_timeout_ms: int = 0
+    #: A follow-up, in the conversation of an earlier task. Made by `taskrun.domain.conversation`, never by a caller.
+    continues: Continuation | None = None
 
     @property
     def requirement(self) -> Requirement:
@@ -144,6 +160,8 @@ class Run:
     lost_after_ms: int = 0
     #: Why its worker was told to stop it, while that has not reported its end.
     stop: FailureKind | None = None
+    #: The ids of the follow-ups that it took, in their order.
+    taken: tuple[str, ...] = ()
 
 
 @value(frozen=True, slots=True)
@@ -242,6 +260,8 @@ class RunMessage:
     content: str
     #: As in `RunEvent`.
     seq: int | None = None
+    #: Of a USER's: the id of the follow-up that its worker confirms with it.
+    id: str = ""
 
 
 StoryBody = TaskChange | OutputSegment | RunEvent | RunMessage

@@ -57,6 +57,16 @@ def consumed_by(run: Run) -> Mapping[str, Consumption]:
     return by_model
 
 
+def together(first: Usage | None, second: Usage | None) -> Usage | None:
+    """What two turns of one run consumed; None if neither told anything."""
+    if first is None or second is None:
+        return first or second
+    by_model = dict(first.by_model)
+    for model, consumed in second.by_model.items():
+        _add(by_model, model, consumed)
+    return bounded(Usage(*_amounts(first + second), by_model))
+
+
 def total(runs: Iterable[Run]) -> Usage | None:
     """What these runs consumed together, by model; None if none of them told anything."""
     told = [(run, run.usage) for run in runs if run.usage is not None]

@@ -241,7 +241,9 @@ class Daemon:
 
     def _start_agent(self, effect: StartAgent) -> None:
         run = effect.run
-        request = AgentRequest(run.run_id, run.task_id, run.input_json, run.labels, run.attempt)
+        request = AgentRequest(
+            run.run_id, run.task_id, run.input_json, run.labels, run.attempt, run.session_id, run.fork
+        )
         sink = RunSink(self._outbox, effect.lane, self._room, self._wake.set)
         self._running[run.run_id] = self._crew.spawn(
             _execute(self._agents[run.agent], request, sink), partial(self._agent_ended, request, sink)
@@ -252,7 +254,7 @@ class Daemon:
 
     def _agent_ended(self, request: AgentRequest, sink: RunSink, task: asyncio.Task[AgentResult]) -> None:
         del self._running[request.run_id]
-        self._feed(AgentEnded(outcome(request, task, sink.usage)))
+        self._feed(AgentEnded(outcome(request, task, sink.usage), sink.said.text()))
 
 
 async def _execute(agent: Agent, request: AgentRequest, sink: AgentSink) -> AgentResult:

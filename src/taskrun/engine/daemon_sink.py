@@ -11,8 +11,9 @@ from taskrun.domain.daemon.outbox import Outbox
 from taskrun.domain.limits import MAX_CHUNK_BYTES
 from taskrun.domain.records import RunEvent, Usage
 from taskrun.domain.usage import bounded
+from taskrun.domain.utterance import Utterance
 from taskrun.engine.daemon_room import Room
-from taskrun.ports.agent_events import AgentEvent, UsageReported
+from taskrun.ports.agent_events import AgentEvent, OutputGenerated, UsageReported
 
 #: Characters. An event says what happened; whoever needs the whole of a tool's answer reads the output.
 MAX_EVENT_VALUE = 8192
@@ -21,14 +22,15 @@ MAX_EVENT_VALUE = 8192
 class RunSink:
     """Implements `AgentSink` over a lane of the outbox. While there is room nothing waits and nothing is scheduled."""
 
-    __slots__ = ("_events", "_lane", "_outbox", "_room", "_wake", "usage")
+    __slots__ = ("_lane", "_outbox", "_room", "_wake", "said", "usage")
 
     def __init__(self, outbox: Outbox, lane: Lane, room: Room, wake: Callable[[], None]) -> None:
         """`wake` tells the writer that there is something to send."""
         self._outbox, self._lane, self._room, self._wake = outbox, lane, room, wake
-        self._events = 0
         #: What the agent said last of what it has consumed.
         self.usage: Usage | None = None
+        #: What the agent answers.
+        self.said = Utterance()
 
     async def text(self, text: str) -> None:
         """See `AgentSink.text`."""
@@ -46,14 +48,17 @@ class RunSink:
             self.usage = bounded(event.usage())
         run_id = self._lane.run_id
         known = {key: clipped(value, MAX_EVENT_VALUE) for key, value in event.metadata().items()}
-        self._lane.add(RunEvent(run_id, event.TYPE, known, f"{run_id}-{self._events}"))
-        self._events += 1
+        self._lane.add(RunEvent(run_id, event.TYPE, known, f"{run_id}-{self._lane.events}"))
+        self._lane.events += 1
+        if isinstance(event, OutputGenerated) and event.text:
+            self.said.settle(clipped(event.text, len(event.text)), event.characters)
         self._wake()
 
     async def _put(self, chunk: str) -> None:
         if self._outbox.full or self._lane.closed:
             await self._pause()
         self._lane.text(chunk)
+        self.said.add(chunk)
         self._wake()
 
     async def _pause(self) -> None:

@@ -93,7 +93,7 @@ class WorkerHello(_message.Message):
     def info(self) -> _common_pb2.WorkerInfo: ...
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """additions that this worker understands: "batch", "resume" """
+        """additions that this worker understands: "batch", "resume", "follow_up" """
 
     @_builtins.property
     def live_runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LiveRun]:
@@ -308,9 +308,12 @@ class RunChatMessage(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     seq: _builtins.int
     """as in RunStatusUpdate"""
+    message_id: _builtins.str
+    """of the user's: the message of ContinueRun that the worker has taken"""
     @_builtins.property
     def message(self) -> _common_pb2.ChatMessage: ...
     def __init__(
@@ -319,10 +322,11 @@ class RunChatMessage(_message.Message):
         run_id: _builtins.str = ...,
         message: _common_pb2.ChatMessage | None = ...,
         seq: _builtins.int | None = ...,
+        message_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "message", b"message", "seq", b"seq"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "message", b"message", "run_id", b"run_id", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "message", b"message", "message_id", b"message_id", "run_id", b"run_id", "seq", b"seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seq: _TypeAlias = _typing.Literal["seq"]  # noqa: Y015
     _WhichOneofArgType__seq: _TypeAlias = _typing.Literal["_seq", b"_seq"]  # noqa: Y015
@@ -431,6 +435,8 @@ class RunAssignment(_message.Message):
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    FORK_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     task_id: _builtins.str
     agent_name: _builtins.str
@@ -442,6 +448,10 @@ class RunAssignment(_message.Message):
     """the same limit as a duration, free of anyone's clock; 0 = none"""
     attempt: _builtins.int
     """from 1"""
+    session_id: _builtins.str
+    """the session that the agent goes on with, only to a worker of "follow_up"; "" = a new one"""
+    fork: _builtins.bool
+    """it goes on with a copy of it"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -456,10 +466,12 @@ class RunAssignment(_message.Message):
         deadline_ms: _builtins.int = ...,
         timeout_ms: _builtins.int = ...,
         attempt: _builtins.int = ...,
+        session_id: _builtins.str = ...,
+        fork: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "attempt", b"attempt", "deadline_ms", b"deadline_ms", "input_json", b"input_json", "issued_at_ms", b"issued_at_ms", "labels", b"labels", "run_id", b"run_id", "task_id", b"task_id", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "attempt", b"attempt", "deadline_ms", b"deadline_ms", "fork", b"fork", "input_json", b"input_json", "issued_at_ms", b"issued_at_ms", "labels", b"labels", "run_id", b"run_id", "session_id", b"session_id", "task_id", b"task_id", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -580,24 +592,31 @@ Global___RunDirective: _TypeAlias = RunDirective  # noqa: Y015
 
 @_typing.final
 class ContinueRun(_message.Message):
+    """Only to a worker that announced "follow_up", for a run with a session. It takes each message once, confirms it with a
+    RunChatMessage of the user, and gives it to the agent when its turn is over.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     message: _builtins.str
     timestamp_ms: _builtins.int
+    message_id: _builtins.str
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         message: _builtins.str = ...,
         timestamp_ms: _builtins.int = ...,
+        message_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "run_id", b"run_id", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "message_id", b"message_id", "run_id", b"run_id", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

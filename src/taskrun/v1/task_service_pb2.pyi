@@ -84,6 +84,9 @@ class Task(_message.Message):
     EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     FAILURE_KIND_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    CONTINUES_FIELD_NUMBER: _builtins.int
+    CONTINUED_SESSION_ID_FIELD_NUMBER: _builtins.int
+    FORK_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     agent_name: _builtins.str
     input_json: _builtins.str
@@ -104,6 +107,11 @@ class Task(_message.Message):
     failure_kind: _common_pb2.FailureKind.ValueType
     """why it failed while no worker had it; what a run failed of is told by the run"""
     error_message: _builtins.str
+    continues: _builtins.str
+    """the earlier task with whose session it goes on; "" = none"""
+    continued_session_id: _builtins.str
+    fork: _builtins.bool
+    """it goes on with a copy of that session"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -136,10 +144,13 @@ class Task(_message.Message):
         expires_at_ms: _builtins.int = ...,
         failure_kind: _common_pb2.FailureKind.ValueType = ...,
         error_message: _builtins.str = ...,
+        continues: _builtins.str = ...,
+        continued_session_id: _builtins.str = ...,
+        fork: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "cancel_requested", b"cancel_requested", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "error_message", b"error_message", "expires_at_ms", b"expires_at_ms", "failure_kind", b"failure_kind", "finished_at_ms", b"finished_at_ms", "id", b"id", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "next_seq", b"next_seq", "priority", b"priority", "queue_timeout_ms", b"queue_timeout_ms", "retry_on", b"retry_on", "runs", b"runs", "silence_timeout_ms", b"silence_timeout_ms", "status", b"status", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "cancel_requested", b"cancel_requested", "continued_session_id", b"continued_session_id", "continues", b"continues", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "error_message", b"error_message", "expires_at_ms", b"expires_at_ms", "failure_kind", b"failure_kind", "finished_at_ms", b"finished_at_ms", "fork", b"fork", "id", b"id", "input_json", b"input_json", "labels", b"labels", "max_attempts", b"max_attempts", "next_seq", b"next_seq", "priority", b"priority", "queue_timeout_ms", b"queue_timeout_ms", "retry_on", b"retry_on", "runs", b"runs", "silence_timeout_ms", b"silence_timeout_ms", "status", b"status", "timeout_ms", b"timeout_ms", "worker_selector", b"worker_selector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -428,6 +439,37 @@ class CancelTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelTaskRequest: _TypeAlias = CancelTaskRequest  # noqa: Y015
+
+@_typing.final
+class ContinueTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FORK_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    message: _builtins.str
+    """at most 64 KiB as a JSON string"""
+    fork: _builtins.bool
+    """go on with a copy of the session; only of a task that has ended"""
+    idempotency_key: _builtins.str
+    """the same key and message are said once, for 24 h"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        message: _builtins.str = ...,
+        fork: _builtins.bool = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fork", b"fork", "id", b"id", "idempotency_key", b"idempotency_key", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContinueTaskRequest: _TypeAlias = ContinueTaskRequest  # noqa: Y015
 
 @_typing.final
 class CreateTasksRequest(_message.Message):

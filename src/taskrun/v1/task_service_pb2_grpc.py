@@ -64,6 +64,11 @@ class TaskServiceStub:
                 request_serializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskRequest.SerializeToString,
                 response_deserializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
                 _registered_method=True)
+        self.ContinueTask = channel.unary_unary(
+                '/taskrun.v1.TaskService/ContinueTask',
+                request_serializer=taskrun_dot_v1_dot_task__service__pb2.ContinueTaskRequest.SerializeToString,
+                response_deserializer=taskrun_dot_v1_dot_task__service__pb2.Task.FromString,
+                _registered_method=True)
         self.CreateAndWatchTask = channel.unary_stream(
                 '/taskrun.v1.TaskService/CreateAndWatchTask',
                 request_serializer=taskrun_dot_v1_dot_task__service__pb2.CreateTaskRequest.SerializeToString,
@@ -112,6 +117,14 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ContinueTask(self, request, context):
+        """Says something more to the agent of a task. The answer is the task that will have the agent's: a new one that goes on
+        with the session of one that has ended, or the same if it runs still.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateAndWatchTask(self, request, context):
         """Both in one call, for who wants the answer as soon as it is there: the first message holds the task.
         """
@@ -151,6 +164,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.WatchTask,
                     request_deserializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskRequest.FromString,
                     response_serializer=taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.SerializeToString,
+            ),
+            'ContinueTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ContinueTask,
+                    request_deserializer=taskrun_dot_v1_dot_task__service__pb2.ContinueTaskRequest.FromString,
+                    response_serializer=taskrun_dot_v1_dot_task__service__pb2.Task.SerializeToString,
             ),
             'CreateAndWatchTask': grpc.unary_stream_rpc_method_handler(
                     servicer.CreateAndWatchTask,
@@ -320,6 +338,33 @@ class TaskService:
             '/taskrun.v1.TaskService/WatchTask',
             taskrun_dot_v1_dot_task__service__pb2.WatchTaskRequest.SerializeToString,
             taskrun_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ContinueTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskrun.v1.TaskService/ContinueTask',
+            taskrun_dot_v1_dot_task__service__pb2.ContinueTaskRequest.SerializeToString,
+            taskrun_dot_v1_dot_task__service__pb2.Task.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class TaskServiceStub:
     """Creates many at once. Each is answered by itself: one bad request does not spoil the rest."""
     WatchTask: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.WatchTaskResponse]
     """The story of a task from any sequence number on, live until the task has ended."""
+    ContinueTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ContinueTaskRequest, _task_service_pb2.Task]
+    """Says something more to the agent of a task. The answer is the task that will have the agent's: a new one that goes on
+    with the session of one that has ended, or the same if it runs still.
+    """
     CreateAndWatchTask: _grpc.UnaryStreamMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.WatchTaskResponse]
     """Both in one call, for who wants the answer as soon as it is there: the first message holds the task."""
 
@@ -53,6 +57,10 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Creates many at once. Each is answered by itself: one bad request does not spoil the rest."""
     WatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.WatchTaskResponse]  # type: ignore[assignment]
     """The story of a task from any sequence number on, live until the task has ended."""
+    ContinueTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ContinueTaskRequest, _task_service_pb2.Task]  # type: ignore[assignment]
+    """Says something more to the agent of a task. The answer is the task that will have the agent's: a new one that goes on
+    with the session of one that has ended, or the same if it runs still.
+    """
     CreateAndWatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.WatchTaskResponse]  # type: ignore[assignment]
     """Both in one call, for who wants the answer as soon as it is there: the first message holds the task."""
 
@@ -100,6 +108,16 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.WatchTaskResponse], _abc.AsyncIterator[_task_service_pb2.WatchTaskResponse]]:
         """The story of a task from any sequence number on, live until the task has ended."""
+
+    @_abc_1.abstractmethod
+    def ContinueTask(
+        self,
+        request: _task_service_pb2.ContinueTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.Task, _abc.Awaitable[_task_service_pb2.Task]]:
+        """Says something more to the agent of a task. The answer is the task that will have the agent's: a new one that goes on
+        with the session of one that has ended, or the same if it runs still.
+        """
 
     @_abc_1.abstractmethod
     def CreateAndWatchTask(

@@ -64,6 +64,7 @@ from taskrun.domain.protocol import (
 from taskrun.domain.records import (
     AgentSpec,
     Consumption,
+    Continuation,
     ModelBackend,
     OutputSegment,
     Run,
@@ -123,10 +124,11 @@ specs = st.builds(
     silence_timeout_ms=st.integers(0, 1000),
     queue_timeout_ms=st.integers(0, 1000),
 )
+continuations = st.builds(Continuation, ids, texts, st.booleans())
 tasks = st.builds(
     Task,
     ids,
-    specs,
+    st.builds(replace, specs, continues=st.none() | continuations),
     st.sampled_from(TaskStatus),
     texts,
     times,
@@ -146,7 +148,7 @@ events = st.builds(RunEvent, ids, known_types, maps, ids, numbers) | st.builds(
     RunEvent, ids, st.just(RunEventType.UNKNOWN), maps, ids, numbers, later_numbers
 )
 messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts)
-numbered_messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts, numbers)
+numbered_messages = st.builds(RunMessage, ids, st.sampled_from(ChatRole), texts, numbers, ids)
 failures = st.none() | st.sampled_from(FailureKind)
 changes = st.builds(TaskChange, st.sampled_from(TaskStatus), st.booleans(), st.none() | runs, failures, texts)
 entries = st.builds(StoryEntry, counts, times, st.one_of(segments, events, messages, changes))
@@ -169,9 +171,9 @@ shown = st.sampled_from([status for status in WorkerStatus if status is not Work
 heartbeats = st.builds(Heartbeat, shown, counts, st.integers(0, 10_000), times, maps)
 directives = st.builds(RunDirective, ids, st.sampled_from(Verdict), counts)
 orders: st.SearchStrategy[ToWorker] = st.one_of(
-    st.builds(AssignRun, ids, ids, names, texts, maps, st.integers(1, 9), times, counts),
+    st.builds(AssignRun, ids, ids, names, texts, maps, st.integers(1, 9), times, counts, texts, st.booleans()),
     st.builds(CancelRun, ids, texts),
-    st.builds(ContinueRun, ids, texts),
+    st.builds(ContinueRun, ids, texts, ids),
     directives,
     st.builds(HelloAck, ids, st.frozensets(names), st.lists(directives, max_size=3).map(tuple)),
     st.builds(HeartbeatAck, times),

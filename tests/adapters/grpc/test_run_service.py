@@ -161,7 +161,7 @@ async def test_many_messages_in_one_arrive_together_and_in_order(plane: Plane) -
 
 async def test_a_worker_that_announced_batches_gets_what_gathered_as_one_message(plane: Plane) -> None:
     async with stream(plane.address, plane.ca.worker(), hello(features=("batch", "telepathy"))) as call:
-        assert (await heard(call)).ack.features == ["batch", "resume"]
+        assert (await heard(call)).ack.features == ["batch", "follow_up", "resume"]
         plane.gateway.sessions[1].outbox.send([CancelRun(f"r-{n}", "") for n in range(3)])
         orders = (await heard(call)).batch.messages
     assert [order.cancel_run.run_id for order in orders] == ["r-0", "r-1", "r-2"]

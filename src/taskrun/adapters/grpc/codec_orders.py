@@ -57,6 +57,8 @@ def _encode_assignment(order: AssignRun) -> pb.RunServerMessage:
             deadline_ms=issued_at_ms + timeout_ms if timeout_ms else 0,
             timeout_ms=timeout_ms,
             attempt=order.attempt,
+            session_id=order.session_id,
+            fork=order.fork,
         )
     )
 
@@ -75,6 +77,8 @@ def _decode_assignment(message: pb.RunAssignment) -> AssignRun:
         message.attempt or 1,
         message.issued_at_ms,
         timeout_ms,
+        message.session_id,
+        message.fork,
     )
 
 
@@ -87,11 +91,13 @@ def _decode_cancel(message: pb.CancelRun) -> CancelRun:
 
 
 def _encode_continue(order: ContinueRun) -> pb.RunServerMessage:
-    return pb.RunServerMessage(continue_run=pb.ContinueRun(run_id=order.run_id, message=order.message))
+    return pb.RunServerMessage(
+        continue_run=pb.ContinueRun(run_id=order.run_id, message=order.message, message_id=order.id)
+    )
 
 
 def _decode_continue(message: pb.ContinueRun) -> ContinueRun:
-    return ContinueRun(message.run_id, message.message)
+    return ContinueRun(message.run_id, message.message, message.message_id)
 
 
 def _encode_hello_ack(ack: HelloAck) -> pb.RunServerMessage:

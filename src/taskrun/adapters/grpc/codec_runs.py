@@ -181,7 +181,7 @@ def _decode_event(message: common_pb2.RunEvent) -> RunEvent:
 
 def _decode_chat(message: pb.RunChatMessage) -> RunMessage:
     _run_id(message.run_id)
-    return decode_message(message, decode_seq(message))
+    return decode_message(message, decode_seq(message), message.message_id[:MAX_RUN_ID])
 
 
 _DECODERS: dict[str | None, Callable[[Any], FromWorker]] = {
@@ -262,5 +262,7 @@ def encode_run_event(event: RunEvent, at_ms: int, task_id: str = "") -> pb.RunCl
 def encode_run_message(message: RunMessage, at_ms: int) -> pb.RunClientMessage:
     """What was said in a run's conversation."""
     return pb.RunClientMessage(
-        chat_message=pb.RunChatMessage(run_id=message.run_id, message=encode_chat(message, at_ms), seq=message.seq)
+        chat_message=pb.RunChatMessage(
+            run_id=message.run_id, message=encode_chat(message, at_ms), seq=message.seq, message_id=message.id
+        )
     )

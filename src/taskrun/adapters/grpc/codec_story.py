@@ -115,9 +115,9 @@ def _encode_message(message: RunMessage, at_ms: int) -> pb.TaskMessage:
     return pb.TaskMessage(run_id=message.run_id, message=encode_chat(message, at_ms))
 
 
-def decode_message(message: Any, seq: int | None = None) -> RunMessage:
+def decode_message(message: Any, seq: int | None = None, id: str = "") -> RunMessage:
     """What was said, from either of the two messages that carry it. Raises `InvalidArgument` for an unknown role."""
-    return RunMessage(message.run_id, words.CHAT_ROLES[message.message.role], message.message.content, seq)
+    return RunMessage(message.run_id, words.CHAT_ROLES[message.message.role], message.message.content, seq, id)
 
 
 _ENCODERS: dict[type[StoryBody], tuple[str, Callable[[Any, int], Any]]] = {

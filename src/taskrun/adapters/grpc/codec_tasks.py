@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskrun.adapters.grpc import words
 from taskrun.adapters.grpc.codec_common import decode_backend, decode_map, decode_usage, encode_backend, encode_usage
 from taskrun.domain.limits import checked_query, checked_spec
-from taskrun.domain.records import Run, Task, TaskPage, TaskQuery, TaskSpec
+from taskrun.domain.records import Continuation, Run, Task, TaskPage, TaskQuery, TaskSpec
 from taskrun.v1 import task_service_pb2 as pb
 
 DEFAULT_MAX_ATTEMPTS = 3
@@ -73,6 +73,9 @@ def encode_task(task: Task) -> pb.Task:
         expires_at_ms=task.expires_at_ms,
         failure_kind=words.FAILURE_KIND_NUMBERS[task.failure],
         error_message=task.error,
+        continues=spec.continues.task_id if spec.continues else "",
+        continued_session_id=spec.continues.session_id if spec.continues else "",
+        fork=spec.continues is not None and spec.continues.fork,
     )
 
 
@@ -89,6 +92,7 @@ def decode_task(message: pb.Task) -> Task:
         tuple(sorted(message.worker_selector.items())),
         silence_timeout_ms=message.silence_timeout_ms,
         queue_timeout_ms=message.queue_timeout_ms,
+        continues=_decode_continuation(message),
     )
     return Task(
         message.id,
@@ -104,6 +108,12 @@ def decode_task(message: pb.Task) -> Task:
         words.OPTIONAL_FAILURE_KINDS[message.failure_kind],
         message.error_message,
     )
+
+
+def _decode_continuation(message: pb.Task) -> Continuation | None:
+    if not message.continues:
+        return None
+    return Continuation(message.continues, message.continued_session_id, message.fork)
 
 
 def encode_run(run: Run) -> pb.RunSummary:

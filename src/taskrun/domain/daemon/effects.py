@@ -19,7 +19,8 @@ class Dial:
 
 @value(frozen=True, slots=True)
 class StartAgent:
-    """Start the agent of this run; what it says goes into the lane. Answered by `AgentEnded`."""
+    """Start the agent of this run, for its first turn or the next; what it says goes into the lane. Answered by
+    `AgentEnded`."""
 
     run: AssignRun
     lane: Lane

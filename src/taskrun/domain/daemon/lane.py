@@ -48,7 +48,10 @@ class Item:
 class Lane:
     """Where what is said of one run goes in."""
 
-    __slots__ = ("_outbox", "closed", "forgotten", "held_items", "items", "next_seq", "run_id", "stretch", "weight")
+    __slots__ = (
+        *("_outbox", "closed", "events", "forgotten", "held_items"),
+        *("items", "next_seq", "run_id", "stretch", "weight"),
+    )
 
     def __init__(self, outbox: Outbox, run_id: str) -> None:
         self._outbox = outbox
@@ -58,6 +61,8 @@ class Lane:
         self.forgotten = False
         #: The number of what is said next.
         self.next_seq = 0
+        #: Events of it so far, in all turns of its agent.
+        self.events = 0
         #: What the next chunk may be added to.
         self.stretch: Item | None = None
         #: What waits for the control plane to say where to go on; None while it need not.

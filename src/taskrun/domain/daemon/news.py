@@ -44,9 +44,11 @@ class OutboxSent:
 
 @value(frozen=True, slots=True)
 class AgentEnded:
-    """An agent is gone, with everything it had started. `report` is its own word on how the run went."""
+    """An agent is gone, with everything it had started. `report` is its own word on how its turn went."""
 
     report: RunReport
+    #: What it said in it, short enough for a message.
+    said: str = ""
 
 
 @value(frozen=True, slots=True)

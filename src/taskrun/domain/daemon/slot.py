@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from taskrun.domain.daemon.lane import Lane
+from taskrun.domain.daemon.talk import Talk
 from taskrun.domain.machines.machine import Machine
-from taskrun.domain.protocol import RunReport
+from taskrun.domain.protocol import AssignRun, ContinueRun, RunReport
 from taskrun.domain.status import FailureKind, RunStatus
 
 
@@ -65,6 +66,7 @@ class RunSlot:
     """A run that this worker has."""
 
     lane: Lane
+    talk: Talk
     state: SlotState = SlotState.RUNNING
     #: For people: why the run is being stopped.
     why: str = ""
@@ -79,11 +81,25 @@ class RunSlot:
             self.lane.close()
         return first
 
+    def hear(self, order: ContinueRun) -> None:
+        """Takes a message for the agent's next turn, and says so. A run that is being stopped has no next turn."""
+        if self.state is SlotState.RUNNING and (word := self.talk.take(order)):
+            self.lane.add(word)
+
+    def next_turn(self, report: RunReport, said: str) -> AssignRun | None:
+        """The agent's turn is over, in which it said this: what it goes on with, if there is something."""
+        for word in self.talk.answered(report, said):
+            self.lane.add(word)
+        return self.talk.next_turn(report) if self.state is SlotState.RUNNING else None
+
     def end(self, report: RunReport) -> None:
         """The agent is gone: reports how it went. A run that was done before it could be stopped is done."""
+        report = self.talk.summed(report)
         stopped = _STOPPED.get(self.state)
         if stopped is not None and report.status is not RunStatus.COMPLETED:
             status, failure = stopped
             report = replace(report, status=status, failure=failure, error=self.why)
+        for word in self.talk.unheard():
+            self.lane.add(word)
         self.lane.add(report)
         self.lane.close()

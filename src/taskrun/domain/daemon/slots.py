@@ -10,15 +10,14 @@ from taskrun.domain.daemon.news import AgentEnded
 from taskrun.domain.daemon.outbox import Outbox
 from taskrun.domain.daemon.slot import RunSlot, SlotEvent, SlotState
 from taskrun.domain.daemon.step import Step
+from taskrun.domain.daemon.talk import Talk
 from taskrun.domain.deadlines import Deadlines
 from taskrun.domain.protocol import AssignRun, CancelRun, ContinueRun, RunDirective, RunReport
-from taskrun.domain.records import RunMessage
-from taskrun.domain.status import ChatRole, FailureKind, RunStatus, Verdict
+from taskrun.domain.status import FailureKind, RunStatus, Verdict
 
 #: Runs that are remembered after their end, so that a repeated assignment does not start them once more.
 _REMEMBERED = 1024
 _GAP = "what the control plane asks for again is not here any more"
-_NO_FOLLOW_UP = "The agent takes no follow-up messages: the last one did not reach it."
 
 
 class RunSlots:
@@ -49,7 +48,7 @@ class RunSlots:
             lane.add(refusal)
             lane.close()
             return
-        self._slots[run_id] = RunSlot(lane)
+        self._slots[run_id] = RunSlot(lane, Talk(run))
         if run.timeout_ms:
             self._deadlines.arm(run_id, step.now.mono + run.timeout_ms / 1000)
         lane.add(RunReport(run_id, RunStatus.RUNNING))
@@ -60,10 +59,10 @@ class RunSlots:
         self._stop(step, order.run_id, SlotEvent.CANCELLED, order.reason or "the run was cancelled")
 
     def follow_up(self, step: Step, order: ContinueRun) -> None:
-        """Says in the run's own story that nobody listens, rather than to drop the message."""
+        """The agent hears it when its turn is over. Of a run that is not here the control plane hears the end."""
         slot = self._slots.get(order.run_id)
         if slot is not None:
-            slot.lane.add(RunMessage(order.run_id, ChatRole.SYSTEM, _NO_FOLLOW_UP))
+            slot.hear(order)
 
     def direct(self, step: Step, order: RunDirective) -> None:
         """What becomes of a run of an earlier stream."""
@@ -92,9 +91,16 @@ class RunSlots:
             self._stop(step, run_id, event, why)
 
     def ended(self, step: Step, news: AgentEnded) -> None:
-        """The agent is gone: its slot is free and its end is reported, after everything it said."""
+        """The agent is gone: it is asked what came meanwhile, or its slot is free and its end is reported, after
+        everything it said."""
         run_id = news.report.run_id
-        self._slots.pop(run_id).end(news.report)
+        slot = self._slots[run_id]
+        turn = slot.next_turn(news.report, news.said)
+        if turn is not None:
+            step.effects.append(StartAgent(turn, slot.lane))
+            return
+        del self._slots[run_id]
+        slot.end(news.report)
         self._deadlines.disarm(run_id)
         self._over[run_id] = None
         if len(self._over) > _REMEMBERED:

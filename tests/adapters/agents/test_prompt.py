@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from taskrun.adapters.agents.answer import flaw
-from taskrun.adapters.agents.prompt import input_text, render
+from taskrun.adapters.agents.prompt import input_text, prompt_for, render
 from taskrun.domain.errors import InvalidArgument
+from taskrun.ports.agents import AgentRequest
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,12 @@ def test_what_was_filled_in_is_not_a_template() -> None:
 def test_an_input_without_the_key_is_refused(input_json: str) -> None:
     with pytest.raises(InvalidArgument, match="'topic'"):
         render("{input.topic}", input_json)
+
+
+def test_a_template_is_for_the_first_turn_and_what_goes_on_with_a_session_is_said_as_it_is() -> None:
+    first = AgentRequest("r", "t", '{"path": "a.py"}')
+    assert prompt_for("Review {input.path}.", first) == "Review a.py."
+    assert prompt_for("Review {input.path}.", AgentRequest("r", "t", '"Be brief."', session_id="s")) == "Be brief."
 
 
 FORM = {"priority": ("low", "high"), "summary": ()}

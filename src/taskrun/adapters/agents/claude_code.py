@@ -24,9 +24,8 @@ from taskrun.adapters.agents.containment.process import ContainedProcess
 from taskrun.adapters.agents.definition import Rule
 from taskrun.adapters.agents.kinds import AgentKind
 from taskrun.adapters.agents.program import CannotRun, Launch, ProgramAgent
-from taskrun.adapters.agents.prompt import render
+from taskrun.adapters.agents.prompt import prompt_for
 from taskrun.adapters.agents.sessions.definition import SessionDefinition
-from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.records import ModelBackend
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
@@ -56,10 +55,6 @@ _ENVIRON = {
     "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
 }
 
-_NOTHING_ASKED = "The prompt is empty: this agent needs an input that says what to do."
-
-#: The template of a definition that has none.
-_INPUT = "{input}"
 
 #: Names the model for the CLI where the definition does not.
 _MODEL_VARIABLE = "ANTHROPIC_MODEL"
@@ -109,12 +104,7 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
         if cli is None:
             message = "Claude Code is not installed: `pip install taskrun[claude]`, or put `claude` on the PATH."
             raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message)
-        try:
-            prompt = render(self.definition.prompt or _INPUT, request.input_json)
-        except InvalidArgument as error:
-            raise CannotRun(FailureKind.AGENT_ERROR, error.message) from error
-        if not prompt.strip():
-            raise CannotRun(FailureKind.AGENT_ERROR, _NOTHING_ASKED)
+        prompt = prompt_for(self.definition.prompt, request)
         environ = {
             **_ENVIRON,
             "CLAUDE_CONFIG_DIR": str(directory.home / ".claude"),

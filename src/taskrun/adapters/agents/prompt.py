@@ -9,6 +9,7 @@ from typing import Any
 from taskrun.adapters.agents.execution import CannotRun
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.status import FailureKind
+from taskrun.ports.agents import AgentRequest
 
 _PLACE = re.compile(r"\{input(?:\.(?P<key>[A-Za-z0-9_-]+))?\}")
 
@@ -44,13 +45,14 @@ def render(template: str, input_json: str) -> str:
     return _PLACE.sub(fill, template)
 
 
-def prompt_for(template: str, input_json: str) -> str:
-    """What a model is asked: the template filled, or without one the input's text.
+def prompt_for(template: str, request: AgentRequest) -> str:
+    """What a model is asked: the template filled, or without one the input's text. In a session that goes on it is the
+    text too: what the template says was said in the first turn, and a message need not fill it.
 
     Raises `CannotRun` if the input lacks what the template needs, or if nothing is asked.
     """
     try:
-        prompt = render(template or _INPUT, input_json)
+        prompt = render(_INPUT if request.session_id else template or _INPUT, request.input_json)
     except InvalidArgument as error:
         raise CannotRun(FailureKind.AGENT_ERROR, error.message) from error
     if not prompt.strip():

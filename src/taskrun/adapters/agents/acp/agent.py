@@ -18,8 +18,7 @@ from taskrun.adapters.agents.containment.directory import RunDirectory
 from taskrun.adapters.agents.containment.process import ContainedProcess, Ending
 from taskrun.adapters.agents.kinds import AgentKind
 from taskrun.adapters.agents.program import CannotRun, Launch, ProgramAgent, Workshop
-from taskrun.adapters.agents.prompt import render
-from taskrun.domain.errors import InvalidArgument
+from taskrun.adapters.agents.prompt import prompt_for
 from taskrun.domain.records import ModelBackend, Usage
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
@@ -29,8 +28,6 @@ _PATIENCE = 2.0
 
 #: A prompt that begins with "/" would be a command to many agents; nothing in a later line is.
 _NO_COMMAND = "\n"
-
-_NOTHING_ASKED = "The prompt is empty: this agent needs an input that says what to do."
 
 
 class AcpAgent(ProgramAgent[AcpDefinition]):
@@ -86,13 +83,7 @@ class AcpAgent(ProgramAgent[AcpDefinition]):
             return None
 
     def _prompt(self, request: AgentRequest) -> str:
-        try:
-            prompt = render(self.definition.prompt, request.input_json)
-        except InvalidArgument as error:
-            raise CannotRun(FailureKind.AGENT_ERROR, error.message) from error
-        if not prompt.strip():
-            raise CannotRun(FailureKind.AGENT_ERROR, _NOTHING_ASKED)
-        return _NO_COMMAND + prompt
+        return _NO_COMMAND + prompt_for(self.definition.prompt, request)
 
     def _servers(self) -> Iterator[Json]:
         for name, (program, *arguments) in self.definition.mcp_servers.items():

@@ -60,7 +60,7 @@ class CodexAgent(ProgramAgent[CodexDefinition]):
         if cli is None:
             message = "Codex is not installed: `pip install taskrun[codex]`, or put `codex` on the PATH."
             raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message)
-        prompt = prompt_for(self.definition.prompt, request.input_json)
+        prompt = prompt_for(self.definition.prompt, request)
         place = directory.home / ".codex"
         home.furnish(place, self.definition, self._variables())
         argv = (cli, *_EXEC, *_going_on(request), "-")

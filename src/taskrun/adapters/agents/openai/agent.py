@@ -66,7 +66,7 @@ class OpenAIAgent:
     async def _turn(self, request: AgentRequest, room: Room, sink: AgentSink) -> AgentResult:
         """One question and its answer. One that fails leaves the session as it was."""
         definition = self.definition
-        earlier, prompt = _earlier(request, room), prompt_for(definition.prompt, request.input_json)
+        earlier, prompt = _earlier(request, room), prompt_for(definition.prompt, request)
         session_id = room.session_id or _new_id(definition)
         await sink.event(SessionInitialized(session_id, definition.model))
         try:

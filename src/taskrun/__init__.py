@@ -30,14 +30,16 @@ if TYPE_CHECKING:
         InvalidArgument as InvalidArgument, NotFound as NotFound, PermissionDenied as PermissionDenied,
         ProtocolViolation as ProtocolViolation, ResourceExhausted as ResourceExhausted, StoreFailed as StoreFailed,
         TaskRunError as TaskRunError, Unauthenticated as Unauthenticated, Unavailable as Unavailable,
+        Unconfirmed as Unconfirmed,
     )
     from taskrun.domain.events import DomainEvent as DomainEvent
+    from taskrun.domain.history import Said as Said, said_in as said_in
     from taskrun.domain.now import Now as Now
     from taskrun.domain.protocol import FromWorker as FromWorker, Hello as Hello, ToWorker as ToWorker
     from taskrun.domain.records import (
-        AgentSpec as AgentSpec, Consumption as Consumption, Labels as Labels, ModelBackend as ModelBackend,
-        OutputSegment as OutputSegment, Requirement as Requirement, Run as Run, RunEvent as RunEvent,
-        RunMessage as RunMessage, StoryBody as StoryBody, StoryEntry as StoryEntry, Task as Task,
+        AgentSpec as AgentSpec, Consumption as Consumption, Continuation as Continuation, Labels as Labels,
+        ModelBackend as ModelBackend, OutputSegment as OutputSegment, Requirement as Requirement, Run as Run,
+        RunEvent as RunEvent, RunMessage as RunMessage, StoryBody as StoryBody, StoryEntry as StoryEntry, Task as Task,
         TaskChange as TaskChange, TaskPage as TaskPage, TaskQuery as TaskQuery, TaskSpec as TaskSpec, Usage as Usage,
         WorkerInfo as WorkerInfo, WorkerView as WorkerView,
     )
@@ -90,14 +92,15 @@ _HOMES = {
     ),
     "taskrun.domain.errors": (
         "AlreadyExists FailedPrecondition IllegalMove InvalidArgument NotFound PermissionDenied ProtocolViolation "
-        "ResourceExhausted StoreFailed TaskRunError Unauthenticated Unavailable"
+        "ResourceExhausted StoreFailed TaskRunError Unauthenticated Unavailable Unconfirmed"
     ),
     "taskrun.domain.events": "DomainEvent",
+    "taskrun.domain.history": "Said said_in",
     "taskrun.domain.now": "Now",
     "taskrun.domain.protocol": "FromWorker Hello ToWorker",
     "taskrun.domain.records": (
-        "AgentSpec Consumption Labels ModelBackend OutputSegment Requirement Run RunEvent RunMessage StoryBody "
-        "StoryEntry Task TaskChange TaskPage TaskQuery TaskSpec Usage WorkerInfo WorkerView"
+        "AgentSpec Consumption Continuation Labels ModelBackend OutputSegment Requirement Run RunEvent RunMessage "
+        "StoryBody StoryEntry Task TaskChange TaskPage TaskQuery TaskSpec Usage WorkerInfo WorkerView"
     ),
     "taskrun.domain.scheduler": "Claim Scheduler",
     "taskrun.domain.status": "ChatRole FailureKind RunEventType RunStatus TaskStatus WorkerStatus",

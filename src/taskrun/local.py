@@ -21,7 +21,15 @@ from taskrun.adapters.stores.memory import MemoryStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TaskRunError
-from taskrun.domain.limits import DEFAULT_PAGE, check_agent_name, check_worker_id, checked_query, checked_spec
+from taskrun.domain.limits import (
+    DEFAULT_PAGE,
+    check_agent_name,
+    check_key,
+    check_message,
+    check_worker_id,
+    checked_query,
+    checked_spec,
+)
 from taskrun.domain.records import (
     NO_LABELS,
     Labels,
@@ -234,6 +242,16 @@ class LocalControlPlane:
     async def cancel(self, task_id: str) -> Task:
         """Asks for the task's end; see `TaskApi.cancel`."""
         return await self._engine.cancel(task_id)
+
+    async def continue_task(self, task_id: str, message: str, *, fork: bool = False, idempotency_key: str = "") -> Task:
+        """Says something more to the agent of a task, whose results must name a session; see `TaskApi.continue_task`.
+
+        Returns the task that will have the answer. Raises `InvalidArgument` for an empty or too long message, and what
+        `TaskApi.continue_task` does.
+        """
+        check_message(message)
+        check_key(idempotency_key)
+        return await self._engine.continue_task(task_id, message, "local", fork=fork, key=idempotency_key)
 
     def watch(self, task_id: str, from_seq: int = 0) -> AsyncIterator[Sequence[StoryEntry]]:
         """The task's story from `from_seq` on, live until the task has ended; see `TaskApi.watch`."""

@@ -7,9 +7,9 @@ from taskrun.domain.conversation import (
     follow_up,
     holder,
     is_same_key,
+    known_as,
     last_session,
     message_id,
-    taken_as,
 )
 from taskrun.domain.errors import FailedPrecondition
 from taskrun.domain.records import Continuation, Run, Task, TaskSpec
@@ -79,4 +79,5 @@ def test_an_id_stands_for_who_asks_under_which_key_and_for_what() -> None:
 def test_what_a_run_has_taken_is_known_by_its_key() -> None:
     same, other = message_id("me", "k", "more"), message_id("me", "k", "else")
     task = ended(Run("r-1", "atlas", RunStatus.FAILED, 1, taken=("m-1", same)), TALKED)
-    assert [taken_as(task, id) for id in (same, other, "m-1", "m-2")] == [same, same, "m-1", ""]
+    assert [known_as(id, task) for id in (same, other, "m-1", "m-2")] == [same, same, "m-1", ""]
+    assert known_as(message_id("me", "l", "more"), task, ["m-3", message_id("me", "l", "else")])

@@ -10,11 +10,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from taskrun.domain.control_plane.inputs import CancelTask, ConnectWorker, CreateTask, Input, WorkerGone, WorkerSpoke
+from taskrun.domain.control_plane.inputs import (
+    CancelTask,
+    ConnectWorker,
+    ContinueTask,
+    CreateTask,
+    Input,
+    WorkerGone,
+    WorkerSpoke,
+)
 from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.conversation import FOLLOW_UP_WAIT_MS
 from taskrun.domain.protocol import AssignRun, FromWorker, Heartbeat, LiveRun, RunReport
-from taskrun.domain.records import Labels, OutputSegment, Run, RunEvent, Task, TaskSpec
-from taskrun.domain.status import FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.records import Labels, OutputSegment, Run, RunEvent, RunMessage, Task, TaskSpec
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.testing.invariants import check_story
 from taskrun.testing.simulation import NEW, OLD, Simulation
@@ -75,6 +84,13 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         ids = [task.id for task in tasks[:5]] + ["unknown"]
         self.submit(CancelTask(self.next_reply(), ids[pick % len(ids)]))
 
+    @precondition(lambda self: self.sim.store.tasks)
+    @rule(pick=PICK, caller=CALLERS, fork=st.booleans(), key=st.sampled_from(["", "", "k1", "k3"]))
+    def say_more(self, pick: int, caller: str, fork: bool, key: str) -> None:
+        """To the agent of a task that runs, waits or has ended."""
+        tasks = sorted(self.sim.store.tasks.values(), key=lambda task: task.id)
+        self.submit(ContinueTask(self.next_reply(), tasks[pick % len(tasks)], "more", caller, fork, key))
+
     # Workers.
 
     @rule(
@@ -128,6 +144,16 @@ class ControlPlaneHistory(RuleBasedStateMachine):
         run_id = self.run_id(pick)
         event = RunEvent(run_id, RunEventType.OUTPUT_GENERATED)
         self.say(self.owners[run_id], OutputSegment(run_id, first_seq, tuple(contents)), event)
+
+    @precondition(lambda self: self.owners)
+    @rule(pick=PICK)
+    def talk(self, pick: int) -> None:
+        """It has a session, and takes what was sent for the run."""
+        run_id = self.run_id(pick)
+        active = self.sim.core._runs.of_run(run_id)
+        opened = RunEvent(run_id, RunEventType.SESSION_INITIALIZED, {"session_id": f"s-{run_id}"})
+        taken = [RunMessage(run_id, ChatRole.USER, "more", id=id) for id in (active.asked if active else ())]
+        self.say(self.owners[run_id], RunReport(run_id, RunStatus.RUNNING), opened, *taken)
 
     @precondition(lambda self: self.owners)
     @rule(pick=PICK, thief=PICK, status=st.sampled_from(RunStatus))
@@ -214,7 +240,9 @@ class ControlPlaneHistory(RuleBasedStateMachine):
     def teardown(self) -> None:
         """All fall silent, and no run stays with them; then a good worker comes, and no task was lost."""
         self.settle()
-        self.sim.wait(200)
+        self.sim.wait(self.timers.follow_up)
+        assert not any(run.asked for run in self.sim.core._runs._by_run.values()), "somebody waits for an answer"
+        self.sim.wait(200 + FOLLOW_UP_WAIT_MS / 1000)
         assert not self.sim.store.having(TaskStatus.RUNNING)
         assert not [task for task in self.sim.store.waiting() if task.expires_at_ms]
         worker = self.sim.connect("good", AGENTS, slots=100, labels=GPU)

@@ -13,10 +13,13 @@ from taskrun.domain.limits import (
     MAX_CONCURRENT_RUNS,
     MAX_INPUT_BYTES,
     MAX_INPUT_DEPTH,
+    MAX_MESSAGE_BYTES,
     MAX_TIMEOUT_MS,
     check_agent_name,
     check_json,
+    check_key,
     check_labels,
+    check_message,
     check_old_worker_id,
     check_worker_id,
     checked_hello,
@@ -174,6 +177,34 @@ def test_input_is_measured_in_bytes(letter: str) -> None:
     check_json(f'"{text}"')
     with pytest.raises(InvalidArgument, match="at most 1048576 bytes"):
         check_json(f'"{text}{letter}"')
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "The message is empty: it has to say something"),
+        (" \n\t", "The message is empty"),
+        ("\ud800", "message holds half of a surrogate pair"),
+        ("x" * (MAX_MESSAGE_BYTES - 1), "message is too long: at most 65536 bytes"),
+        ("é" * (MAX_MESSAGE_BYTES // 2), "message is too long"),
+    ],
+)
+def test_a_message_says_something_and_not_too_much(text: str, why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        check_message(text)
+
+
+@pytest.mark.parametrize("text", ["x" * (MAX_MESSAGE_BYTES - 2), '{"a": [[["', "\x00", "two\nlines"])
+def test_any_other_text_is_a_message(text: str) -> None:
+    check_message(text)
+
+
+def test_a_key_is_one_line() -> None:
+    check_key("")
+    check_key("x" * 255)
+    for key in ("x" * 256, "two\nlines"):
+        with pytest.raises(InvalidArgument, match="idempotency_key"):
+            check_key(key)
 
 
 # Specs.

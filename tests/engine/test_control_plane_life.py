@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from taskrun.domain.errors import FailedPrecondition, NotFound, StoreFailed, Unavailable
-from taskrun.domain.protocol import FEATURES, RESUME, Heartbeat, HeartbeatAck, HelloAck
-from taskrun.domain.records import Requirement, Run, Task, TaskQuery, TaskSpec
-from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.protocol import FEATURES, RESUME, ContinueRun, Heartbeat, HeartbeatAck, HelloAck, RunReport
+from taskrun.domain.records import Continuation, Requirement, Run, RunEvent, RunMessage, Task, TaskQuery, TaskSpec
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.ports.store import Backlog, Batch
 from taskrun.testing.clock import JumpingClock
@@ -39,6 +39,33 @@ async def test_a_task_goes_from_its_caller_to_a_worker_and_back(plane: ControlPl
     assert (await plane.get(task.id)).status is TaskStatus.COMPLETED
 
 
+async def test_a_message_goes_to_the_run_and_after_its_end_to_a_new_task(
+    plane: ControlPlane, peer: Peer, jumping: JumpingClock
+) -> None:
+    await peer.connect()
+    task = await one_task(plane)
+    [run] = peer.runs
+    opened = RunEvent(run.run_id, RunEventType.SESSION_INITIALIZED, {"session_id": "s"})
+    await peer.say(RunReport(run.run_id, RunStatus.RUNNING), opened)
+    asking = asyncio.ensure_future(plane.continue_task(task.id, "more", "client:me"))
+    await jumping.advance(0)
+    [order] = [word for word in peer.heard if isinstance(word, ContinueRun)]
+    await peer.say(RunMessage(run.run_id, ChatRole.USER, "more", id=order.id))
+    assert (await asking).id == task.id
+    await peer.say(RunReport(run.run_id, RunStatus.COMPLETED, session_id="s"))
+    async for _ in plane.watch(task.id):
+        pass
+    follow_up = await plane.continue_task(task.id, "and then?", "client:me", fork=True, key="k")
+    assert follow_up.spec.continues == Continuation(task.id, "s", fork=True)
+    assert (peer.runs[1].task_id, peer.runs[1].session_id) == (follow_up.id, "s")
+
+
+async def test_a_message_is_refused_in_the_words_of_the_core(plane: ControlPlane) -> None:
+    task = await one_task(plane)
+    with pytest.raises(FailedPrecondition, match="waits still"):
+        await plane.continue_task(task.id, "more", "client:me")
+
+
 async def test_what_waits_is_told_by_requirement(plane: ControlPlane) -> None:
     task = await one_task(plane)
     assert await plane.backlog() == {Requirement("echo"): Backlog(1, task.created_at_ms)}
@@ -51,7 +78,7 @@ async def test_tasks_are_found(plane: ControlPlane) -> None:
 
 
 async def test_an_unknown_task_is_not_found(plane: ControlPlane) -> None:
-    for call in (plane.get("unknown"), plane.cancel("unknown")):
+    for call in (plane.get("unknown"), plane.cancel("unknown"), plane.continue_task("unknown", "more", "client:me")):
         with pytest.raises(NotFound, match="unknown"):
             await call
 

@@ -10,10 +10,13 @@ from loguru import logger
 
 from taskrun.adapters.agents.function import FunctionAgent
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from taskrun.domain.history import said_in
+from taskrun.domain.records import RunEvent
 from taskrun.domain.status import FailureKind, TaskStatus
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.local import LocalControlPlane
-from taskrun.ports.agents import AgentRequest, AgentSink
+from taskrun.ports.agent_events import SessionInitialized
+from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +50,47 @@ async def echo(request: AgentRequest, sink: AgentSink) -> str:
 
 async def never(request: AgentRequest, sink: AgentSink) -> None:
     await asyncio.Event().wait()
+
+
+async def test_a_conversation_goes_on_during_a_run_and_after_it() -> None:
+    plane, told, heard = LocalControlPlane(), asyncio.Event(), list[tuple[str, str]]()
+
+    @plane.agent("talker")
+    async def talk(request: AgentRequest, sink: AgentSink) -> AgentResult:
+        heard.append((request.input_json, request.session_id))
+        await sink.event(SessionInitialized("s"))
+        await sink.text(f"heard {request.input_json}. ")
+        await told.wait()
+        return AgentResult(session_id="s")
+
+    async with plane:
+        task = await plane.create("talker", "hello")
+        async for entries in plane.watch(task.id):
+            if any(isinstance(entry.body, RunEvent) for entry in entries):
+                break
+        assert (await plane.continue_task(task.id, "and you?")).id == task.id
+        told.set()
+        assert await plane.output(task.id) == 'heard "hello". heard "and you?". '
+        follow_up = await plane.continue_task(task.id, "bye", fork=True, idempotency_key="k")
+        await plane.wait(follow_up.id)
+        assert (await plane.continue_task(task.id, "bye", fork=True, idempotency_key="k")).id == follow_up.id
+        story = [entry async for entries in plane.watch(task.id) for entry in entries]
+    assert heard == [('"hello"', ""), ('"and you?"', "s"), ('"bye"', "s")]
+    assert [each.content for each in said_in(task, story)] == [
+        *("hello", "and you?"),
+        *('heard "hello". ', 'heard "and you?". '),
+    ]
+
+
+async def test_what_is_no_message_is_refused(plane: LocalControlPlane) -> None:
+    task = await plane.create("echo", "hello")
+    with pytest.raises(InvalidArgument, match="The message is empty"):
+        await plane.continue_task(task.id, "")
+    with pytest.raises(InvalidArgument, match="idempotency_key"):
+        await plane.continue_task(task.id, "more", idempotency_key="\n")
+    await plane.wait(task.id)
+    with pytest.raises(FailedPrecondition, match="has no session to go on with"):
+        await plane.continue_task(task.id, "more")
 
 
 async def test_a_task_is_created_with_all_that_a_spec_has_and_found_by_it(plane: LocalControlPlane) -> None:

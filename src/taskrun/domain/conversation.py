@@ -7,8 +7,10 @@ that has ended is a new task, which asks for the label by which the control plan
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
 
 from taskrun.domain.errors import FailedPrecondition
 from taskrun.domain.records import WORKER_LABEL, Continuation, Run, Task, TaskSpec
@@ -59,10 +61,11 @@ def is_same_key(message_id: str, other: str) -> bool:
     return message_id.partition(".")[0] == other.partition(".")[0]
 
 
-def taken_as(task: Task, message_id: str) -> str:
-    """The id under which a run of the task has taken a message with the key of this one; "" if none has."""
+def known_as(message_id: str, task: Task, under_way: Iterable[str] = ()) -> str:
+    """The id of a message with the key of this one that is `under_way` to the task, or that one of its runs has taken;
+    "" if there is none."""
     taken = (each for run in task.runs for each in run.taken)
-    return next((each for each in taken if is_same_key(each, message_id)), "")
+    return next((each for each in chain(under_way, taken) if is_same_key(each, message_id)), "")
 
 
 def _pinned(selector: tuple[tuple[str, str], ...], worker_id: str) -> tuple[tuple[str, str], ...]:

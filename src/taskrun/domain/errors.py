@@ -69,6 +69,11 @@ class LeaseLost(StoreFailed):
     know whether it has taken over from another. It begins again from what is stored."""
 
 
+class Unconfirmed(Unavailable):
+    """It was passed on, and whoever has it has not said so in time: it may be done still. Trying again is safe under
+    the same idempotency key only."""
+
+
 # We are at fault.
 
 

@@ -6,6 +6,7 @@ passed a check is safe to store, to send, and to show.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence, Sized
 from operator import attrgetter
@@ -18,6 +19,8 @@ from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, ModelBackend, T
 # Bytes of UTF-8.
 MAX_INPUT_BYTES = 1024 * 1024
 MAX_CHUNK_BYTES = 64 * 1024
+#: Of what is said to an agent while it runs or afterwards.
+MAX_MESSAGE_BYTES = 64 * 1024
 #: Of one run. What comes after it is dropped, and the story says so.
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 
@@ -103,6 +106,18 @@ def check_json(text: str) -> None:
     check_json_text(text, "input_json", MAX_INPUT_BYTES, MAX_INPUT_DEPTH)
 
 
+def check_message(text: str) -> None:
+    """Raises unless it can be said to an agent: it says something, in at most 64 KiB of UTF-8 as a JSON string."""
+    if not text.strip():
+        raise InvalidArgument("The message is empty: it has to say something.")
+    check_json_text(json.dumps(text, ensure_ascii=False), "message", MAX_MESSAGE_BYTES, MAX_INPUT_DEPTH)
+
+
+def check_key(key: str) -> None:
+    """Raises unless it can be an idempotency key: a line of at most 255 characters."""
+    _check_line(key, "idempotency_key")
+
+
 def checked_spec(spec: TaskSpec) -> TaskSpec:
     """The spec as it is stored, with labels of its own and its selector in order, or raises."""
     check_agent_name(spec.agent)
@@ -112,7 +127,7 @@ def checked_spec(spec: TaskSpec) -> TaskSpec:
             raise InvalidArgument(f"{name} is {value}: it must be {least} to {most}.")
     key = spec.idempotency_key
     if key:
-        _check_line(key, "idempotency_key")
+        check_key(key)
     return TaskSpec(
         spec.agent,
         spec.input_json,

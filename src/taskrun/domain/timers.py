@@ -18,6 +18,8 @@ class ControlPlaneTimers:
     start: float = 30.0
     #: A run that was told to stop and does not report its end within this is ended without it.
     stop: float = 15.0
+    #: A message for a run that goes on is confirmed by its worker within this, or its sender hears that it was not.
+    follow_up: float = 10.0
     #: The first retry of a task comes at once, the second after this, each further one after twice as long as the last,
     #: up to `retry_max`; a random part of up to a half is left out. 0: always at once.
     retry: float = 1.0

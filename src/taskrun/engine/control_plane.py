@@ -18,6 +18,7 @@ from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
     ConnectWorker,
+    ContinueTask,
     CreateTask,
     DrainStarted,
     Input,
@@ -26,6 +27,7 @@ from taskrun.domain.control_plane.inputs import (
 )
 from taskrun.domain.control_plane.roster import matching, merged
 from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.conversation import last_session
 from taskrun.domain.errors import NotFound, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
 from taskrun.domain.events import DomainEvent, SlotsChanged, WorkerMoved
 from taskrun.domain.protocol import FromWorker, Hello, ToWorker
@@ -49,6 +51,9 @@ from taskrun.ports.telemetry import Telemetry
 
 #: Seconds between attempts to reach a store that failed.
 RECOVERY_PAUSE = 1.0
+
+#: What is not let in while the store has no room for new tasks.
+_MAKES_TASKS = frozenset({CreateTask, ContinueTask})
 
 
 class ControlPlane:
@@ -161,6 +166,19 @@ class ControlPlane:
         assert isinstance(task, Task)
         return task
 
+    async def continue_task(
+        self, task_id: str, message: str, asked_by: str, *, fork: bool = False, key: str = ""
+    ) -> Task:
+        """See `TaskApi.continue_task`."""
+        task = await self.get(task_id)
+        run = last_session(task)
+        elsewhere = self._replica.workers.get(run.worker_id) if run else None
+        replies = Replies(1)
+        self._request(ContinueTask(replies.slot(0), task, message, asked_by, fork, key, elsewhere))
+        answer = accepted((await replies.all())[0])
+        assert isinstance(answer, Task)
+        return answer
+
     def watch(self, task_id: str, from_seq: int = 0) -> AsyncIterator[Sequence[StoryEntry]]:
         """See `TaskApi.watch`."""
         return self._watchers.watch(task_id, from_seq)
@@ -223,13 +241,13 @@ class ControlPlane:
         if self._draining:
             self._submit(DrainStarted())
 
-    def _request(self, item: CreateTask | CancelTask | ConnectWorker) -> None:
+    def _request(self, item: CreateTask | CancelTask | ContinueTask | ConnectWorker) -> None:
         """Submits what is answered later."""
         slot = item.reply
         assert isinstance(slot, Slot)
         if self._loop is None or not self._recovered:
             slot.put(Unavailable("The control plane is not ready."))
-        elif type(item) is CreateTask and not self._store.room:
+        elif type(item) in _MAKES_TASKS and not self._store.room:
             slot.put(
                 ResourceExhausted("The store has no room for new tasks: free some of its disk, or try again later.")
             )

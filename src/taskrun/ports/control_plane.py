@@ -39,6 +39,20 @@ class TaskApi(Protocol):
         """
         ...
 
+    async def continue_task(
+        self, task_id: str, message: str, asked_by: str, *, fork: bool = False, key: str = ""
+    ) -> Task:
+        """Says something more to the agent of a task. Returns the task that will have its answer, once that is sure.
+
+        If the task has ended that is a new one, which goes on with the session on the worker that holds it, with a copy
+        of it if `fork`. If it runs it is the same, whose agent hears the message when its turn is over. Under an
+        idempotency key the same message is said once, as for `create`.
+
+        Raises `NotFound`, `AlreadyExists` (key), `ResourceExhausted` (one run takes 100 messages), `Unconfirmed` if the
+        worker is silent, and `FailedPrecondition` where there is no session, its worker is gone, or the run ends first.
+        """
+        ...
+
     def watch(self, task_id: str, from_seq: int = 0) -> AsyncIterator[Sequence[StoryEntry]]:
         """The task's story from `from_seq` on, in order, without gaps or repeats, as it grows; ends with the task.
 

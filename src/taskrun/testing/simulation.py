@@ -15,6 +15,7 @@ from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
     ConnectWorker,
+    ContinueTask,
     CreateTask,
     Input,
     WorkerGone,
@@ -25,7 +26,7 @@ from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import DomainEvent
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import FEATURES, AssignRun, FromWorker, Hello, LiveRun, RunReport, ToWorker
-from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, StoryEntry, Task, TaskSpec, WorkerInfo
+from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, StoryEntry, Task, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import FailureKind, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.testing.invariants import check_core
@@ -111,6 +112,26 @@ class Simulation:
         self.turn(CancelTask(reply, task_id))
         self.settle()
         return self._task_of(reply)
+
+    def say_more(
+        self,
+        task_id: str,
+        message: str = "more",
+        *,
+        by: str = "client:test",
+        fork: bool = False,
+        key: str = "",
+        elsewhere: WorkerView | None = None,
+    ) -> int:
+        """Says something to the agent of a task. Returns where the answer will be; see `answer`."""
+        reply = next(self._replies)
+        self.turn(ContinueTask(reply, self.task(task_id), message, by, fork, key, elsewhere))
+        self.settle()
+        return reply
+
+    def answer(self, reply: int) -> Task | None:
+        """The task that answers a message, or None while there is no answer. Raises what the core refuses with."""
+        return self._task_of(reply) if reply in self.replies else None
 
     def task(self, task_id: str) -> Task:
         """The task as stored."""

@@ -81,6 +81,7 @@ class StubTasks(Bell):
         super().__init__()
         self.created: list[tuple[TaskSpec, str]] = []
         self.calls: list[int] = []
+        self.messages: list[tuple[str, str, str, bool, str]] = []
         self.tasks: dict[str, Task] = {}
         self.queries: list[TaskQuery] = []
         self.story: list[Sequence[StoryEntry]] = []
@@ -118,6 +119,12 @@ class StubTasks(Bell):
         return TaskPage(tuple(found[start:end]), str(end) if end < len(found) else "")
 
     async def cancel(self, task_id: str) -> Task:
+        return await self.get(task_id)
+
+    async def continue_task(
+        self, task_id: str, message: str, asked_by: str, *, fork: bool = False, key: str = ""
+    ) -> Task:
+        self.messages.append((task_id, message, asked_by, fork, key))
         return await self.get(task_id)
 
     async def watch(self, task_id: str, from_seq: int = 0) -> AsyncGenerator[Sequence[StoryEntry], None]:

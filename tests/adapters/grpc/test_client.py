@@ -41,6 +41,7 @@ async def test_everything_that_it_can_ask_is_answered(plane: Plane) -> None:
         (task,) = client.create([spec])
         assert task == Task("t-0", spec, TaskStatus.PENDING, "cli", 1)
         assert client.get("t-0") == client.cancel("t-0") == task
+        assert client.continue_task("t-0", "more", fork=True, idempotency_key="k") == task
         assert client.find(TaskQuery()).tasks == (task,)
         assert list(client.watch("t-0")) == [tuple(entries) for entries in plane.tasks.story]
         assert list(client.create_and_watch(spec))[1:] == [tuple(entries) for entries in plane.tasks.story]
@@ -48,6 +49,7 @@ async def test_everything_that_it_can_ask_is_answered(plane: Plane) -> None:
         assert client.create_token("w-5").worker_id == "w-5"
 
     await using(plane, use)
+    assert plane.tasks.messages == [("t-0", "more", "cli", True, "k")]
 
 
 async def test_one_bad_task_does_not_spoil_the_rest(plane: Plane) -> None:

@@ -32,6 +32,7 @@ def test_an_error_arrives_as_what_it_was(kind: type[errors.TaskRunError], status
     [
         (errors.ProtocolViolation("why"), S.FAILED_PRECONDITION),
         (errors.StoreFailed("why"), S.UNAVAILABLE),
+        (errors.Unconfirmed("why"), S.UNAVAILABLE),
         (errors.IllegalMove("task", "a", "b"), S.INTERNAL),
         (errors.TaskRunError("why"), S.INTERNAL),
     ],
@@ -71,7 +72,10 @@ class Failed:
         return self._trailer
 
 
-@pytest.mark.parametrize(("kind", "unchanged"), [(kind, kind is errors.Unavailable) for kind, _ in TABLE])
+@pytest.mark.parametrize(
+    ("kind", "unchanged"),
+    [*((kind, kind is errors.Unavailable) for kind, _ in TABLE), (errors.Unconfirmed, False)],
+)
 def test_only_who_is_unavailable_says_that_nothing_was_changed(
     kind: type[errors.TaskRunError], unchanged: bool
 ) -> None:

@@ -129,7 +129,10 @@ READS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "workers": lambda client: client.workers(),
     "worker": lambda client: client.worker("w-1"),
 }
-CREATES: dict[str, Callable[[Any], Awaitable[object]]] = {"create": lambda client: client.create(SPEC)}
+CREATES: dict[str, Callable[[Any], Awaitable[object]]] = {
+    "create": lambda client: client.create(SPEC),
+    "continue_task": lambda client: client.continue_task("t-0", "more"),
+}
 ONCE: dict[str, Callable[[Any], Awaitable[object]]] = {
     "cancel": lambda client: client.cancel("t-0"),
     "create_token": lambda client: client.create_token("w-5"),
@@ -151,14 +154,14 @@ async def test_a_call_that_reached_nobody_goes_on_to_the_next(site: Site, connec
 async def test_a_control_plane_that_is_not_ready_counts_as_one_that_was_not_reached(
     site: Site, connect: Connect, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def not_ready(*_: object) -> None:
+    async def not_ready(*_: object, **__: object) -> None:
         raise Unavailable("The control plane is shutting down.")
 
     def not_ready_at_once(*_: object) -> None:
         raise Unavailable("The control plane is shutting down.")
 
     first = site.planes[0]
-    for part, names in ((first.tasks, "get find cancel create"), (first.enrollment, "create_token")):
+    for part, names in ((first.tasks, "get find cancel create continue_task"), (first.enrollment, "create_token")):
         for name in names.split():
             monkeypatch.setattr(part, name, not_ready)
     for name in ("workers", "worker"):
@@ -229,12 +232,12 @@ async def lost(site: Site, call: Awaitable[T]) -> T:
     """What becomes of a call whose control plane dies while it does it."""
     asked = asyncio.Event()
 
-    async def hang(*_: object) -> None:
+    async def hang(*_: object, **__: object) -> None:
         asked.set()
         await asyncio.Event().wait()
 
     first = site.planes[0]
-    for part, names in ((first.tasks, "get find cancel create"), (first.enrollment, "create_token")):
+    for part, names in ((first.tasks, "get find cancel create continue_task"), (first.enrollment, "create_token")):
         for name in names.split():
             setattr(part, name, hang)
     asking = asyncio.ensure_future(call)
@@ -244,7 +247,7 @@ async def lost(site: Site, call: Awaitable[T]) -> T:
         return await asking
 
 
-@pytest.mark.parametrize("call", ["get", "find", "create"])
+@pytest.mark.parametrize("call", ["get", "find", *CREATES])
 async def test_where_it_makes_no_difference_a_call_that_was_lost_is_repeated(
     site: Site, connect: Connect, call: str
 ) -> None:
@@ -279,6 +282,16 @@ async def test_a_task_without_a_key_gets_one_that_is_the_same_wherever_it_is_cre
     assert asked[0] == there
     assert there.idempotency_key
     assert there.idempotency_key < other.idempotency_key
+
+
+async def test_a_message_gets_such_a_key_too_and_its_own_is_kept(site: Site, connect: Connect) -> None:
+    async with connect(*site.addresses) as client:
+        await client.continue_task("t-0", "more")
+        await client.continue_task("t-0", "more", idempotency_key="mine")
+    async with connect(site.addresses[0]) as client:
+        await client.continue_task("t-0", "more")
+    made, own, none = [key for *_, key in site.planes[0].tasks.messages]
+    assert (made.startswith("client-"), own, none) == (True, "mine", "")
 
 
 async def test_a_tasks_own_key_is_kept_and_with_one_address_none_is_made(site: Site, connect: Connect) -> None:

@@ -55,6 +55,29 @@ async def test_a_task_is_created_read_and_cancelled(plane: Plane) -> None:
         assert await client.cancel("t-0") == task
 
 
+async def test_a_message_goes_to_the_agent_of_a_task_in_the_name_of_the_certificate(plane: Plane) -> None:
+    async with plane.client() as client:
+        task = await client.create(SPEC)
+        assert await client.continue_task("t-0", "more") == task
+        assert await client.continue_task("t-0", "é\n", fork=True, idempotency_key="k") == task
+    assert plane.tasks.messages == [("t-0", "more", "admin", False, ""), ("t-0", "é\n", "admin", True, "k")]
+
+
+@pytest.mark.parametrize(
+    ("message", "key", "why"),
+    [
+        (" \n", "", "The message is empty"),
+        ("x" * 64 * 1024, "", "message is too long: at most 65536 bytes"),
+        ("more", "two\nlines", "idempotency_key holds the character U\\+000A"),
+    ],
+)
+async def test_what_is_no_message_is_refused(plane: Plane, message: str, key: str, why: str) -> None:
+    async with plane.client() as client:
+        with pytest.raises(InvalidArgument, match=why):
+            await client.continue_task("t-0", message, idempotency_key=key)
+    assert plane.tasks.messages == []
+
+
 @pytest.mark.parametrize("method", ["get", "cancel", "worker"])
 async def test_an_unknown_id_is_not_found(plane: Plane, method: str) -> None:
     async with plane.client() as client:

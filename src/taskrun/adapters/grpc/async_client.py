@@ -87,6 +87,11 @@ class AsyncClient:
         """See `Client.cancel`."""
         return await self._ask(calls.CANCEL, task_id)
 
+    async def continue_task(self, task_id: str, message: str, *, fork: bool = False, idempotency_key: str = "") -> Task:
+        """See `Client.continue_task`."""
+        key = idempotency_key or (self._keys.next() if self._route.is_several else "")
+        return await self._ask(calls.CONTINUE, (task_id, message, fork, key))
+
     def watch(self, task_id: str, from_seq: int = 0) -> AsyncGenerator[Sequence[StoryEntry], None]:
         """See `Client.watch`."""
         steps = self._follow(Following(calls.WATCH, (task_id, from_seq), task_id))

@@ -97,6 +97,13 @@ CANCEL: RemoteCall[str, Task] = _remote(
     # Once it has ended the second would be refused.
     repeatable=False,
 )
+#: Of (task id, message, fork, idempotency key). With the key it may be asked once more.
+CONTINUE: RemoteCall[tuple[str, str, bool, str], Task] = _remote(
+    "TaskService/ContinueTask",
+    lambda asked: tasks_pb.ContinueTaskRequest(id=asked[0], message=asked[1], fork=asked[2], idempotency_key=asked[3]),
+    tasks_pb.Task,
+    decode_task,
+)
 FIND: RemoteCall[TaskQuery, TaskPage] = _remote(
     "TaskService/ListTasks", encode_query, tasks_pb.ListTasksResponse, decode_page
 )

@@ -34,9 +34,9 @@ class Client:
 
     Several control planes that share a store are one to it. It stays with the one that answers. A call that surely has
     not begun anywhere, since nobody was reached or the control plane has said so, goes on to the next, in random order,
-    each once. One whose fate is unknown is repeated where that makes no difference: what only reads, and creating, for
-    which tasks without an idempotency key get one; not `cancel` and `create_token`. A story that is watched goes on
-    behind the last entry that came.
+    each once. One whose fate is unknown is repeated where that makes no difference: what only reads, and creating and
+    continuing, where what comes without an idempotency key gets one; not `cancel` and `create_token`. A story that is
+    watched goes on behind the last entry that came.
 
     Besides what is said of each, every method raises `Unavailable` if the control plane cannot be reached or is not
     ready, `Unauthenticated` or `PermissionDenied` if the certificate does not do, and `InvalidArgument` for a request
@@ -118,6 +118,14 @@ class Client:
     def cancel(self, task_id: str) -> Task:
         """Asks for the end of a task. Raises `NotFound`, and `FailedPrecondition` if it has ended."""
         return self._ask(self._calls.CANCEL, task_id)
+
+    def continue_task(self, task_id: str, message: str, *, fork: bool = False, idempotency_key: str = "") -> Task:
+        """Says something more to the agent of a task; see `TaskApi.continue_task`, also for what it raises.
+
+        Returns the task that will have the answer: a new one if this has ended, else the same.
+        """
+        key = idempotency_key or (self._keys.next() if self._route.is_several else "")
+        return self._ask(self._calls.CONTINUE, (task_id, message, fork, key))
 
     def watch(self, task_id: str, from_seq: int = 0) -> Generator[Sequence[StoryEntry], None, None]:
         """The task's story from `from_seq` on, live, until the task has ended. Raises `NotFound` at the first step.

@@ -61,7 +61,8 @@ def details_of(error: errors.TaskRunError) -> str:
 
 def trailer_of(error: errors.TaskRunError) -> tuple[tuple[str, str], ...]:
     """The trailing metadata that goes with the status."""
-    return ((_UNCHANGED, "1"),) if isinstance(error, errors.Unavailable) else ()
+    unchanged = isinstance(error, errors.Unavailable) and not isinstance(error, errors.Unconfirmed)
+    return ((_UNCHANGED, "1"),) if unchanged else ()
 
 
 def is_unchanged(failed: Any) -> bool:

@@ -24,6 +24,8 @@ class Keys:
 
     def keyed(self, spec: TaskSpec) -> TaskSpec:
         """The spec with a key: its own, if it has one."""
-        if spec.idempotency_key:
-            return spec
-        return replace(spec, idempotency_key=f"client-{self._name}-{next(self._numbers):09}")
+        return spec if spec.idempotency_key else replace(spec, idempotency_key=self.next())
+
+    def next(self) -> str:
+        """A key."""
+        return f"client-{self._name}-{next(self._numbers):09}"

@@ -15,7 +15,7 @@ from taskrun.adapters.grpc.handlers import server_stream, unary
 from taskrun.adapters.grpc.options import MAX_MESSAGE_BYTES
 from taskrun.adapters.grpc.pages import fitting
 from taskrun.domain.errors import InvalidArgument, TaskRunError
-from taskrun.domain.limits import MAX_CREATE
+from taskrun.domain.limits import MAX_CREATE, check_key, check_message
 from taskrun.domain.records import StoryEntry, Task, TaskSpec
 from taskrun.ports.control_plane import TaskApi
 from taskrun.v1 import task_service_pb2 as pb
@@ -40,6 +40,7 @@ class TaskService:
             "GetTask": unary(pb.GetTaskRequest, self._get),
             "ListTasks": unary(pb.ListTasksRequest, self._list),
             "CancelTask": unary(pb.CancelTaskRequest, self._cancel),
+            "ContinueTask": unary(pb.ContinueTaskRequest, self._continue),
             "WatchTask": server_stream(pb.WatchTaskRequest, self._watch),
             "CreateAndWatchTask": server_stream(pb.CreateTaskRequest, self._create_and_watch),
         }
@@ -69,6 +70,14 @@ class TaskService:
 
     async def _cancel(self, request: pb.CancelTaskRequest, context: Context) -> pb.Task:
         return encode_task(await self._tasks.cancel(request.id))
+
+    async def _continue(self, request: pb.ContinueTaskRequest, context: Context) -> pb.Task:
+        check_message(request.message)
+        check_key(request.idempotency_key)
+        task = await self._tasks.continue_task(
+            request.id, request.message, caller().name, fork=request.fork, key=request.idempotency_key
+        )
+        return encode_task(task)
 
     async def _list(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         query = decode_query(request)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from taskrun.domain.control_plane.inputs import ContinueTask
 from taskrun.domain.control_plane.worker import Worker
+from taskrun.domain.conversation import MAX_TAKEN
+from taskrun.domain.limits import MAX_NAME
 from taskrun.domain.now import Now
-from taskrun.domain.protocol import AssignRun, RunReport
-from taskrun.domain.records import Run, Task
-from taskrun.domain.status import FailureKind, RunStatus
+from taskrun.domain.protocol import AssignRun, ContinueRun, RunReport
+from taskrun.domain.records import Run, RunEvent, RunMessage, Task
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
 
 #: What a run can be stopped for that is a failure.
@@ -36,6 +39,8 @@ class ActiveRun:
     #: Seconds, monotonic: when the worker last said something of it, and when its time is over.
     heard_at: float = 0.0
     ends_at: float = math.inf
+    #: Messages on their way to its worker, by their ids, and who waits to hear that each was taken.
+    asked: dict[str, tuple[ContinueRun, list[ContinueTask]]] = field(default_factory=dict)
 
     @property
     def silent_at(self) -> float:
@@ -74,6 +79,18 @@ class ActiveRun:
             return report
         return replace(report, status=RunStatus.FAILED, failure=self.stop, error=self.why)
 
+    def learn(self, body: RunReport | RunEvent | RunMessage) -> None:
+        """What its worker tells of the conversation is known of the run too: its session, which need not be kept when
+        it ends, and what it has taken."""
+        if isinstance(body, RunReport):
+            self.run = replace(self.run, session_id=body.session_id)
+        elif isinstance(body, RunEvent):
+            session_id = body.metadata.get("session_id", "") if body.type is RunEventType.SESSION_INITIALIZED else ""
+            if 0 < len(session_id) <= MAX_NAME:
+                self.run = replace(self.run, session_id=session_id)
+        elif body.role is ChatRole.USER and body.id and len(self.run.taken) < MAX_TAKEN:
+            self.run = replace(self.run, taken=(*self.run.taken, body.id))
+
     def stamped(self) -> Run:
         """The run with how far it has been heard."""
         self.run = replace(self.run, next_seq=self.next_seq, kept_bytes=self.kept_bytes)
@@ -91,6 +108,8 @@ class ActiveRun:
             self.run.attempt,
             self.run.assigned_at_ms,
             spec.timeout_ms,
+            spec.continues.session_id if spec.continues else "",
+            spec.continues is not None and spec.continues.fork,
         )
 
 

@@ -22,11 +22,13 @@ from taskrun.domain.batch import (
 )
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
+from taskrun.domain.control_plane.follow_ups import FollowUps
 from taskrun.domain.control_plane.hearing import Hearing
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
     CancelWanted,
     ConnectWorker,
+    ContinueTask,
     CreateTask,
     DrainStarted,
     Input,
@@ -88,13 +90,15 @@ class ControlPlaneCore:
         self._rest = Rest()
         self._expiry = Expiry(scheduler)
         self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, self._expiry, timers, new_id)
-        self._hearing = Hearing(self._fleet, self._runs)
-        self._reunion = Reunion(self._fleet, self._runs)
         self._queue = Queue(scheduler, self._runs, self._rest, self._expiry, new_id)
+        self._follow_ups = FollowUps(self._fleet, self._runs, self._queue, timers, new_id)
+        self._hearing = Hearing(self._fleet, self._runs, self._follow_ups)
+        self._reunion = Reunion(self._fleet, self._runs)
         # Typed by their keys; the dispatch is one look-up for each input and message.
         self._handlers: dict[type, Callable[[Turn, Any], None]] = {
             CreateTask: self._create,
             CancelTask: self._queue.cancel,
+            ContinueTask: self._continue,
             ConnectWorker: self._connect,
             WorkerSpoke: self._spoke,
             WorkerGone: self._gone,
@@ -143,7 +147,8 @@ class ControlPlaneCore:
 
     def next_deadline(self) -> float | None:
         """When `handle` is wanted again even without an input, on the monotonic clock."""
-        all_of_them = (self._run_deadlines, self._silences, self._graces, self._rest, self._expiry)
+        runs, workers = (self._run_deadlines, self._follow_ups), (self._silences, self._graces)
+        all_of_them = (*runs, *workers, self._rest, self._expiry)
         return min((at for each in all_of_them if (at := each.next()) is not None), default=None)
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> list[WorkerView]:
@@ -185,6 +190,12 @@ class ControlPlaneCore:
             turn.replies.append((request.reply, _draining()))
         else:
             self._queue.create(turn, request)
+
+    def _continue(self, turn: Turn, request: ContinueTask) -> None:
+        if self._draining:
+            turn.replies.append((request.reply, _draining()))
+        else:
+            self._follow_ups.go_on(turn, request)
 
     def _drain(self, turn: Turn, request: DrainStarted) -> None:
         """Nobody is let in any more, and nobody shall wait for a word that may never come."""
@@ -306,6 +317,7 @@ class ControlPlaneCore:
         mono = turn.now.mono
         while (run_id := self._run_deadlines.pop(mono)) is not None:
             self._runs.due(turn, run_id)
+        self._follow_ups.expire(turn)
         self._queue.rested(turn)
         while (session := self._silences.pop(mono)) is not None:
             self._listen(turn, session)

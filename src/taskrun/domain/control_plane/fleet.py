@@ -11,6 +11,7 @@ from taskrun.domain.events import SlotsChanged, WorkerConnected, WorkerMoved
 from taskrun.domain.machines.worker import WORKER, WorkerEvent
 from taskrun.domain.protocol import (
     FEATURES,
+    FOLLOW_UP,
     MESSAGE_WEIGHT,
     RESUME,
     TOLD_AFTER,
@@ -22,7 +23,7 @@ from taskrun.domain.protocol import (
     RunDirective,
     ToWorker,
 )
-from taskrun.domain.records import OutputSegment, WorkerInfo
+from taskrun.domain.records import WORKER_LABEL, OutputSegment, WorkerInfo, WorkerView
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import WorkerStatus
 
@@ -127,11 +128,23 @@ class Fleet:
         if worker.session in self._by_session:
             turn.send(worker.session, message)
 
+    def lack(self, worker_id: str, agent: str, elsewhere: WorkerView | None) -> str | None:
+        """Why the worker cannot go on with a session of this agent, if that is known. It may be `elsewhere`."""
+        worker = self._by_id.get(worker_id)
+        if worker is None and elsewhere is None:
+            return "is not connected"
+        if worker is not None and worker.session in self._by_session and FOLLOW_UP not in worker.features:
+            return "has a version of TaskRun that cannot go on with one"
+        agents = {spec.name for view in (worker, elsewhere) if view is not None for spec in view.info.agents}
+        # Of one that is awaited since this control plane began nothing is known.
+        return f"does not offer the agent {agent} any more" if agents and agent not in agents else None
+
     def _enter(self, turn: Turn, worker: Worker) -> None:
         worker.last_contact = turn.now.mono
         self._by_session[worker.session] = worker
         agents = (agent.name for agent in worker.info.agents)
-        self._scheduler.join(worker.session, agents, worker.info.labels, worker.max_concurrent_runs, worker.active_runs)
+        labels = {**worker.info.labels, WORKER_LABEL: worker.id}
+        self._scheduler.join(worker.session, agents, labels, worker.max_concurrent_runs, worker.active_runs)
 
     def spoke(self, turn: Turn, worker: Worker, spoke: WorkerSpoke) -> None:
         """A message of the transport came, and is stored with this turn."""

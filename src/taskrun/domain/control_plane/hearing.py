@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from taskrun.domain.control_plane.active_run import ActiveRun
 from taskrun.domain.control_plane.fleet import Fleet
+from taskrun.domain.control_plane.follow_ups import FollowUps
 from taskrun.domain.control_plane.room import size_of
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
@@ -25,8 +26,8 @@ _SUPERSEDED = "the run is over or belongs to another worker"
 class Hearing:
     """Takes in each word once."""
 
-    def __init__(self, fleet: Fleet, runs: Runs) -> None:
-        self._fleet, self._runs = fleet, runs
+    def __init__(self, fleet: Fleet, runs: Runs, follow_ups: FollowUps) -> None:
+        self._fleet, self._runs, self._follow_ups = fleet, runs, follow_ups
 
     def report(self, turn: Turn, worker: Worker, report: RunReport) -> None:
         """A run started or ended."""
@@ -38,6 +39,7 @@ class Hearing:
         elif not self._is_next(turn, active, report.seq):
             return
         elif status.is_terminal:
+            active.learn(report)
             self._runs.end(turn, active, report)
         elif status is RunStatus.RUNNING and active.run.status is RunStatus.ASSIGNED:
             self._runs.start(turn, active)
@@ -64,8 +66,13 @@ class Hearing:
     def happened(self, turn: Turn, worker: Worker, body: RunEvent | RunMessage) -> None:
         """A stage of the execution, or a message of the conversation."""
         active = self._owned(turn, worker, body.run_id, "event")
-        if active is not None and self._is_next(turn, active, body.seq) and self._has_room(turn, active, body):
+        if active is None or not self._is_next(turn, active, body.seq):
+            return
+        active.learn(body)
+        if self._has_room(turn, active, body):
             self._runs.tell(turn, active, body)
+        if isinstance(body, RunMessage):
+            self._follow_ups.confirmed(turn, active, body)
 
     # Who may speak, and what is new.
 

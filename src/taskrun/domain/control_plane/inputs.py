@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from taskrun.domain.batch import Answer
+from taskrun.domain.errors import TaskRunError
 from taskrun.domain.protocol import FromWorker, Hello
-from taskrun.domain.records import Requirement, Task, TaskSpec
+from taskrun.domain.records import Requirement, Task, TaskSpec, WorkerView
 from taskrun.domain.values import value
 
 ReplyTo = object
@@ -22,6 +23,8 @@ class CreateTask:
     reply: ReplyTo
     spec: TaskSpec
     created_by: str
+    #: Why there can be no new one: what its key has made already it gets all the same.
+    refusal: TaskRunError | None = None
 
 
 @value(frozen=True, slots=True)
@@ -30,6 +33,23 @@ class CancelTask:
 
     reply: ReplyTo
     task_id: str
+
+
+@value(frozen=True, slots=True)
+class ContinueTask:
+    """Somebody has a message for the agent of a task. Answered with the `Task` that will have the agent's answer."""
+
+    reply: ReplyTo
+    #: The task as stored a moment ago: if it had ended by then, it is so still.
+    task: Task
+    message: str
+    asked_by: str
+    #: It goes on with a copy of the session.
+    fork: bool = False
+    #: An idempotency key, as of a `TaskSpec`.
+    key: str = ""
+    #: The worker that had the task's session, if another control plane knows it.
+    elsewhere: WorkerView | None = None
 
 
 @value(frozen=True, slots=True)
@@ -102,4 +122,4 @@ class WorkerElsewhere:
 
 
 News = TasksInherited | QueueSeen | QueueGrew | CancelWanted | WorkerElsewhere
-Input = CreateTask | CancelTask | ConnectWorker | WorkerSpoke | WorkerGone | DrainStarted | News | Answer
+Input = CreateTask | CancelTask | ContinueTask | ConnectWorker | WorkerSpoke | WorkerGone | DrainStarted | News | Answer

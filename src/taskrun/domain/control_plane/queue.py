@@ -73,8 +73,12 @@ class Queue:
                 refusal = AlreadyExists(f"The idempotency key was used for another request, task {task.id}.")
                 turn.replies.append((request.reply, refusal))
 
-    def _accept(self, turn: Turn, request: CreateTask) -> Task:
+    def _accept(self, turn: Turn, request: CreateTask) -> Task | None:
+        """The new task, if there may be one."""
         spec, now_ms = request.spec, turn.now.utc_ms
+        if request.refusal is not None:
+            turn.replies.append((request.reply, request.refusal))
+            return None
         task = Task(
             self._new_id(),
             spec,

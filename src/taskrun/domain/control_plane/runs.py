@@ -18,14 +18,15 @@ from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.deadlines import Deadlines
+from taskrun.domain.errors import FailedPrecondition, TaskRunError, Unconfirmed
 from taskrun.domain.events import RunAssigned, RunEnded, TaskMoved, TaskRequeued
 from taskrun.domain.machines.run import RUN, RunMove
 from taskrun.domain.machines.task import TASK, TaskEvent
 from taskrun.domain.protocol import CancelRun, RunReport
-from taskrun.domain.records import Run, StoryBody, Task, TaskChange
+from taskrun.domain.records import Run, RunMessage, StoryBody, Task, TaskChange
 from taskrun.domain.retry import attempts, is_poison, may_retry, retry_delay
 from taskrun.domain.scheduler import Scheduler
-from taskrun.domain.status import FailureKind, RunStatus
+from taskrun.domain.status import ChatRole, FailureKind, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.domain.usage import consumed_by
 from taskrun.domain.waiting import waits_again
@@ -42,6 +43,12 @@ _SILENT = "the run was silent for longer than its task allows"
 #: Either of the two: which, only the control plane knows that said so.
 _TIME_OVER = "the run's time was over"
 _NOT_STARTED = "the run was not started in time"
+_NOT_TAKEN = (
+    "The run of task {} ended before its worker took the message: nothing of it was said. Continue the task once it has"
+    " ended."
+)
+_ELSEWHERE = "Another control plane has task {} now. Whether its worker has taken the message its history tells."
+_NOT_SAID_AGAIN = "This run is tried again from the task's input: what it was told since then is not said again."
 _POISON = "workers were lost soon after they had begun with this task, more than once: it is given to no other"
 
 
@@ -112,6 +119,8 @@ class Runs:
             self._tell_to_stop(turn, active)
         elif active.run.status is RunStatus.ASSIGNED:
             self._arm(turn, active)
+        for order, _ in active.asked.values():
+            self._fleet.send(turn, active.worker, order)
 
     def take_over(self, turn: Turn, task: Task, worker: Worker) -> None:
         """The task ran when the control plane went down, and this worker may come back to it."""
@@ -138,6 +147,7 @@ class Runs:
             del self._by_run[active.run.id]
             self._deadlines.disarm(active.run.id)
             self._fleet.freed(turn, active.worker, active.run.id)
+            _turn_away(turn, active, Unconfirmed(_ELSEWHERE.format(task_id)))
 
     # Stopping.
 
@@ -206,7 +216,7 @@ class Runs:
     def note(self, turn: Turn, active: ActiveRun) -> None:
         """What the worker said is not kept, but it must not be asked for again."""
         active.heard_at = turn.now.mono
-        if active.next_seq != active.run.next_seq:
+        if active.next_seq != active.run.next_seq or active.run is not active.task.runs[-1]:
             active.task = replace(active.task, runs=active.task.with_run(active.stamped()))
             turn.batch.tasks[active.task.id] = active.task
 
@@ -215,6 +225,7 @@ class Runs:
         run_id = active.run.id
         del self._by_run[run_id], self._by_task[active.task.id]
         self._deadlines.disarm(run_id)
+        _turn_away(turn, active, FailedPrecondition(_NOT_TAKEN.format(active.task.id)))
         if free:
             self._fleet.freed(turn, active.worker, run_id)
         if report.failure is FailureKind.REJECTED:
@@ -265,11 +276,12 @@ class Runs:
             error=report.error,
             failure=_failure(report),
             usage=report.usage or run.usage,
-            session_id=report.session_id or run.session_id,
+            session_id=run.session_id,
             process=run.process,
             next_seq=run.next_seq,
             kept_bytes=run.kept_bytes,
             lost_after_ms=run.lost_after_ms,
+            taken=run.taken,
         )
 
     def _settle(self, turn: Turn, task: Task, run: Run) -> None:
@@ -293,6 +305,10 @@ class Runs:
 
     def _requeue(self, turn: Turn, task: Task, run: Run) -> None:
         assert run.failure is not None
+        if run.taken:
+            # What the worker took went with it: the next attempt begins with the task's own input.
+            task = replace(task, next_seq=task.next_seq + 1)
+            turn.save(task, RunMessage(run.id, ChatRole.SYSTEM, _NOT_SAID_AGAIN))
         rest = retry_delay(task.with_run(run), self._timers)
         task = self._change(turn, waits_again(task, run, rest), TaskEvent.REQUEUED, run)
         turn.events.append(TaskRequeued(task, run.failure))
@@ -315,6 +331,11 @@ def _why_stopped(task: Task, run: Run) -> str:
     if not task.spec.silence_timeout_ms:
         return _TOOK_TOO_LONG
     return _TIME_OVER if task.spec.timeout_ms else _SILENT
+
+
+def _turn_away(turn: Turn, active: ActiveRun, error: TaskRunError) -> None:
+    """Whoever waits for a message to be taken hears this instead."""
+    turn.replies += [(request.reply, error) for _, requests in active.asked.values() for request in requests]
 
 
 def _failure(report: RunReport) -> FailureKind | None:

@@ -10,12 +10,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from taskrun.domain.batch import Batch
-from taskrun.domain.control_plane.inputs import CancelTask, CreateTask, ReplyTo
+from taskrun.domain.control_plane.inputs import CancelTask, ContinueTask, CreateTask, ReplyTo
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import DomainEvent, RunAssigned, RunEnded, TaskMoved, TaskRequeued
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import AssignRun, Stored, ToWorker
 from taskrun.domain.records import StoryBody, StoryEntry, Task
+
+#: What is answered with a task that others may have changed meanwhile.
+Request = CreateTask | CancelTask | ContinueTask
 
 
 @dataclass(slots=True)
@@ -34,7 +37,7 @@ class Turn:
     #: Answers; a `TaskRunError` is a refusal.
     replies: list[tuple[ReplyTo, object]] = field(default_factory=list)
     #: By task, the requests among them whose answer is only true if the task was this control plane's to change.
-    resting_on: dict[str, list[CreateTask | CancelTask]] = field(default_factory=dict)
+    resting_on: dict[str, list[Request]] = field(default_factory=dict)
     events: list[DomainEvent] = field(default_factory=list)
 
     def save(self, task: Task, body: StoryBody, span: int = 1) -> None:
@@ -55,12 +58,12 @@ class Turn:
         else:
             messages.append(message)
 
-    def answer(self, request: CreateTask | CancelTask, task: Task) -> None:
+    def answer(self, request: Request, task: Task) -> None:
         """Answers the request with a task that is saved in this turn, and that others may have changed meanwhile."""
         self.replies.append((request.reply, task))
         self.resting_on.setdefault(task.id, []).append(request)
 
-    def take_back(self, task_ids: Collection[str]) -> list[CreateTask | CancelTask]:
+    def take_back(self, task_ids: Collection[str]) -> list[Request]:
         """Leaves unsaid what rests on these tasks, of which nothing was stored. Returns the requests to put again."""
         again = [request for task_id in task_ids for request in self.resting_on.pop(task_id, ())]
         unsaid = {request.reply for request in again}

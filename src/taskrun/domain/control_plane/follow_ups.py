@@ -1,0 +1,156 @@
+"""Messages of people for the agents of tasks.
+
+A task that has ended stays as it is: what goes on with it is a new task, which only the worker that holds the session
+can do. Of a task that runs the worker is given the message, and says in the run's own story that it has taken it. Then
+it is stored, and its sender is answered; should the run end, or nothing be heard for a while, the sender is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taskrun.domain.control_plane.active_run import ActiveRun
+from taskrun.domain.control_plane.fleet import Fleet
+from taskrun.domain.control_plane.inputs import ContinueTask, CreateTask
+from taskrun.domain.control_plane.queue import Queue
+from taskrun.domain.control_plane.runs import Runs
+from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.conversation import MAX_TAKEN, follow_up, holder, known_as, message_id
+from taskrun.domain.deadlines import Deadlines
+from taskrun.domain.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    ResourceExhausted,
+    TaskRunError,
+    Unavailable,
+    Unconfirmed,
+)
+from taskrun.domain.protocol import FOLLOW_UP, ContinueRun
+from taskrun.domain.records import RunMessage, Task
+from taskrun.domain.status import ChatRole, TaskStatus
+from taskrun.domain.timers import ControlPlaneTimers
+
+#: Nothing was said, in each of these cases. "{0}" is the task, "{1}" the worker.
+_WAITS = "Task {0} waits still: there is no conversation yet to go on with."
+_MOVES = "Task {0} is between two steps just now, or with another control plane."
+_RUNS = "Task {0} runs still: only the session of a task that has ended can be gone on with as a copy."
+_STOPS = "Task {0} is being stopped: continue it once it has ended."
+_AWAY = "The worker {1}, which runs task {0}, is away for the moment."
+_OLD = "The worker {1} takes no messages for a run that goes on: continue task {0} once it has ended."
+_NO_SESSION = "The run of task {0} has no session so far: its agent has not opened one yet, or keeps none."
+_MANY = f"The run of task {{0}} has taken {MAX_TAKEN} messages: continue the task once it has ended."
+_GONE = "The session of task {0} is with the worker {1}, which {2}."
+_UNCONFIRMED = (
+    "The worker {1} has not confirmed in time that task {0} takes the message. It may do so still: its history tells."
+)
+
+
+class FollowUps:
+    """Passes messages on to runs, and makes tasks of those that come after the end."""
+
+    def __init__(
+        self, fleet: Fleet, runs: Runs, queue: Queue, timers: ControlPlaneTimers, new_id: Callable[[], str]
+    ) -> None:
+        self._fleet, self._runs, self._queue, self._timers, self._new_id = fleet, runs, queue, timers, new_id
+        #: When a message was to be confirmed, by its run and its id.
+        self._due: Deadlines[tuple[str, str]] = Deadlines()
+
+    def go_on(self, turn: Turn, request: ContinueTask) -> None:
+        """The message goes to the run, to a new task, or back."""
+        task = request.task
+        active = self._runs.of_task(task.id)
+        if task.status.is_terminal:
+            self._create(turn, request)
+        elif active is not None:
+            self._pass_on(turn, request, active)
+        elif task.status is TaskStatus.PENDING:
+            turn.replies.append((request.reply, FailedPrecondition(_WAITS.format(task.id))))
+        else:
+            turn.replies.append((request.reply, Unavailable(_MOVES.format(task.id))))
+
+    def confirmed(self, turn: Turn, active: ActiveRun, message: RunMessage) -> None:
+        """The worker has taken it, and the story has it."""
+        if message.role is not ChatRole.USER or message.id not in active.asked:
+            return
+        _, requests = active.asked.pop(message.id)
+        self._due.disarm((active.run.id, message.id))
+        for request in requests:
+            turn.answer(request, active.task)
+
+    def next(self) -> float | None:
+        """When the first message is to be confirmed; seconds, monotonic."""
+        return self._due.next()
+
+    def expire(self, turn: Turn) -> None:
+        """Senders that have waited long enough are told so."""
+        while (due := self._due.pop(turn.now.mono)) is not None:
+            run_id, id = due
+            active = self._runs.of_run(run_id)
+            # A run that went to another control plane and came back has nobody waiting here.
+            if active is not None and id in active.asked:
+                _, requests = active.asked.pop(id)
+                unconfirmed = Unconfirmed(_UNCONFIRMED.format(active.task.id, active.worker.id))
+                turn.replies += [(request.reply, unconfirmed) for request in requests]
+
+    # After the end.
+
+    def _create(self, turn: Turn, request: ContinueTask) -> None:
+        """A new task, if its one worker is there; unless a run took the message when it came under this key before."""
+        task = request.task
+        id = self._id_of(request)
+        known = known_as(id, task)
+        if known:
+            turn.replies.append((request.reply, task if known == id else _used(task)))
+            return
+        try:
+            spec = follow_up(task, request.message, fork=request.fork, key=request.key)
+        except FailedPrecondition as no_session:
+            turn.replies.append((request.reply, no_session))
+        else:
+            lack = self._fleet.lack(holder(spec), spec.agent, request.elsewhere)
+            refusal = FailedPrecondition(_GONE.format(task.id, holder(spec), lack)) if lack else None
+            self._queue.create(turn, CreateTask(request.reply, spec, request.asked_by, refusal))
+
+    # While it runs.
+
+    def _pass_on(self, turn: Turn, request: ContinueTask, active: ActiveRun) -> None:
+        """Sends it, once for each key, and waits for the worker's word."""
+        id = self._id_of(request)
+        known = known_as(id, active.task, active.asked)
+        if known != id:
+            refusal = _used(active.task) if known else self._refusal(request, active)
+            if refusal is None:
+                self._send(turn, request, active, id)
+            else:
+                turn.replies.append((request.reply, refusal))
+        elif id in active.asked:
+            active.asked[id][1].append(request)
+        else:
+            turn.answer(request, active.task)
+
+    def _send(self, turn: Turn, request: ContinueTask, active: ActiveRun, id: str) -> None:
+        order = ContinueRun(active.run.id, request.message, id)
+        active.asked[id] = (order, [request])
+        self._due.arm((active.run.id, id), turn.now.mono + self._timers.follow_up)
+        self._fleet.send(turn, active.worker, order)
+
+    def _refusal(self, request: ContinueTask, active: ActiveRun) -> TaskRunError | None:
+        """Why the run cannot take a message, the first of these that is so."""
+        worker = active.worker
+        reasons: tuple[tuple[bool, type[TaskRunError], str], ...] = (
+            (request.fork, FailedPrecondition, _RUNS),
+            (active.stop is not None or active.task.cancel_requested, FailedPrecondition, _STOPS),
+            (not self._fleet.is_here(worker), Unavailable, _AWAY),
+            (FOLLOW_UP not in worker.features, FailedPrecondition, _OLD),
+            (not active.run.session_id, FailedPrecondition, _NO_SESSION),
+            (len(active.run.taken) + len(active.asked) >= MAX_TAKEN, ResourceExhausted, _MANY),
+        )
+        return next((kind(why.format(active.task.id, worker.id)) for is_so, kind, why in reasons if is_so), None)
+
+    def _id_of(self, request: ContinueTask) -> str:
+        """What the message is known by: under a key the same each time."""
+        return message_id(request.asked_by, request.key, request.message) if request.key else self._new_id()
+
+
+def _used(task: Task) -> AlreadyExists:
+    return AlreadyExists(f"The idempotency key was used for another message to task {task.id}.")

@@ -50,6 +50,8 @@ class StubClient:
     error: TaskRunError | None = None
     asked: list[object] = field(default_factory=list)
     enroll_url: str = ""
+    #: The task that will have the answer to a message.
+    answer: Task = TASK  # it is frozen
     #: Where the last answer came from.
     address: Address = Address("localhost", 1)  # noqa: RUF009  # it is frozen
     #: Tasks that `find` gives at once.
@@ -80,6 +82,10 @@ class StubClient:
 
     def cancel(self, task_id: str) -> Task:
         return self.get(task_id)
+
+    def continue_task(self, task_id: str, message: str, *, fork: bool = False, idempotency_key: str = "") -> Task:
+        self._hear((task_id, message, fork, idempotency_key))
+        return self.answer
 
     def watch(self, task_id: str, from_seq: int = 0) -> Iterator[Sequence[StoryEntry]]:
         self._hear((task_id, from_seq))

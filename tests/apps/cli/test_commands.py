@@ -27,6 +27,7 @@ from taskrun.domain.errors import (
 from taskrun.domain.records import (
     AgentSpec,
     Consumption,
+    Continuation,
     ModelBackend,
     StoryEntry,
     TaskChange,
@@ -57,8 +58,7 @@ def test_every_option_of_a_task_is_sent(client: StubClient, taskrun: Taskrun) ->
     assert taskrun(*words.split()).code == 0
     retry_on = frozenset({FailureKind.TIMEOUT, FailureKind.AGENT_ERROR})
     labels = {"team": "docs", "a": "b"}
-    limits = {"silence_timeout_ms": 30_000, "queue_timeout_ms": 300_000}
-    asked = TaskSpec("general", "{}", labels, 600_000, 5, 2, retry_on, (("gpu", "yes"),), "k", **limits)
+    asked = TaskSpec("general", "{}", labels, 600_000, 5, 2, retry_on, (("gpu", "yes"),), "k", 30_000, 300_000)
     assert client.asked[1] == asked
 
 
@@ -259,6 +259,7 @@ NEEDED = {
     "watch-task": "t-1",
     "get-task": "t-1",
     "cancel-task": "t-1",
+    "continue-task": "t-1 more",
     "release-task": "t-1",
     "init": "--dir new",
     "completion": "bash",
@@ -549,6 +550,14 @@ def test_poison_is_released_as_a_new_task(client: StubClient, taskrun: Taskrun) 
     client.tasks = [replace(TASK, status=TaskStatus.FAILED, runs=(poison,))]
     assert taskrun("release-task", "t-1").out == "t-1\n"
     assert client.asked[-2:] == ["t-1", TASK.spec]
+
+
+def test_a_follow_up_that_was_poison_is_not_made_anew_without_its_session(client: StubClient, taskrun: Taskrun) -> None:
+    poison = replace(RUN, status=RunStatus.FAILED, failure=FailureKind.POISON)
+    spec = replace(TASK.spec, continues=Continuation("t-0", "s-0"))
+    client.tasks = [replace(TASK, spec=spec, status=TaskStatus.FAILED, runs=(poison,))]
+    result = taskrun("release-task", "t-1")
+    assert (result.code, result.err) == (2, "taskrun: Task t-1 is a follow-up: continue task t-0 again.\n")
 
 
 def test_only_poison_is_released(client: StubClient, taskrun: Taskrun) -> None:

@@ -37,7 +37,9 @@ TOLD = story(
     RunEvent("r-1", RunEventType.SESSION_INITIALIZED, {"model": "claude"}),
     OutputSegment("r-1", 0, ("Hel", "lo")),
     RunEvent("r-1", RunEventType.TOOL_REQUESTED, {"tool": "Bash", "input": "ls"}),
-    RunMessage("r-1", ChatRole.USER, "not shown"),
+    RunMessage("r-1", ChatRole.USER, "one more\nthing\n"),
+    RunMessage("r-1", ChatRole.ASSISTANT, "not shown: it was the output"),
+    RunMessage("r-1", ChatRole.SYSTEM, "well"),
     OutputSegment("r-1", 2, (" you\n",)),
     TaskChange(TaskStatus.COMPLETED, run=RUN),
 )
@@ -52,6 +54,9 @@ def test_output_goes_to_standard_output_and_remarks_to_standard_error(client: St
         "· run 1 on w-1",
         "· model claude",
         "· Bash  ls",
+        "· user: one more",
+        "    thing",
+        "· system: well",
         "· COMPLETED · 2.5s · claude · 7 tokens in, 3 out · $0.5000",
     ]
 
@@ -164,6 +169,8 @@ def test_json_is_one_object_a_line(client: StubClient, taskrun: Taskrun) -> None
     assert [set(line) - {"seq", "timestamp_ms", "next_seq"} for line in lines] == [
         {"output"},
         {"event"},
+        {"message"},
+        {"message"},
         {"message"},
         {"output"},
         {"change"},

@@ -73,7 +73,7 @@ def create_task(
     spec = checked_spec(
         TaskSpec(
             agent=agent,
-            input_json=as_input(_read(file) if file is not None else text or ""),
+            input_json=as_input(read(file) if file is not None else text or ""),
             labels=values.labels("--label", labels),
             timeout_ms=timeout_ms,
             silence_timeout_ms=silence_timeout_ms,
@@ -93,7 +93,7 @@ def create_task(
                 [made] = client.create([spec])
                 if isinstance(made, TaskRunError):
                     raise made
-                _tell(connection, made, watch)
+                tell(connection, made, watch)
         except KeyboardInterrupt:
             if isinstance(made, Task):
                 say_how_to_come_back(connection, made.id, 0)
@@ -116,13 +116,15 @@ def release_task(connection: Connection, task_id: str) -> None:
         old = client.get(task_id)
         if not old.runs or old.runs[-1].failure is not FailureKind.POISON:
             raise FailedPrecondition(f"Task {old.id} is {old.status.value}, and not for being poison.")
+        if old.spec.continues:
+            raise FailedPrecondition(f"Task {old.id} is a follow-up: continue task {old.spec.continues.task_id} again.")
         [task] = client.create([old.spec])
     if isinstance(task, TaskRunError):
         raise task
-    _tell(connection, task, watch=False)
+    tell(connection, task, watch=False)
 
 
-def _tell(connection: Connection, task: Task, watch: bool) -> None:
+def tell(connection: Connection, task: Task, watch: bool) -> None:
     """The id is the answer. Who watches wants it too, to come back: as the first line of JSON, or as a remark."""
     try:
         if connection.json and watch:
@@ -158,7 +160,8 @@ def _no_json(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-def _read(file: str) -> str:
+def read(file: str) -> str:
+    """The text in a file, or what comes on standard input for "-". Raises `InvalidArgument`."""
     if file == "-" and sys.stdin is None:
         raise InvalidArgument("Standard input is closed: there is nothing to read.")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from taskrun.domain.history import Said
 from taskrun.domain.records import (
     OutputSegment,
     Run,
@@ -44,6 +45,9 @@ def task_form(task: Task) -> Form:
         "max_attempts": spec.max_attempts,
         "retry_on": sorted(kind.value for kind in spec.retry_on),
         "worker_selector": dict(spec.selector),
+        "continues": spec.continues.task_id if spec.continues else "",
+        "continued_session_id": spec.continues.session_id if spec.continues else "",
+        "fork": spec.continues is not None and spec.continues.fork,
         "next_seq": task.next_seq,
         "failure_kind": task.failure.value if task.failure else None,
         "error_message": task.error,
@@ -72,6 +76,17 @@ def run_form(run: Run) -> Form:
 
 def _usage(usage: Usage | None) -> Form | None:
     return asdict(usage) if usage else None
+
+
+def said_form(said: Said) -> Form:
+    """One message of a conversation."""
+    return {
+        "task_id": said.task_id,
+        "run_id": said.run_id,
+        "role": said.role.value,
+        "content": said.content,
+        "timestamp_ms": said.at_ms,
+    }
 
 
 def worker_form(worker: WorkerView) -> Form:

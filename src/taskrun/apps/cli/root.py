@@ -29,6 +29,7 @@ HOMES = {
     "get-task": "tasks",
     "list-tasks": "tasks",
     "cancel-task": "tasks",
+    "continue-task": "continuing",
     "release-task": "creating",
     "list-workers": "workers",
     "create-token": "workers",

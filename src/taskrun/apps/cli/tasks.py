@@ -9,6 +9,7 @@ import rich_click as click
 from taskrun.adapters.grpc.client import Client
 from taskrun.apps.cli import showing, usage_words, values
 from taskrun.apps.cli.connection import Connection, client_command
+from taskrun.apps.cli.conversing import show_conversation
 from taskrun.apps.cli.json_form import task_form
 from taskrun.apps.cli.values import TaskId, Words, alternatives
 from taskrun.domain.limits import MAX_PAGE
@@ -20,11 +21,15 @@ _STATUSES = [status.value for status in TaskStatus]
 
 @click.command("get-task")
 @click.argument("task_id", metavar="ID", type=TaskId())
+@click.option("--history", is_flag=True, help="Show who said what instead, in this task and those that it continues.")
 @client_command
-def get_task(connection: Connection, task_id: str) -> None:
+def get_task(connection: Connection, task_id: str, history: bool) -> None:
     """Shows a task and its runs. Its output is shown by watch-task, during the runs and after them."""
     with connection.open() as client:
         task = client.get(task_id)
+        if history:
+            show_conversation(connection, client, task)
+            return
     if connection.json:
         showing.as_json(task_form(task))
         return
@@ -126,6 +131,8 @@ def _facts(task: Task) -> Iterator[tuple[str, str]]:
     yield "Status", task.status.value + (" (cancel requested)" if task.cancel_requested else "")
     if task.failure:
         yield "Failure", f"{task.failure.value}: {task.error}"
+    if spec.continues:
+        yield "Continues", f"{spec.continues.task_id}{' with a copy of its session' if spec.continues.fork else ''}"
     yield "Agent", spec.agent
     yield "Input", spec.input_json if len(spec.input_json) <= 200 else f"{spec.input_json[:200]}..."
     yield "Created", f"{showing.moment(task.created_at_ms)} by {task.created_by}"

@@ -18,7 +18,7 @@ from taskrun.apps.exits import FAILED, INTERRUPTED, OK
 from taskrun.apps.process import ctrl_c_raises, ctrl_c_waits
 from taskrun.domain.errors import Unavailable
 from taskrun.domain.records import OutputSegment, Run, RunEvent, RunMessage, StoryEntry, TaskChange
-from taskrun.domain.status import RunEventType, TaskStatus
+from taskrun.domain.status import ChatRole, RunEventType, TaskStatus
 
 Tell = Callable[[Sequence[StoryEntry]], None]
 
@@ -91,7 +91,7 @@ class Teller:
         self._steps: dict[type, Callable[[Any], None]] = {
             TaskChange: self._change,
             OutputSegment: self._output,
-            RunMessage: lambda body: None,
+            RunMessage: self._message,
         }
 
     def tell(self, entries: Sequence[StoryEntry]) -> None:
@@ -114,6 +114,12 @@ class Teller:
         self._paper.output("".join(body.contents))
         if body.truncated:
             self._remark("the output was too long: the rest of it was not kept", "yellow")
+
+    def _message(self, body: RunMessage) -> None:
+        """What somebody said to the agent. What the agent said is its output."""
+        if body.role is not ChatRole.ASSISTANT:
+            first, *more = body.content.strip().split("\n")
+            self._remark(f"{body.role.value.lower()}: {first}", "yellow", "\n".join(more))
 
     def _change(self, body: TaskChange) -> None:
         run = body.run

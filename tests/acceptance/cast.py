@@ -23,6 +23,11 @@ CLUMSY = "clumsy"
 #: Fails at a title for the first time, and does its work from then on.
 FLAKY = "flaky"
 
+#: Says all that it was ever told in its conversation, and remembers it. Told to `TAKE_TIME` it waits until its work on
+#: that is finished.
+CONFIDANT = "confidant"
+TAKE_TIME = "Take your time"
+
 ANSWER = "You said: {}"
 BEGINNING = "Once upon a time there were {}."
 ENDING = "They lived happily ever after."

@@ -21,7 +21,18 @@ from tests.acceptance.steps.scene import Scene  # noqa: E402
 _HERE = Path(__file__).parent
 _WAYS = ("in_process", "processes")
 #: The modules of `steps` that hold steps.
-_STEPS = ("enrolment", "limits", "listing", "metrics", "outcomes", "refusals", "tasks", "watching", "workers")
+_STEPS = (
+    "conversations",
+    "enrolment",
+    "limits",
+    "listing",
+    "metrics",
+    "outcomes",
+    "refusals",
+    "tasks",
+    "watching",
+    "workers",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -90,6 +90,10 @@ class Driver(Protocol):
         """Asks for its end."""
         ...
 
+    def continue_task(self, task_id: str, message: str, *, fork: bool = False) -> Task:
+        """Says something more to its agent. Returns the task that will have the answer."""
+        ...
+
     def watch(self, task_id: str, from_seq: int = 0) -> Generator[Sequence[StoryEntry], None, None]:
         """Its story, live. Close it to go away."""
         ...

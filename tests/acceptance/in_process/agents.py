@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from taskrun.adapters.agents.function import Function, FunctionAgent
 from taskrun.domain.records import ModelBackend, Usage
 from taskrun.domain.status import FailureKind
+from taskrun.ports.agent_events import SessionInitialized
 from taskrun.ports.agents import Agent, AgentRequest, AgentResult, AgentSink
 from taskrun.testing.tickets import triage
 from tests.acceptance import cast
@@ -26,6 +27,8 @@ class Company:
         self._finished: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._waiting: set[str] = set()
         self.executing: set[str] = set()
+        #: What was said in each session.
+        self._told: dict[str, list[str]] = {}
         self._parts: dict[str, Function] = {
             cast.GENERAL: self._general,
             cast.SUPPORT_TRIAGE: self._support_triage,
@@ -34,6 +37,7 @@ class Company:
             cast.COUNTER: self._counter,
             cast.CLUMSY: self._clumsy,
             cast.FLAKY: self._flaky,
+            cast.CONFIDANT: self._confidant,
         }
 
     def agents(self, names: Sequence[str]) -> list[Agent]:
@@ -87,6 +91,16 @@ class Company:
 
     async def _flaky(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         return await (self._clumsy if request.attempt == 1 else self._general)(request, sink)
+
+    async def _confidant(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
+        told = [*self._told.get(request.session_id, ()), _title(request)]
+        session_id = request.session_id if request.session_id and not request.fork else f"session {len(self._told)}"
+        self._told[session_id] = told
+        await sink.event(SessionInitialized(session_id))
+        if told[-1] == cast.TAKE_TIME:
+            await self._until_finished(cast.TAKE_TIME)
+        await sink.text(", ".join(told))
+        return AgentResult(session_id=session_id)
 
 
 def _title(request: AgentRequest) -> str:

@@ -122,6 +122,9 @@ class InProcessDriver:
     def cancel(self, task_id: str) -> Task:
         return self._run(self._plane.engine.cancel(task_id))
 
+    def continue_task(self, task_id: str, message: str, *, fork: bool = False) -> Task:
+        return self._run(self._plane.engine.continue_task(task_id, message, "somebody", fork=fork))
+
     def watch(self, task_id: str, from_seq: int = 0) -> Generator[Sequence[StoryEntry], None, None]:
         story = self._plane.engine.watch(task_id, from_seq)
         assert isinstance(story, AsyncGenerator)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from taskrun.testing.model_scripts import Fail, ModelRequest, Reply, Say, UseTool, default_script
 from tests.acceptance import cast
 
+_CONFIDANT = Path(__file__).with_name("confidant.py")
 _WAIT = 'touch "$1.waiting"; until [ -e "$1.finished" ]; do sleep 0.05; done'
 
 
@@ -43,6 +45,9 @@ class Company:
                 "prompt": f"{name}: {{input}}",
                 "allowed_tools": ["Bash"],
             }
+        directory = str(self._directory)
+        if name == cast.CONFIDANT:
+            return {"kind": "jsonl", "command": [sys.executable, str(_CONFIDANT), directory, cast.TAKE_TIME]}
         return {"kind": "command", "command": self._commands()[name]}
 
     def _commands(self) -> dict[str, list[str]]:

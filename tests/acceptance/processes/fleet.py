@@ -169,6 +169,11 @@ class ProcessesDriver:
     def cancel(self, task_id: str) -> Task:
         return self._client.cancel(task_id)
 
+    def continue_task(self, task_id: str, message: str, *, fork: bool = False) -> Task:
+        task = self._client.continue_task(task_id, message, fork=fork)
+        self._tasks.add(task.id)
+        return task
+
     def watch(self, task_id: str, from_seq: int = 0) -> Generator[Sequence[StoryEntry], None, None]:
         yield from self._client.watch(task_id, from_seq)
 

@@ -131,7 +131,8 @@ def took_tokens(scene: Scene) -> None:
 # What it said.
 
 
-def _story(scene: Scene) -> Reader:
+def story(scene: Scene) -> Reader:
+    """The story of the task spoken of last, to its end."""
     reader = Reader(scene.driver.watch(scene.tasks[scene.title]))
     reader.read_to_end()
     return reader
@@ -140,24 +141,24 @@ def _story(scene: Scene) -> Reader:
 @then(says("its output is {output:text}"))
 def said(scene: Scene, output: str) -> None:
     # Where lines break is up to the agent.
-    assert " ".join(_story(scene).output().split()) == output
+    assert " ".join(story(scene).output().split()) == output
 
 
 @then("its output is JSON with")
 def said_json(scene: Scene, datatable: list[list[str]]) -> None:
-    answer = json.loads(_story(scene).output())
+    answer = json.loads(story(scene).output())
     assert {row[0]: answer[row[0]] for row in datatable} == {row[0]: row[1] for row in datatable}
 
 
 @then(says("its output is JSON that also has a {one:text} and a {other:text}"))
 def said_json_with(scene: Scene, one: str, other: str) -> None:
-    answer = json.loads(_story(scene).output())
+    answer = json.loads(story(scene).output())
     assert answer[one]
     assert answer[other]
 
 
 @then("its story tells once that cancel was asked")
 def told_once(scene: Scene) -> None:
-    changes = [entry.body for entry in _story(scene).entries if isinstance(entry.body, TaskChange)]
+    changes = [entry.body for entry in story(scene).entries if isinstance(entry.body, TaskChange)]
     asked = [change for change in changes if change.cancel_requested and change.status is TaskStatus.RUNNING]
     assert len(asked) == 1

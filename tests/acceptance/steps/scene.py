@@ -47,6 +47,14 @@ class Scene:
         self.answers.append(task)
         return task
 
+    def say_more(self, message: str, title: str, *, fork: bool = False) -> None:
+        """Says it to the agent of the task of that title. A new task is called by the message."""
+        answer = self.driver.continue_task(self.tasks[title], message, fork=fork)
+        self.answers.append(answer)
+        if answer.id not in self.tasks.values():
+            self.title = message
+            self.tasks[message] = answer.id
+
     def title_of(self, task: Task) -> str:
         """What the scenario calls it."""
         return next(title for title, task_id in self.tasks.items() if task_id == task.id)

@@ -42,13 +42,18 @@ def test_dev_starts_everything_says_what_to_type_and_ends_it_all(site: Site, tmp
     assert len(hints) == 7
     task_id = ""
     for line in [*README_LINES, *hints]:
-        typed = f'source dev/env; taskrun() {{ {shlex.join(CLI)} "$@"; }}; {re.sub("ID$", task_id, line)}'
+        words = re.sub(r"\bID\b", task_id, line)
+        typed = f'source dev/env; taskrun() {{ {shlex.join(CLI)} "$@"; }}; {words}'
         result = ended(["bash", "-ec", typed], tmp_path)
         assert result.returncode == 0, f"{line}: {result.stderr}"
         if "slow" in line:
             assert result.stdout.strip() == "some words, one after the other"
-        elif "bash" in line:
+        elif "recall" in line:
+            assert result.stdout == "You told me before:\nI am Ann."
+        if "bash" in line:
             task_id = result.stdout.strip()
+        elif named := re.match(r"task (\S+)", result.stderr):
+            task_id = named[1]
     send(dev, signal.SIGINT)
     dev.wait_for_end(PATIENCE)
     assert dev.exit_code == 0
@@ -57,8 +62,9 @@ def test_dev_starts_everything_says_what_to_type_and_ends_it_all(site: Site, tmp
 
 
 def test_the_readme_has_lines_to_play_with() -> None:
-    commands = ["create-task", "list-tasks", "list-workers", "create-task", "create-task", "cancel-task", "get-task"]
-    assert [line.split()[1] for line in README_LINES] == commands
+    first = ["create-task", "list-tasks", "list-workers", "create-task", "create-task", "cancel-task", "get-task"]
+    then = ["create-task", "continue-task", "get-task"]
+    assert [line.split()[1] for line in README_LINES] == [*first, *then]
     assert README_PART.index("source .venv/bin/activate") < README_PART.index("source .taskrun-dev/env")
 
 

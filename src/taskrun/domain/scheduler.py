@@ -30,7 +30,8 @@ class _Seat(Generic[Key]):
     """A worker's slots, and the lanes it serves."""
 
     key: Key
-    agents: frozenset[str]
+    #: In the order in which it names them: a set has another in each process.
+    agents: Mapping[str, None]
     labels: Labels
     slots: int
     taken: int = 0
@@ -135,7 +136,7 @@ class Scheduler(Generic[Key]):
     def join(self, key: Key, agents: Iterable[str], labels: Labels, slots: int, taken: int = 0) -> None:
         """A worker with `slots` slots, of which it brings `taken` along as taken. `key` must not be known."""
         assert key not in self._seats
-        seat = _Seat(key, frozenset(agents), labels, slots, taken)
+        seat = _Seat(key, dict.fromkeys(agents), labels, slots, taken)
         self._seats[key] = seat
         self.slots += slots
         self.taken += taken

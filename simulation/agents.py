@@ -1,4 +1,5 @@
-"""What agents do: they say so many words, then they end, fail or hang. A task's input is the script."""
+"""What agents do: they say so many words, then they end, fail or hang. A task's input is the script, and so is whatever
+else is said to them: with their first word they have a session."""
 
 from __future__ import annotations
 
@@ -38,23 +39,31 @@ class Script(NamedTuple):
     @staticmethod
     def of(spec: TaskSpec) -> Script:
         """The script in a task's input."""
-        return Script(*json.loads(spec.input_json))
+        return Script.read(spec.input_json)
 
-    def text(self) -> str:
-        """As a task's input."""
-        return json.dumps(list(self))
+    @staticmethod
+    def read(input_json: str) -> Script:
+        """The script in an input, or in a message that is one."""
+        value = json.loads(input_json)
+        return Script(*(json.loads(value) if isinstance(value, str) else value)[:3])
+
+    def text(self, number: int = 0) -> str:
+        """As a task's input, or as a message, which nobody says twice if its number is another each time."""
+        return json.dumps([*self, number])
 
 
 class Agent:
-    """Executes one run in a worker's process."""
+    """Executes one turn of a run in a worker's process."""
 
-    def __init__(self, worker: Worker, start: StartAgent) -> None:
-        self.worker, self.run, self._lane = worker, start.run, start.lane
-        self.script = Script(*json.loads(start.run.input_json))
+    def __init__(self, worker: Worker, start: StartAgent, before: Agent | None = None) -> None:
+        """`before` is the one that had the turn before."""
+        self.worker, self.run, self._lane, self.before = worker, start.run, start.lane, before
+        self.script = Script.read(start.run.input_json)
         #: It was told to stop, and is about to.
         self.stopping = False
-        #: What it said, and how it ended by its own word.
-        self.said: list[str] = []
+        #: What was said in the run, and how it ended by its own word.
+        self.said: list[str] = before.said if before else []
+        self._left = self.script.words
         self.done = False
         self.failed = False
         self._next()
@@ -70,7 +79,8 @@ class Agent:
         self.worker.after(self.script.pause, self._go_on)
 
     def _go_on(self) -> None:
-        if len(self.said) < self.script.words:
+        if self._left:
+            self._left -= 1
             self._say()
             self._next()
         elif self.script.end == DONE:
@@ -82,9 +92,12 @@ class Agent:
         """A word that nobody else says, in no other place."""
         run_id = self.run.run_id
         word = f"{run_id}:{len(self.said)}"
+        opens = not self.said
         if not self._lane.closed:
             self.said.append(word)
-        if len(self.said) % _EVENT:
+        if opens:
+            self._lane.add(RunEvent(run_id, RunEventType.SESSION_INITIALIZED, {"session_id": run_id}, word))
+        elif len(self.said) % _EVENT:
             self._lane.text(word)
         else:
             self._lane.add(RunEvent(run_id, RunEventType.TOOL_REQUESTED, id=word))
@@ -95,4 +108,5 @@ class Agent:
             return
         self.done, self.failed = failure is None, failure is FailureKind.AGENT_ERROR
         status = RunStatus.FAILED if failure else RunStatus.COMPLETED
-        self.worker.ended(self, RunReport(self.run.run_id, status, failure=failure))
+        session_id = self.run.run_id if self.said else ""
+        self.worker.ended(self, RunReport(self.run.run_id, status, failure=failure, session_id=session_id))

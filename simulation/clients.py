@@ -1,14 +1,14 @@
-"""Clients that do not give up: they create, cancel, watch, and release what was taken for poison."""
+"""Clients that do not give up: they create, cancel, watch, say more, and release what was taken for poison."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from simulation.agents import HANGS, Script
+from simulation.agents import DONE, HANGS, Script
 from simulation.process import Process
 from simulation.watchers import Watcher
-from taskrun.domain.control_plane.inputs import CancelTask, CreateTask
+from taskrun.domain.control_plane.inputs import CancelTask, ContinueTask, CreateTask
 from taskrun.domain.errors import Unavailable
 from taskrun.domain.records import Task, TaskSpec
 from taskrun.domain.status import FailureKind
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PATIENCE = 10.0
 _AGAIN = 1.0
 NAME = "client:one"
-Request = Callable[[object], CreateTask | CancelTask]
+Request = Callable[[object], CreateTask | CancelTask | ContinueTask]
 
 
 class Clients(Process):
@@ -33,6 +33,7 @@ class Clients(Process):
         self.open = 0
         self.watchers: list[Watcher] = []
         self._released: set[str] = set()
+        self._said = 0
 
     def create(self, spec: TaskSpec) -> None:
         """Wants a task. Without a key nobody knows, after a call that was not answered, whether there is one."""
@@ -53,6 +54,23 @@ class Clients(Process):
 
         self._world.oracle.asked_to_cancel(task_id)
         self._ask(lambda reply: CancelTask(reply, task_id), answered, again=True)
+
+    def say(self, task_id: str) -> None:
+        """Says something to the agent of the task, once: it has a key."""
+        script = Script.drawn(self.chance)
+        self._said += 1
+        message = (script._replace(end=DONE) if script.end == HANGS else script).text(self._said)
+        key = f"message-{self._said}"
+
+        def answered(answer: object) -> None:
+            if isinstance(answer, Task):
+                self._world.oracle.talked(task_id, message, answer)
+
+        def request(reply: object) -> ContinueTask:
+            return ContinueTask(reply, self._world.store.kept.tasks[task_id], message, NAME, key=key)
+
+        self._world.oracle.speaks(message)
+        self._ask(request, answered, again=True)
 
     def saw_end(self, task: Task) -> None:
         """A watcher read a task to its end: what was taken for poison is made once more."""
@@ -82,6 +100,9 @@ class Clients(Process):
             self.after(chance.uniform(0, 30), watcher.open)
         if chance.random() < 0.2:
             self.after(chance.uniform(0, 60), self.cancel, task.id)
+        if self._world.talks:
+            for _ in range(chance.randrange(4)):
+                self.after(chance.uniform(0, 60), self.say, task.id)
 
     def _ask(self, request: Request, answered: Callable[[object], None], again: bool) -> None:
         self.open += 1

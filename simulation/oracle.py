@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from simulation.agents import Agent
+from simulation.demand import Violation, demand
+from simulation.talk import Talk
 from taskrun.domain.batch import Batch
 from taskrun.domain.records import OutputSegment, Run, StoryEntry, Task, TaskSpec
 from taskrun.domain.retry import attempts
@@ -35,16 +37,6 @@ _STOPPED = frozenset({FailureKind.TIMEOUT, FailureKind.CANCELLED})
 _NOT_STARTED = "the run was not started in time"
 
 
-class Violation(AssertionError):
-    """Something that was promised is not so."""
-
-
-def demand(holds: object, what: str) -> None:
-    """Raises `Violation` unless it holds."""
-    if not holds:
-        raise Violation(what)
-
-
 class Oracle:
     """Sees everything, and says what must not be."""
 
@@ -54,6 +46,7 @@ class Oracle:
         self._agents: dict[str, Agent] = {}
         self._executing: dict[str, list[Agent]] = defaultdict(list)
         self._acknowledged: dict[str, Task] = {}
+        self._talk = Talk(world)
         self._by_key: dict[str, str] = {}
         self._cancel_asked: set[str] = set()
         self._cancel_acknowledged: set[str] = set()
@@ -85,6 +78,14 @@ class Oracle:
         demand(task.cancel_requested, f"the cancel of task {task.id} was acknowledged, and it says nothing of it")
         self._cancel_acknowledged.add(task.id)
 
+    def speaks(self, message: str) -> None:
+        """A client says this to an agent, and to nobody else."""
+        self._talk.speaks(message)
+
+    def talked(self, task_id: str, message: str, answer: Task) -> None:
+        """A client was told which task has the answer to what it said to this one."""
+        self._talk.answered(task_id, message, answer)
+
     def read(self, watcher: Watcher, entries: Sequence[StoryEntry]) -> None:
         """A watcher read on."""
         expected = watcher.next_seq
@@ -99,7 +100,10 @@ class Oracle:
     def began(self, agent: Agent) -> None:
         """An agent began with a run."""
         run_id, task_id, worker = agent.run.run_id, agent.run.task_id, agent.worker
-        demand(run_id not in self._agents, f"run {run_id} began twice")
+        demand(self._agents.get(run_id) is agent.before, f"run {run_id} began twice")
+        if agent.before is not None:
+            demand(agent.before.done, f"run {run_id} went on after a turn that failed")
+            self._talk.heard(run_id, agent.run.input_json)
         self._agents[run_id] = agent
         demand(len(worker.agents) <= worker.slots, f"{worker.name} executes more than it has slots")
         run = self._run(task_id, run_id)
@@ -226,6 +230,7 @@ class Oracle:
             demand(attempts(task.runs) <= task.spec.max_attempts, f"task {task.id} was tried too often")
             cancelled = task.status is TaskStatus.CANCELLED
             demand(not cancelled or task.id in self._cancel_asked, f"task {task.id} was cancelled by nobody")
+        self._talk.judge()
         for task_id in self._acknowledged:
             demand(task_id in kept.tasks, f"task {task_id} was acknowledged, and is lost")
         for task_id in self._cancel_acknowledged:

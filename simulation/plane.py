@@ -20,6 +20,7 @@ from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
     ConnectWorker,
+    ContinueTask,
     CreateTask,
     Input,
     WorkerGone,
@@ -154,7 +155,7 @@ class Plane(Process):
         """Whether this stream is open here."""
         return self._connections.get(connection.session) is connection
 
-    def ask(self, request: Callable[[object], CreateTask | CancelTask], reply: Reply) -> None:
+    def ask(self, request: Callable[[object], CreateTask | CancelTask | ContinueTask], reply: Reply) -> None:
         """A client's call."""
         self._request(request(token := object()), token, reply)
 
@@ -187,7 +188,9 @@ class Plane(Process):
 
         self._request(ConnectWorker(answered, session, connection.worker.name, hello), answered, answered)
 
-    def _request(self, item: CreateTask | CancelTask | ConnectWorker, token: object, reply: Reply) -> None:
+    def _request(
+        self, item: CreateTask | CancelTask | ContinueTask | ConnectWorker, token: object, reply: Reply
+    ) -> None:
         if self.ready:
             self._replies[token] = reply
             self._submit(item)

@@ -83,6 +83,8 @@ class Worker(Process):
         self._world.note(self.name, "begins as", self.process)
         self.core = DaemonCore(self._offers, self.slots, TIMERS, self.chance.random)
         self.agents: dict[str, Agent] = {}
+        #: The one that ended last: its run may have another turn.
+        self._last: Agent | None = None
         self.link: Connection | None = None
         self._streams = 0
         self._opened = False
@@ -241,11 +243,13 @@ class Worker(Process):
         del self.agents[agent.run.run_id]
         self._world.note(self.name, "has an agent that ended", report)
         self._world.oracle.gone(agent)
+        self._last = agent
         self._feed(AgentEnded(report))
 
     def _start_agent(self, effect: StartAgent) -> None:
         self._world.note(self.name, "starts", effect.run)
-        self.agents[effect.run.run_id] = agent = Agent(self, effect)
+        before = self._last if self._last and self._last.run.run_id == effect.run.run_id else None
+        self.agents[effect.run.run_id] = agent = Agent(self, effect, before)
         self._world.oracle.began(agent)
 
     def _stop_agent(self, effect: StopAgent) -> None:

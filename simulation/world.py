@@ -9,9 +9,10 @@ from random import Random
 from simulation.agenda import Agenda
 from simulation.agents import Script
 from simulation.clients import Clients
+from simulation.demand import Violation
 from simulation.faults import Faults
 from simulation.network import Connection
-from simulation.oracle import Oracle, Violation
+from simulation.oracle import Oracle
 from simulation.plane import Plane
 from simulation.process import Process
 from simulation.rest import unrest
@@ -25,6 +26,8 @@ from taskrun.domain.status import FailureKind
 PATIENCE = 7200.0
 #: Seconds between two looks at whether it has.
 _LOOK = 5.0
+#: In so many worlds clients talk with agents.
+_TALKS = 0.25
 #: Seconds within which a worker that has nothing to do leaves.
 _FAREWELL = 30.0
 #: What takes each line of the story: the time, who it is about, what that one does, and facts.
@@ -38,6 +41,8 @@ class World:
         self.seed = seed
         self._tell = tell
         self.chance = Random(seed)
+        #: Whether clients talk with agents. Not in every world: a message keeps workers awake and tasks waiting.
+        self.talks = Random(f"talk {seed}").random() < _TALKS
         self.agenda = Agenda()
         #: What went wrong, how often.
         self.counts = Counter[str]()

@@ -18,7 +18,9 @@ from simulation.watchers import Watcher
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
-from taskrun.domain.records import StoryEntry, Task
+from taskrun.domain.daemon.talk import Talk
+from taskrun.domain.protocol import ContinueRun
+from taskrun.domain.records import RunMessage, StoryEntry, Task
 from tests.chaos import bugs
 
 Patch = pytest.MonkeyPatch
@@ -96,6 +98,30 @@ def watch_begins_anew(patch: Patch) -> None:
     patch.setattr(Watcher, "next_seq", property(lambda self: self.from_seq))
 
 
+def message_taken_each_time_that_it_comes(patch: Patch) -> None:
+    take = Talk.take
+
+    def forgetful(self: Any, order: ContinueRun) -> RunMessage | None:
+        self._taken.clear()
+        return take(self, order)
+
+    patch.setattr(Talk, "take", forgetful)
+
+
+def taken_messages_forgotten(patch: Patch) -> None:
+    """Who asks once more gets a follow-up for what the run has heard."""
+    patch.setattr("taskrun.domain.control_plane.follow_ups.known_as", lambda *_: "")
+
+
+def deaf_agent_is_not_told_of(patch: Patch) -> None:
+    patch.setattr(Talk, "unheard", lambda self: ())
+
+
+def message_dropped_by_the_worker(patch: Patch) -> None:
+    """It is confirmed, and the agent never hears it."""
+    patch.setattr(Talk, "next_turn", lambda self, report: self._waiting.clear())
+
+
 BUGS: tuple[Bug, ...] = (
     Bug(acknowledged_before_the_commit, ("was acknowledged before it was stored",)),
     Bug(told_as_stored_before_it_is, ("without need",)),
@@ -119,4 +145,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(watcher_skips, ("a watcher",)),
     Bug(bell_forgotten_when_a_commit_fails, ("a watcher",)),
     Bug(watch_begins_anew, ("a watcher",)),
+    Bug(message_taken_each_time_that_it_comes, ("said more than once",)),
+    Bug(taken_messages_forgotten, ("said more than once",)),
+    Bug(deaf_agent_is_not_told_of, ("nothing says so",)),
+    Bug(message_dropped_by_the_worker, ("nothing says so",)),
 )

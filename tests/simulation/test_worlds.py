@@ -17,6 +17,9 @@ CONSEQUENCES = (
     "hello from the past",
     "two agents at once",
     "release",
+    "message taken",
+    "another turn",
+    "follow-up",
 )
 
 

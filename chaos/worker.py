@@ -15,9 +15,9 @@ from pathlib import Path
 
 from chaos.history import History, Recorder
 from chaos.speech import Speech
-from taskrun.adapters.agents.command import CommandDefinition
-from taskrun.adapters.agents.definitions import make_agent
+from taskrun.adapters.agents.command import CommandAgent, CommandDefinition
 from taskrun.adapters.agents.function import Function, FunctionAgent
+from taskrun.adapters.agents.program import Workshop
 from taskrun.apps import worker
 from taskrun.apps.settings import WorkerSettings
 from taskrun.apps.worker_parts import WorkerContainer
@@ -96,19 +96,14 @@ async def stamp(request: AgentRequest, sink: AgentSink) -> None:
         await asyncio.sleep(began + number / rate - time.monotonic())
 
 
-def agents_of(history: Path, worker_id: str) -> Callable[[WorkerSettings, Path], Sequence[Agent]]:
+def agents_of(history: Path, worker_id: str) -> Callable[[WorkerSettings, Workshop], Sequence[Agent]]:
     """Makes this harness's agents, in place of the product's own."""
 
-    def make(settings: WorkerSettings, work_dir: Path) -> Sequence[Agent]:
+    def make(settings: WorkerSettings, workshop: Workshop) -> Sequence[Agent]:
         clock = WorkerContainer.clock()
         scripts = {"shout": _SHOUT, "blast": _BLAST}
         commands = [
-            make_agent(
-                CommandDefinition(name=name, command=("sh", "-c", script, str(history), worker_id)),
-                work_dir=work_dir,
-                environ=os.environ,
-                stop_grace=settings.stop_grace,
-            )
+            CommandAgent(CommandDefinition(name=name, command=("sh", "-c", script, str(history), worker_id)), workshop)
             for name, script in scripts.items()
         ]
         functions = {"say": say(History(history), clock, worker_id), "stamp": stamp}

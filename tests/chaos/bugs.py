@@ -191,7 +191,7 @@ def handed_out_twice(patch: Patch) -> None:
 def handed_out_again_at_a_restart(patch: Patch) -> None:
     """The control plane takes what was running for waiting, and the worker does not stop what it has."""
 
-    patch.setattr(Reunion, "recover", lambda self, turn, task: self._runs.give_up(turn, task))
+    patch.setattr(Reunion, "recover", lambda self, turn, task, why: self._runs.give_up(turn, task, why))
     patch.setattr(RunSlots, "_let_go", lambda self, step, run_id, why: self._outbox.forget(run_id))
 
 

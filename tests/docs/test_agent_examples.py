@@ -35,14 +35,14 @@ def counter(request: pytest.FixtureRequest, tmp_path: Path) -> Agent:
 
 async def test_the_counters_count(counter: Agent) -> None:
     sink = RecordingSink()
-    result = await counter.run(AgentRequest("run-1", "task-1", json.dumps("one two  three\n")), sink)
+    result = await counter.run(AgentRequest("example-1", "task-1", json.dumps("one two  three\n")), sink)
     assert (result.failure, sink.texts) == (None, ["Let me count. ", "There are 3 words."])
     assert sink.those(ToolRequested) == [ToolRequested("count", "", "one two  three\n")]
     assert sink.those(ToolCompleted) == [ToolCompleted("count", "", "ok", 1)]
 
 
 async def test_the_counters_refuse_what_is_no_text(counter: Agent) -> None:
-    result = await counter.run(AgentRequest("run-1", "task-1", "[1, 2]"), RecordingSink())
+    result = await counter.run(AgentRequest("example-1", "task-1", "[1, 2]"), RecordingSink())
     assert result.failure is FailureKind.REFUSED
 
 
@@ -83,7 +83,7 @@ def framework(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Agent]
 
 async def test_a_framework_s_agent_streams_uses_its_tool_counts_its_tokens_and_remembers(framework: Agent) -> None:
     sink = RecordingSink()
-    first = await framework.run(AgentRequest("run-1", "task-1", '"count this"'), sink)
+    first = await framework.run(AgentRequest("example-1", "task-1", '"count this"'), sink)
     assert (first.failure, first.error, sink.output) == (None, "", "There are 3 words.")
     assert len(sink.texts) > 1
     [asked], [answered] = sink.those(ToolRequested), sink.those(ToolCompleted)
@@ -98,10 +98,10 @@ async def test_a_framework_s_agent_streams_uses_its_tool_counts_its_tokens_and_r
     assert first.usage is not None
     assert (first.backend.provider, min(first.usage.input_tokens, first.usage.output_tokens) > 0) == ("openai", True)
     again = RecordingSink()
-    second = await framework.run(AgentRequest("run-2", "task-1", '"and now?"', session_id=first.session_id), again)
+    second = await framework.run(AgentRequest("example-2", "task-1", '"and now?"', session_id=first.session_id), again)
     assert (second.failure, second.session_id, again.output) == (None, first.session_id, "count this | and now?")
 
 
 async def test_a_framework_s_agent_says_why_it_failed(framework: Agent) -> None:
-    result = await framework.run(AgentRequest("run-1", "task-1", '"429"'), RecordingSink())
+    result = await framework.run(AgentRequest("example-1", "task-1", '"429"'), RecordingSink())
     assert (result.failure, "429" in result.error) == (FailureKind.LIMIT_REACHED, True)

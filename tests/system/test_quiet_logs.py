@@ -25,7 +25,8 @@ CODER = {"name": "coder", "kind": "claude-code"}
 
 #: In the place of Claude Code: says what nobody knows, no JSON at all, and something of a result.
 STRANGE_CLI = f"""#!/bin/sh
-cat >&2
+read -r asked
+echo "$asked" >&2
 echo '{{"type": "news", "text": "{UNKNOWN}"}}'
 echo '{UNKNOWN}'
 echo '{{"type": "result", "subtype": "{UNKNOWN}", "is_error": true, "result": "{OUTPUT}"}}'

@@ -130,13 +130,13 @@ class StoreModel(RuleBasedStateMachine):
     @rule(n=NUMBERS, status=STATUSES)
     def move(self, n: int, status: TaskStatus) -> None:
         task = self.tasks.get(task_id(n))
-        if task is not None:
+        if task is not None and not task.status.is_terminal:
             self.put(moved(task, status))
 
     @rule(n=NUMBERS, at_ms=st.integers(1, 9), until_ms=st.integers(0, 4))
     def requeue(self, n: int, at_ms: int, until_ms: int) -> None:
         task = self.tasks.get(task_id(n))
-        if task is not None and task.status is not TaskStatus.PENDING:
+        if task is not None and task.status is TaskStatus.RUNNING:
             self.put(replace(requeued(task, at_ms), expires_at_ms=until_ms))
 
     @rule(needs=st.lists(REQUIREMENTS, min_size=1, max_size=4), limit=st.integers(0, 6))

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 
-from chaos.disk import NotPermitted
+from chaos.disk import NotPossible
 from chaos.oracle import Verdict
 from chaos.plans import ROUNDS
 from chaos.rounds import Round
@@ -53,8 +53,8 @@ async def main() -> int:
             began = time.monotonic()
             try:
                 verdict = verdicts[name] = await round.play(seed, directory)
-            except NotPermitted:
-                print(f"\n{name}: WARNING: left out, nobody may mount a file system here", flush=True)
+            except NotPossible as error:
+                print(f"\n{name}: WARNING: left out, {error}", flush=True)
                 continue
             print(f"\n{name}: {time.monotonic() - began:.0f} s\n{shown(verdict, _SHOWN)}", flush=True)
     print(f"\n{table(verdicts)}\nseed {seed}")

@@ -13,8 +13,8 @@ MIB = 1024 * 1024
 _BLOCK = b"\0" * MIB
 
 
-class NotPermitted(Exception):
-    """Nobody may mount a file system here."""
+class NotPossible(Exception):
+    """What a round needs is not to be had on this machine."""
 
 
 class SmallDisk:
@@ -25,11 +25,11 @@ class SmallDisk:
         self._ballast = path / "ballast"
 
     def __enter__(self) -> Self:
-        """Raises `NotPermitted`."""
+        """Raises `NotPossible`."""
         self.path.mkdir(mode=0o700)
         mount = ["mount", "-t", "tmpfs", "-o", f"size={self._size},mode=0700", "tmpfs", str(self.path)]
         if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-            raise NotPermitted
+            raise NotPossible("nobody may mount a file system here")
         return self
 
     def __exit__(

@@ -25,11 +25,13 @@ Strike = Callable[[Site, Random, Range], Awaitable[None]]
 
 async def kill_plane(site: Site, random: Random, length: Range) -> None:
     """`kill -9`; it starts again on the same ports and the same database."""
-    await site.plane.kill()
-    site.history.add("fault", fault="kill", target=PLANE)
+    plane = _one_plane(site, random)
+    lose = _losers(site, plane)
+    await plane.kill()
+    site.history.add("fault", fault="kill", target=plane.name, **lose)
     await asyncio.sleep(random.uniform(*length))
-    await site.start_plane()
-    site.history.add("fault over", fault="kill", target=PLANE)
+    await site.start_plane(plane)
+    site.history.add("fault over", fault="kill", target=plane.name)
 
 
 async def kill_worker(site: Site, random: Random, length: Range) -> None:
@@ -45,7 +47,14 @@ async def kill_worker(site: Site, random: Random, length: Range) -> None:
 
 async def freeze_plane(site: Site, random: Random, length: Range) -> None:
     """SIGSTOP, and later SIGCONT."""
-    await _freeze(site, site.plane, random.uniform(*length))
+    await _freeze(site, _one_plane(site, random), random.uniform(*length))
+
+
+async def freeze_plane_past_lease(site: Site, random: Random, length: Range) -> None:
+    """SIGSTOP of one of several, until others have taken it for dead, and then SIGCONT."""
+    # It is noticed at their next meeting, after a third of a lease.
+    seconds = site.timers.lease * random.uniform(1.5, 2.0)
+    await _freeze(site, _one_plane(site, random), seconds, "freeze past the lease")
 
 
 async def freeze_worker(site: Site, random: Random, length: Range) -> None:
@@ -106,6 +115,7 @@ FAULTS: dict[str, Strike] = {
     "kill: control plane": kill_plane,
     "kill: worker": kill_worker,
     "freeze: control plane": freeze_plane,
+    "freeze past the lease: control plane": freeze_plane_past_lease,
     "freeze: worker": freeze_worker,
     "cut: worker": cut,
     "hold there: worker": hold_there,
@@ -118,6 +128,15 @@ FAULTS: dict[str, Strike] = {
 
 def _one(site: Site, random: Random) -> Program:
     return site.workers[random.choice(sorted(site.workers))]
+
+
+def _one_plane(site: Site, random: Random) -> Program:
+    return site.planes[random.choice(sorted(site.planes))]
+
+
+def _losers(site: Site, plane: Program) -> dict[str, list[str]]:
+    """Who loses the control plane while others are there. One that is alone is everybody's."""
+    return {"workers": site.workers_of(plane)} if len(site.planes) > 1 else {}
 
 
 async def _one_at_work(site: Site, random: Random) -> Program:
@@ -139,14 +158,15 @@ async def _becomes(holds: Callable[[], bool]) -> bool:
     return False
 
 
-async def _freeze(site: Site, program: Program, seconds: float) -> None:
+async def _freeze(site: Site, program: Program, seconds: float, fault: str = "freeze") -> None:
+    lose = _losers(site, program) if program.name in site.planes else {}
     program.tell(signal.SIGSTOP)
     while not program.is_frozen():  # noqa: ASYNC110
         await asyncio.sleep(0.001)
-    site.history.add("fault", fault="freeze", target=program.name)
+    site.history.add("fault", fault=fault, target=program.name, **lose)
     await asyncio.sleep(seconds)
     program.tell(signal.SIGCONT)
-    site.history.add("fault over", fault="freeze", target=program.name)
+    site.history.add("fault over", fault=fault, target=program.name)
 
 
 async def _hold(site: Site, worker: Program, ways: list[Way], fault: str, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chaos.disk import MIB
-from chaos.record import CUT_SHORT, ISLANDS, OUTLIVED, TURNED_AWAY
+from chaos.record import CUT_SHORT, ISLANDS, MOVED, OUTLIVED, TURNED_AWAY
 from chaos.rounds import Round, Volume
 from chaos.site import Timers
 from chaos.watchers import Audience
@@ -18,6 +18,14 @@ ROUNDS: dict[str, Round | Audience] = {
     round.name: round
     for round in (
         Round("control-plane", {"kill: control plane": 50}, tasks=2000, proof={OUTLIVED: 1}),
+        Round(
+            "replicas",
+            {"kill: control plane": 30, "freeze past the lease: control plane": 4},
+            tasks=2000,
+            proof={OUTLIVED: 1, MOVED: 1},
+            planes=3,
+            timers=Timers(lease=3),
+        ),
         Round(
             "workers",
             {"kill: worker": 40},

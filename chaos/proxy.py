@@ -54,6 +54,7 @@ class Proxy:
         self.there, self.back = Way(), Way()
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
         #: Connections that were cut while bytes passed.
         self.cuts = 0
 
@@ -61,7 +62,9 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, "::1", self.port)
 
     async def stop(self) -> None:
-        self._server.close()
+        """Doing it before it was started is harmless."""
+        if self._server is not None:
+            self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

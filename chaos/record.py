@@ -10,18 +10,19 @@ from typing import Any
 from chaos.history import Event
 from chaos.speech import Speech
 
-#: The target of faults of the control plane; any other is a worker.
+#: The target of faults of the control plane. Of several each has a number behind it. Any other target is a worker.
 PLANE = "plane"
 #: Faults after which nothing of the process is left.
 DEATHS = frozenset({"kill"})
 #: Faults during which worker and control plane do not hear each other.
-OUTAGES = frozenset({"kill", "freeze", "hold there", "hold back", "full disk"})
+OUTAGES = frozenset({"kill", "freeze", "freeze past the lease", "hold there", "hold back", "full disk"})
 FREEZE = "freeze"
 
 # Counters beside those of the faults.
 OUTLIVED = "runs that outlived an outage"
 CUT_SHORT = "runs that were cut short by a death"
 ISLANDS = "runs that were given to another worker"
+MOVED = "workers that lost one control plane of several"
 TURNED_AWAY = "creates that were turned away"
 ACKNOWLEDGED = "tasks acknowledged"
 
@@ -83,6 +84,7 @@ class Record:
         self._deaths = self._when(by_kind["fault"], DEATHS)
         self._outages = self._spans(OUTAGES)
         self._freezes = self._spans({FREEZE})
+        self._losses = self._losses_of_workers()
 
     def speech(self, final: Mapping[str, Any]) -> Speech | None:
         """What the task's agent was to say."""
@@ -125,10 +127,11 @@ class Record:
         """How often each fault happened, how many runs outlived one, and how much there was to read."""
         counters: dict[str, int] = defaultdict(int)
         for event in self._by_kind["fault"]:
-            counters[f"{event['fault']}: {'control plane' if event['target'] == PLANE else 'worker'}"] += 1
+            counters[f"{event['fault']}: {'control plane' if event['target'].startswith(PLANE) else 'worker'}"] += 1
         counters[OUTLIVED] = self._outlived()
         counters[CUT_SHORT] = self._cut_short()
         counters[ISLANDS] = sum(max(0, len(final["runs"]) - 1) for final in self.finals.values())
+        counters[MOVED] = sum(map(len, self._losses.values()))
         counters[TURNED_AWAY] = len(self._by_kind["turned away"])
         counters[ACKNOWLEDGED] = len(self.number_of)
         counters["agents began"] = sum(map(len, self.began_of_run.values()))
@@ -141,7 +144,9 @@ class Record:
         count = 0
         for run, (began, *_) in self.began_of_run.items():
             done = [event["at"] for event in self.ended_of_run.get(run, ()) if event["how"] == "done"]
-            outages = (*self._outages.get(began["worker"], ()), *self._outages.get(PLANE, ()))
+            worker = began["worker"]
+            outages = [span for of in (self._outages, self._losses) for span in of.get(worker, ())]
+            outages += self._outages.get(PLANE, ())
             count += bool(done) and any(began["at"] < outage.begin and outage.end < done[0] for outage in outages)
         return count
 
@@ -165,14 +170,28 @@ class Record:
                 found[event["target"]].append(event["at"])
         return found
 
+    def _losses_of_workers(self) -> dict[str, list[Span]]:
+        """By worker: when the one control plane of several was away that it was with.
+
+        That is no outage: others are there, and so it is no reason to begin an agent again either.
+        """
+        found: dict[str, list[Span]] = defaultdict(list)
+        for event in self._by_kind["fault"]:
+            for worker in event.get("workers", ()):
+                found[worker].append(self._span(event))
+        return found
+
     def _spans(self, kinds: Iterable[str]) -> dict[str, list[Span]]:
         """By target: from each fault of these kinds to its end, or to the end of the history."""
         found: dict[str, list[Span]] = defaultdict(list)
         for event in self._by_kind["fault"]:
             if event["fault"] in kinds:
-                ends = (over["at"] for over in self._by_kind["fault over"] if _ends(over, event))
-                found[event["target"]].append(Span(event["at"], min(ends, default=self.last)))
+                found[event["target"]].append(self._span(event))
         return found
+
+    def _span(self, fault: Event) -> Span:
+        ends = (over["at"] for over in self._by_kind["fault over"] if _ends(over, fault))
+        return Span(fault["at"], min(ends, default=self.last))
 
 
 def _ends(over: Event, fault: Event) -> bool:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 from chaos.clients import Clients
-from chaos.disk import MIB, SmallDisk
+from chaos.disk import MIB, NotPossible, SmallDisk
 from chaos.faults import FAULTS, Range
 from chaos.oracle import Finding, Verdict, judge
 from chaos.record import ACKNOWLEDGED, Promises
 from chaos.site import Broken, Site, Timers, leftovers
 from chaos.speech import Speech
+from taskrun.testing.postgres_server import PostgresServer, programs
 
 #: Seconds in which all has to come to its end once the faults are over.
 _PATIENCE = 180.0
@@ -37,6 +38,8 @@ class Round:
     #: What has to be counted besides, so that the round proves something.
     proof: Mapping[str, int] = field(default_factory=dict)
     workers: int = 4
+    #: Several have one PostgreSQL, and one has a SQLite of its own.
+    planes: int = 1
     timers: Timers = field(default_factory=Timers)
     #: Seconds between two faults, and how long one lasts.
     gap: Range = (0.3, 2.0)
@@ -60,11 +63,20 @@ class Round:
         return replace(self, faults=faults, tasks=max(min(20, self.tasks), round(self.tasks * by)))
 
     async def play(self, seed: int, directory: Path) -> Verdict:
-        """Plays it in an empty directory, which keeps the history and the logs. Raises `NotPermitted`."""
+        """Plays it in an empty directory, which keeps the history and the logs. Raises `NotPossible`."""
         random = Random(f"{seed} {self.name}")
         with ExitStack() as stack:
             disk = stack.enter_context(SmallDisk(directory / "disk", self.disk)) if self.disk else None
-            site = Site(directory, random, workers=self.workers, timers=self.timers, disk=disk, plane=self.plane)
+            plane = (*self.plane, *(stack.enter_context(_shared(self.timers)) if self.planes > 1 else ()))
+            site = Site(
+                directory,
+                random,
+                workers=self.workers,
+                timers=self.timers,
+                disk=disk,
+                plane=plane,
+                planes=self.planes,
+            )
             broken: list[Finding] = []
             async with site:
                 try:
@@ -75,6 +87,15 @@ class Round:
         planned = {**self.faults, **self.proof, ACKNOWLEDGED: self.tasks}
         verdict = judge(history, Promises(resume=self.timers.resume), planned)
         return replace(verdict, findings=[*broken, *verdict.findings])
+
+
+@contextmanager
+def _shared(timers: Timers) -> Iterator[tuple[str, ...]]:
+    """What several control planes are told beside what one is: where their store is, and how long one may be silent."""
+    if programs() is None:
+        raise NotPossible("PostgreSQL is not installed")
+    with closing(PostgresServer()) as server:
+        yield ("--store", server.url(), "--lease", str(timers.lease))
 
 
 async def _play(round: Round, site: Site, random: Random) -> None:

@@ -1,8 +1,12 @@
-"""One control plane and its workers, each a real process, each worker behind a proxy of its own; over mutual TLS."""
+"""Control planes and their workers, each a real process, over mutual TLS.
+
+If there is one control plane, each worker is behind a proxy of its own; of several each worker knows all addresses.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 import sys
@@ -37,6 +41,8 @@ class Timers:
     heartbeat: float = 15.0
     silence: float = 45.0
     reconnect: float = 0.5
+    #: Of several control planes only.
+    lease: float = 15.0
 
     def of_plane(self) -> list[str]:
         return ["--worker-grace", str(self.grace), "--silence-timeout", str(self.silence)]
@@ -111,47 +117,63 @@ class Site:
         timers: Timers | None = None,
         disk: SmallDisk | None = None,
         plane: Sequence[str] = (),
+        planes: int = 1,
     ) -> None:
-        """`plane` are further arguments of the control plane."""
+        """`plane` are further arguments of each control plane; `planes` is how many there are, of one store."""
         self.timers = timers or Timers()
         self.directory = directory
         #: What the control plane has for its database, if that is little.
         self.disk = disk
         self.history = History(directory / "history.jsonl")
         self._plant = Plant(directory)
-        self._grpc_port, self._http_port, *ports = _free_ports(2 + workers, random)
-        data = (disk.path if disk else directory) / "data"
-        self.plane = Program(PLANE, [*self._plane_command(data), *plane], directory / "plane.log")
-        self.proxies = {f"worker-{i}": Proxy(self._grpc_port, port) for i, port in enumerate(ports)}
+        ports = _free_ports(2 * planes + workers, random)
+        names = [PLANE] if planes == 1 else [f"{PLANE}-{number}" for number in range(planes)]
+        #: Where each control plane is.
+        self.addresses = {name: f"[::1]:{ports.pop()}" for name in names}
+        self.planes = {
+            name: Program(name, [*self._plane_command(name, ports.pop()), *plane], directory / f"{name}.log")
+            for name in names
+        }
+        worker_names = [f"worker-{i}" for i in range(workers)]
+        target = int(self.addresses[names[0]].rpartition(":")[2])
+        #: By worker; none if there are several control planes.
+        self.proxies = {name: Proxy(target, ports.pop()) for name in worker_names if planes == 1}
         self.workers = {
-            name: Program(name, self._worker_command(name, proxy, slots), directory / f"{name}.log")
-            for name, proxy in self.proxies.items()
+            name: Program(name, self._worker_command(name, slots), directory / f"{name}.log") for name in worker_names
         }
         self.line = Line(self.client, asyncio.sleep)
 
     async def __aenter__(self) -> Site:
         self.history.add("clock", utc=time.time())
-        await self.start_plane()
-        for proxy in self.proxies.values():
-            await proxy.start()
-        for worker in self.workers.values():
-            await worker.start()
-        await self.workers_are_here(self.workers)
+        try:
+            await self._start()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.line.close()
-        for program in (*self.workers.values(), self.plane):
+        for program in (*self.workers.values(), *self.planes.values()):
             if program.runs:
                 await program.end(signal.SIGKILL)
         for proxy in self.proxies.values():
             await proxy.stop()
         self.history.close()
 
+    async def _start(self) -> None:
+        for plane in self.planes.values():
+            await self.start_plane(plane)
+        for proxy in self.proxies.values():
+            await proxy.start()
+        for worker in self.workers.values():
+            await worker.start()
+        await self.workers_are_here(self.workers)
+
     @property
     def address(self) -> str:
-        """The control plane's."""
-        return f"[::1]:{self._grpc_port}"
+        """The control plane's, or all of them with commas between."""
+        return ",".join(self.addresses.values())
 
     @property
     def certs(self) -> Path:
@@ -162,10 +184,24 @@ class Site:
         """A connection of its own."""
         return client_at(self.address, self.certs)
 
-    async def start_plane(self) -> None:
-        """Returns when it takes tasks."""
-        await self.plane.start()
-        await self._soon(self._plane_is_ready, self.plane)
+    async def start_plane(self, plane: Program) -> None:
+        """Returns when it takes tasks, whatever others do."""
+        await plane.start()
+        line = Line(lambda: client_at(self.addresses[plane.name], self.certs), asyncio.sleep)
+
+        async def is_ready() -> bool:
+            await line.ask(lambda client: client.workers())
+            return True
+
+        try:
+            await self._soon(is_ready, plane)
+        finally:
+            await line.close()
+
+    def workers_of(self, plane: Program) -> list[str]:
+        """Those that were last connected to it, as their logs say."""
+        here = f"https://{self.addresses[plane.name]}"
+        return [name for name, worker in self.workers.items() if _last_connected(worker.log) == here]
 
     async def workers_are_here(self, names: Iterable[str]) -> None:
         """Returns when they are connected."""
@@ -175,15 +211,11 @@ class Site:
             there = {view.id for view in views if view.status.value in {"IDLE", "BUSY"}}
             return there >= set(names)
 
-        await self._soon(here, self.plane)
+        await self._soon(here, next(iter(self.planes.values())))
 
     def memory(self) -> int:
-        """The control plane's, in bytes."""
-        return int(psutil.Process(self.plane.pid).memory_info().rss)
-
-    async def _plane_is_ready(self) -> bool:
-        await self.line.ask(lambda client: client.workers())
-        return True
+        """That of all control planes, in bytes."""
+        return sum(int(psutil.Process(plane.pid).memory_info().rss) for plane in self.planes.values())
 
     async def _soon(self, check: Callable[[], Awaitable[bool]], program: Program) -> None:
         try:
@@ -194,19 +226,21 @@ class Site:
             tail = program.log.read_text()[-2000:]
             raise Broken(f"{program.name} did not come up (it runs: {program.runs}):\n{tail}") from None
 
-    def _plane_command(self, data: Path) -> list[str]:
+    def _plane_command(self, name: str, http_port: int) -> list[str]:
+        data = (self.disk.path if self.disk else self.directory) / "data"
         return [
             *("-m", "taskrun.apps.control_plane", "--certs-dir", str(self._plant.certs), "--data-dir", str(data)),
-            *("--grpc-addr", self.address, "--http-addr", f"[::1]:{self._http_port}"),
+            *("--grpc-addr", self.addresses[name], "--http-addr", f"[::1]:{http_port}"),
             *self.timers.of_plane(),
         ]
 
-    def _worker_command(self, name: str, proxy: Proxy, slots: int) -> list[str]:
+    def _worker_command(self, name: str, slots: int) -> list[str]:
+        address = f"https://[::1]:{self.proxies[name].port}" if self.proxies else self.address
         certs = self._plant.worker_certs(name)
         (certs / "worker.key").chmod(0o600)
         return [
             *("-m", "chaos.worker", str(self.history.path), name),
-            *("--addr", f"https://[::1]:{proxy.port}", "--certs-dir", str(certs)),
+            *("--addr", address, "--certs-dir", str(certs)),
             *("--ca-cert", str(self._plant.certs / "ca.crt")),
             *("--max-concurrent-runs", str(slots), "--stop-grace", "2"),
             *self.timers.of_worker(),
@@ -230,6 +264,13 @@ def leftovers(runs: Collection[str]) -> dict[str, list[str]]:
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def _last_connected(log: Path) -> str:
+    """Where a worker went last, or nothing."""
+    # What has no end yet is still on its way.
+    *lines, _ = log.read_text(errors="replace").split("\n")
+    return next((json.loads(line)["to"] for line in reversed(lines) if '"message": "connected"' in line), "")
 
 
 def _free_ports(count: int, random: Random) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chaos.oracle import judge
-from chaos.record import OUTLIVED, Promises
+from chaos.record import MOVED, OUTLIVED, PLANE, Promises
 from chaos.speech import Ear, Speech
 from tests.chaos.scenarios import a_crash_in_a_run
 from tests.chaos.world import World
@@ -234,6 +234,32 @@ def test_it_may_not_when_the_worker_was_away_for_less(events: Events) -> None:
 
 def test_two_outages_that_follow_on_one_another_are_one(events: Events) -> None:
     assert not lost_in(events, *outage("hold there", 1003, 1008), *outage("freeze", 1010, 1015))
+
+
+def at_one_of_several(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same faults, of a control plane that is not alone and has the worker."""
+    return [{**event, "target": f"{PLANE}-1", "workers": ["one"]} for event in events]
+
+
+def test_it_may_when_the_only_control_plane_was_away_for_long(events: Events) -> None:
+    assert not lost_in(events, *({**event, "target": PLANE} for event in outage("freeze", 1003, 1014)))
+
+
+@pytest.mark.parametrize("fault", ["kill", "freeze past the lease"])
+def test_it_may_not_when_one_of_several_control_planes_was(events: Events, fault: str) -> None:
+    assert lost_in(events, *at_one_of_several(outage(fault, 1003, 1014)))
+
+
+@pytest.mark.parametrize(("workers", "counted"), [(["one"], 1), ([], 0)], ids=["its own", "another's"])
+def test_only_the_death_of_its_own_control_plane_is_outlived_by_a_run(
+    events: Events, workers: list[str], counted: int
+) -> None:
+    for event in events:
+        if event["what"] in {"fault", "fault over"}:
+            event.update(target=f"{PLANE}-1", workers=workers)
+    verdict = judge(events, PROMISES)
+    assert verdict.findings == []
+    assert [verdict.counters[what] for what in ("kill: control plane", OUTLIVED, MOVED)] == [1, counted, counted]
 
 
 def test_an_ear_notes_the_line_in_which_it_first_hears_something_else() -> None:

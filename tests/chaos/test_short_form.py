@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.disk import NotPermitted
+from chaos.disk import NotPossible
 from chaos.oracle import Verdict
 from chaos.plans import SHORT, SHORT_DISK
 from chaos.site import ROOT, leftovers
@@ -36,7 +36,7 @@ async def test_nothing_is_lost_doubled_or_corrupted(tmp_path: Path) -> None:
 async def test_a_full_disk_costs_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     try:
         verdict = await SHORT_DISK.play(SEED, tmp_path)
-    except NotPermitted:
+    except NotPossible:
         pytest.skip("mounting a small file system is not permitted here")
     assert_good(verdict)
 

@@ -68,6 +68,23 @@ def test_options_of_the_url_are_kept_and_ours_are_added(postgres_url: str) -> No
         assert connection.info.get_parameters()["application_name"] == "me"
 
 
+async def test_each_statement_of_a_commit_is_planned_once_a_connection(postgres_url: str) -> None:
+    store = PostgresStore(database := Database(postgres_url))
+    for n in range(10):
+        await save(store, make_task(n))
+        await claim(store)
+    executions = await database.write(_executions)
+    assert {custom for _, custom in executions} == {0}
+    assert max(generic for generic, _ in executions) >= 20
+    await store.close()
+
+
+async def _executions(connection: AsyncConnection) -> list[tuple[int, int]]:
+    """Of each statement that is prepared: how often it was executed by its one plan, and by one of that moment."""
+    cursor = await connection.execute("SELECT generic_plans, custom_plans FROM pg_prepared_statements")
+    return await cursor.fetchall()
+
+
 async def test_a_schema_of_its_own_is_enough(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         admin.execute("CREATE SCHEMA mine")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -29,6 +32,10 @@ PLANNING = {
     "enable_sort": "off",
     "jit": "off",
 }
+#: For the connection that commits: each statement is planned once. The server would else plan anew for every execution
+#: wherever it believes that a list of one is much cheaper than the ten that it assumes of a list it does not see. Reads
+#: are planned with what they are given: a page that begins after a task, and one that begins anywhere, have one text.
+WRITING = {"plan_cache_mode": "force_generic_plan"}
 #: For libpq: a server that is gone without a word is noticed.
 _NETWORK: dict[str, str | int] = {
     "connect_timeout": 5,
@@ -40,8 +47,9 @@ _NETWORK: dict[str, str | int] = {
 _NAME: dict[str, str | int] = {"fallback_application_name": "taskrun", "client_encoding": "UTF8"}
 
 
-def conninfo_of(url: str) -> str:
-    """What libpq is told: the caller's URL, and ours where it says nothing, but for the settings: those are ours.
+def conninfo_of(url: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What libpq is told: the caller's URL, and ours where it says nothing, but for the settings: those, and `more` of
+    them, are ours.
 
     Raises `InvalidArgument` for a URL that is none.
     """
@@ -50,7 +58,8 @@ def conninfo_of(url: str) -> str:
     except psycopg.Error as error:
         # What libpq says holds the URL, and that may hold a password.
         raise InvalidArgument("The URL of the PostgreSQL database is not one that libpq understands.") from error
-    settings = " ".join(f"-c {name}={text.replace(' ', chr(92) + ' ')}" for name, text in (SETTINGS | PLANNING).items())
+    ours = {**SETTINGS, **PLANNING, **more}
+    settings = " ".join(f"-c {name}={text.replace(' ', chr(92) + ' ')}" for name, text in ours.items())
     options = f"{given.pop('options', None) or ''} {settings}".strip()
     known = {name: text for name, text in given.items() if text is not None}
     return make_conninfo("", **(_NETWORK | known | _NAME), options=options)

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
-from taskrun.adapters.stores.postgres.connecting import conninfo_of, place_of
+from taskrun.adapters.stores.postgres.connecting import WRITING, conninfo_of, place_of
 from taskrun.adapters.stores.postgres.failures import DISK_FULL, translated
 from taskrun.adapters.stores.postgres.migrating import migrate
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
@@ -49,6 +49,7 @@ class Database:
         """
         #: What a connection is made with.
         self.conninfo = conninfo_of(url)
+        self._writer_conninfo = conninfo_of(url, WRITING)
         prepare(url)
         #: The rows of the counts that are this control plane's own.
         self.shard = random.randrange(SHARDS - 1)  # noqa: S311  # not a secret
@@ -114,7 +115,9 @@ class Database:
     async def _writer_connection(self) -> AsyncConnection:
         if self._writer is None:
             # Whoever commits prepares its statements itself.
-            self._writer = await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True, prepare_threshold=None)
+            self._writer = await psycopg.AsyncConnection.connect(
+                self._writer_conninfo, autocommit=True, prepare_threshold=None
+            )
         return self._writer
 
     async def _clean_up(self) -> None:

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
+from benchmarks.databases import fresh_databases
 from benchmarks.plant import Plant
 from benchmarks.table import Figure
 from benchmarks.throughput import WAYS, rate
@@ -19,7 +20,6 @@ from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.batch import Batch
 from taskrun.domain.records import Task, TaskSpec
 from taskrun.domain.status import TaskStatus
-from taskrun.testing.postgres_server import PostgresServer, programs
 
 #: Each store is measured so often, in turn: these machines are noisy.
 ROUNDS = 3
@@ -34,25 +34,11 @@ MARKS = {
 def _places() -> Iterator[dict[str, Iterator[str]]]:
     """By store, a new place for each control plane."""
     numbers = count()
-    with tempfile.TemporaryDirectory(prefix="taskrun-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="taskrun-bench-") as directory, fresh_databases() as databases:
         places: dict[str, Iterator[str]] = {"sqlite": (f"sqlite:{directory}/{number}.db" for number in numbers)}
-        server = PostgresServer() if programs() else None
-        if server is not None:
-            places["postgresql"] = _databases(server)
-        try:
-            yield places
-        finally:
-            if server is not None:
-                server.close()
-
-
-def _databases(server: PostgresServer) -> Iterator[str]:
-    import psycopg
-
-    for number in count():
-        with psycopg.connect(server.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE bench_{number}".encode())
-        yield server.url(f"bench_{number}")
+        if databases is not None:
+            places["postgresql"] = databases
+        yield places
 
 
 async def measure(plant: Plant, scale: float) -> list[Figure]:

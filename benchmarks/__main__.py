@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import backlog, growth, latency, output, raw, stores, throughput
+from benchmarks import backlog, growth, latency, output, raw, replicas, stores, throughput
 from benchmarks.plant import Plant
 from benchmarks.table import Table
 
@@ -18,6 +18,7 @@ SECTIONS = {
     "output": output.measure,
     "growth": growth.measure,
     "stores": stores.measure,
+    "replicas": replicas.measure,
     "backlog": backlog.measure,
 }
 

@@ -71,10 +71,11 @@ class Plant:
             raise RuntimeError("the control plane did not start:\n" + "".join(lines))
 
     @asynccontextmanager
-    async def worker(self, address: str, slots: int = 100) -> AsyncIterator[None]:
-        """A worker process with four connections and the agents of `benchmarks.worker`."""
-        folders = [str(self.worker_certs(f"bench-{index}")) for index in range(CONNECTIONS)]
-        command = [sys.executable, "-m", "benchmarks.worker", address, str(self.certs / "ca.crt"), str(slots), *folders]
+    async def worker(self, *addresses: str, slots: int = 100, connections: int = CONNECTIONS) -> AsyncIterator[None]:
+        """A worker process whose connections are spread over the addresses, with the agents of `benchmarks.worker`."""
+        folders = [str(self.worker_certs(f"bench-{index}")) for index in range(connections)]
+        command = [sys.executable, "-m", "benchmarks.worker", ",".join(addresses), str(self.certs / "ca.crt")]
+        command += [str(slots), *folders]
         async with _process(command) as process:
             assert (await _line(process)).strip() == "connected"
             yield

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import uuid
+from itertools import cycle
 from pathlib import Path
 
 from taskrun.adapters.agents.function import FunctionAgent
@@ -50,12 +51,13 @@ def tls_of(ca: str, folder: Path) -> ClientTls:
     return ClientTls(Path(ca).read_bytes(), (folder / "worker.crt").read_bytes(), (folder / "worker.key").read_bytes())
 
 
-async def main(address: str, ca: str, slots: str, *folders: str) -> None:
+async def main(addresses: str, ca: str, slots: str, *folders: str) -> None:
+    """A connection for each folder, spread over the addresses (with commas between them)."""
     logs.configure("json", "WARNING")
     agents = [FunctionAgent(agent.__name__, agent) for agent in (noop, stamp, flood, tell)]
     info = WorkerInfo("bench", "0", tuple(agent.spec for agent in agents))
     daemons = []
-    for folder in map(Path, folders):
+    for address, folder in zip(cycle(addresses.split(",")), map(Path, folders), strict=False):
         connector = GrpcConnector(address, tls_of(ca, folder))
         daemons.append(
             Daemon(

@@ -151,11 +151,12 @@ async def test_a_signal_is_agent_error_and_named(
         assert (result.failure, name in result.error) == (FailureKind.AGENT_ERROR, True)
 
 
-async def test_a_missing_program_is_agent_unavailable(
+async def test_a_missing_program_is_agent_unavailable_and_is_named_but_not_its_place(
     agent: MakeAgent, sink: RecordingSink, request_for: RequestFor
 ) -> None:
-    result = await agent("", "no-such-program").run(request_for("1"), sink)
-    assert (result.failure, "No such file" in result.error) == (FailureKind.AGENT_UNAVAILABLE, True)
+    result = await agent("", "/no/such/ghost").run(request_for("1"), sink)
+    assert result.failure is FailureKind.AGENT_UNAVAILABLE
+    assert result.error == "The agent's program ghost could not be started: No such file or directory."
 
 
 async def test_a_machine_that_starts_no_process_is_agent_unavailable(

@@ -90,7 +90,7 @@ async def test_a_signal_is_told(run: Run) -> None:
 async def test_a_program_that_cannot_be_started_says_why(run: Run, path: str, number: int) -> None:
     async with run(path) as process:
         assert await everything(process) == b""
-        assert await process.ending() == Ending(None, not_started=number)
+        assert await process.ending() == Ending(None, number, path)
 
 
 async def test_a_missing_working_directory_is_no_start(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import PurePath
 
 from taskrun.adapters.agents.containment.process import Ending
 from taskrun.domain.status import FailureKind
@@ -13,8 +14,9 @@ from taskrun.ports.agents import AgentResult
 def failure_of(ending: Ending, errors: str) -> AgentResult | None:
     """The failure, with the end of what the program wrote to its standard error; None for exit code 0."""
     if ending.not_started:
-        reason = os.strerror(ending.not_started)
-        return AgentResult(FailureKind.AGENT_UNAVAILABLE, f"The agent's program could not be started: {reason}.")
+        # Its name alone: where this machine has its programs is no business of whoever creates tasks.
+        name, reason = PurePath(ending.program).name, os.strerror(ending.not_started)
+        return AgentResult(FailureKind.AGENT_UNAVAILABLE, f"The agent's program {name} could not be started: {reason}.")
     if ending.code == 0:
         return None
     return AgentResult(FailureKind.AGENT_ERROR, "\n".join(filter(None, (_words(ending.code), errors))))

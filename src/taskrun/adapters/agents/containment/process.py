@@ -48,6 +48,8 @@ class Ending:
     code: int | None
     #: Why it did not start, as an `errno`.
     not_started: int = 0
+    #: What did not.
+    program: str = ""
 
 
 #: The supervisor itself was killed.
@@ -171,7 +173,7 @@ async def _start(program: Program, means: str, grace: float) -> ContainedProcess
     try:
         with theirs:
             transport, streams = await loop.subprocess_exec(
-                lambda: _Streams(loop, ours),
+                lambda: _Streams(loop, ours, program.argv[0]),
                 *SUPERVISOR,
                 means,
                 str(theirs.fileno()),
@@ -196,9 +198,10 @@ async def _start(program: Program, means: str, grace: float) -> ContainedProcess
 class _Streams(SubprocessStreamProtocol):
     """The way to the supervisor. It tells the exit itself, by `exited`; the pipes are not asked about it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, control: socket.socket, program: str) -> None:
         super().__init__(BLOCK_BYTES, loop)
         self.control = control
+        self._program = program
         self.exited = asyncio.Event()
         self.ending = KILLED
 
@@ -227,7 +230,7 @@ class _Streams(SubprocessStreamProtocol):
             words = []
         match words:
             case [b"error", number, *_]:
-                return Ending(None, int(number))
+                return Ending(None, int(number), self._program)
             case [b"exit", code]:
                 return Ending(int(code))
             case _:

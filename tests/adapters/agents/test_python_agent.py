@@ -27,6 +27,7 @@ def not_async(request, sink): ...
 def place(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "echoes_of_mine.py").write_text(MODULE)
     (tmp_path / "broken_of_mine.py").write_text("1 / 0")
+    (tmp_path / "script_of_mine.py").write_text("import sys; sys.exit(3)")
     path = list(sys.path)
     yield tmp_path
     sys.path[:] = path
@@ -62,6 +63,7 @@ def test_a_directory_is_looked_into_after_all_that_is_installed(agent: Callable[
         ("no_such_module:echo", "ModuleNotFoundError"),
         ("echoes_of_mine:no_such_function", "AttributeError"),
         ("broken_of_mine:echo", "ZeroDivisionError"),
+        ("script_of_mine:echo", "SystemExit: 3"),
         ("echoes_of_mine:not_async", "is no async function"),
     ],
 )

@@ -78,8 +78,8 @@ def _load(definition: PythonDefinition) -> Function:
         sys.path.append(place)
     try:
         function: Function = getattr(import_module(name), attribute)
-    # Whatever the module does when it is loaded is its own, and so is what goes wrong.
-    except Exception as error:
+    # Whatever the module does when it is loaded is its own, and so is what goes wrong; that it ends the process, too.
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InvalidArgument(f"Agent {definition.name}: {definition.function} cannot be loaded: {reason}") from error
     if not iscoroutinefunction(function):

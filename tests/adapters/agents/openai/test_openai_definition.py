@@ -32,6 +32,8 @@ def test_all_keys_are_read() -> None:
         ({"model": ""}, "`model` is missing"),
         ({"api": "completions"}, '"chat" or "responses"'),
         ({"temperature": "hot"}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": float("inf")}, "temperature"),
         ({"working_directory": "/srv"}, "means nothing"),
         ({"max_output_tokens": -1}, "max_output_tokens"),
         ({"silence": 0}, "silence"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -30,6 +31,7 @@ class OpenAIDefinition(SessionDefinition, frozen=True, kw_only=True):
         (lambda agent: not agent.model, "`model` is missing: the endpoint's name for it."),
         (lambda agent: bool(agent.working_directory), "`working_directory` means nothing to an agent without tools."),
         (lambda agent: agent.max_output_tokens < 0, "`max_output_tokens` must be 0, for no limit, or more."),
+        (lambda agent: not isfinite(agent.temperature or 0), "`temperature` must be a number, and no endless one."),
         (lambda agent: not agent.silence > 0, "`silence` must be more than 0."),
         (
             lambda agent: bool(_OURS & agent.body.keys()),

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from taskrun.testing.clock import JumpingClock
+from taskrun.testing.clock import JumpingClock, jump
 
 
 class Diary:
@@ -169,3 +169,13 @@ async def test_autojump_rests_when_nobody_sleeps() -> None:
     assert clock.now() == after
     await clock.sleep_until(after.mono + 1)
     assert clock.now().mono == after.mono + 1
+
+
+async def test_a_loop_can_be_told_that_it_is_later() -> None:
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    jump(3600)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout_at(before + 3600):
+            await loop.create_future()
+    assert loop.time() - before < 3660

@@ -107,3 +107,10 @@ class JumpingClock:
             self._jump(due)
             quiet = 0
         loop.call_soon(self._probe, loop, quiet)
+
+
+def jump(seconds: float) -> None:
+    """To the running event loop, whose clock is the real one, it is so much later from now on."""
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    setattr(loop, "time", lambda: time() + seconds)  # noqa: B010  # mypy allows nobody to assign a method

@@ -15,6 +15,7 @@ from subprocess import PIPE
 import pytest
 
 from taskrun.domain.status import FailureKind
+from taskrun.testing.clock import jump
 from taskrun.testing.contracts.agent_acts import NASTY_COMMAND, NASTY_PROCESSES, Act
 from taskrun.testing.contracts.agent_stage import AgentTests, Rehearsal
 from taskrun.testing.contracts.agent_stopping import PATIENCE, stopped
@@ -49,7 +50,7 @@ class NastinessContract(AgentTests):
         agent = rehearsal.agent(Act.NASTY, timeout=_LIMIT)
         run = asyncio.create_task(agent.run(rehearsal.request(), sink))
         await _until_it_is_nasty(rehearsal, run)
-        _jump(_LIMIT)
+        jump(_LIMIT)
         assert (await run).failure is FailureKind.TIMEOUT
         assert processes_of(rehearsal.run_id) == {}
 
@@ -75,10 +76,3 @@ async def _until_it_is_nasty(rehearsal: Rehearsal, run: asyncio.Task[object]) ->
     await asyncio.wait([run, nasty], return_when=asyncio.FIRST_COMPLETED)
     nasty.cancel()
     assert not run.done(), run.result()
-
-
-def _jump(seconds: float) -> None:
-    """To the event loop it is so much later from now on."""
-    loop = asyncio.get_running_loop()
-    time = loop.time
-    setattr(loop, "time", lambda: time() + seconds)  # noqa: B010  # mypy allows nobody to assign a method

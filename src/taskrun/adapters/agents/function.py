@@ -17,8 +17,8 @@ class FunctionAgent:
     What it returns is the end of the run: None or a text, which is put out, is success; an `AgentResult` says it all.
     An exception fails the run as AGENT_ERROR with the exception's message, any other return value as BAD_OUTPUT.
 
-    What it tells is what the function tells, without EXECUTION_... events: to a function that returns at once they would
-    be more than all the rest. The kind `python` of a worker's TOML adds them, as every kind does.
+    What it tells is what the function tells, without EXECUTION_... events: of a function that returns at once they
+    would be the most of its story. The kind `python` of a worker's TOML adds them, as every kind does.
     """
 
     def __init__(

@@ -28,6 +28,7 @@ from taskrun.ports.agent_events import (
     UsageReported,
 )
 from taskrun.ports.agents import Agent, AgentRequest, AgentResult
+from taskrun.testing.clock import jump
 from taskrun.testing.model_scripts import (
     BreakOff,
     Fail,
@@ -113,6 +114,16 @@ class TestAnswers:
         ]
         assert (result.failure, sink.output, result.usage) == (None, "yes no", Usage(10, 5, 7))
         assert (result.backend.provider, result.backend.model_name) == ("openai", KNOWN)
+
+    async def test_the_model_is_named_that_the_cli_chose_itself(
+        self, run: Any, sink: RecordingSink, model: ScriptedModel
+    ) -> None:
+        result = await run(Say("yes"), model="")
+        chosen = model.requests[-1].body["model"]
+        [used] = sink.those(UsageReported)
+        assert (result.backend.model_name, result.backend.metadata, used.model) == (chosen, {}, chosen)
+        follow_up = await run(Say("yes"), model="", session=result.session_id)
+        assert follow_up.backend.model_name == chosen
 
     async def test_the_prompt_is_the_rendered_template_and_the_rest_is_as_defined(
         self, run: Any, model: ScriptedModel
@@ -228,6 +239,33 @@ class TestFailures:
     async def test_an_endpoint_that_falls_silent_within_its_answer_is_given_up(self, run: Any) -> None:
         result = await run(Stall("one"), silence=0.2)
         assert (result.failure, "idle timeout" in result.error) == (K.AGENT_UNAVAILABLE, True)
+
+    async def test_an_endpoint_that_never_begins_to_answer_is_given_up(self, run: Any) -> None:
+        result = await run(Hang(), silence=0.5)
+        assert (result.failure, result.error) == (
+            K.AGENT_UNAVAILABLE,
+            "Codex had no answer of its model for 1.5 s.",
+        )
+
+    async def test_an_endpoint_that_wants_to_be_asked_much_later_is_not_waited_for(
+        self, run: Any, sink: RecordingSink
+    ) -> None:
+        running = asyncio.create_task(run(Fail(429, retry_after=3600)))
+        await sink.until(lambda sink: sink.those(Retried) != [])
+        jump(900)
+        result = await running
+        assert (result.failure, "429" in result.error, result.session_id != "") == (K.LIMIT_REACHED, True, True)
+
+    async def test_a_tool_may_be_at_work_for_as_long_as_it_likes(
+        self, run: Any, sink: RecordingSink, tmp_path: Path
+    ) -> None:
+        command = bash(f"until [ -e {tmp_path}/over ]; do sleep 0.05; done")
+        running = asyncio.create_task(run(command, Say("done"), sandbox="danger-full-access"))
+        await sink.until(lambda sink: sink.those(ToolRequested) != [])
+        jump(3000)
+        (tmp_path / "over").touch()
+        result = await running
+        assert (result.failure, result.error, sink.output) == (None, "", "done")
 
     async def test_nobody_there_is_known_soon(self, run: Any) -> None:
         result = await run(set_environment={"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})

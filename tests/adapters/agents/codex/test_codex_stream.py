@@ -53,6 +53,15 @@ def test_a_command_is_a_tools_use(status: str, outcome: str) -> None:
     assert said == [ToolRequested("shell", "item_1", "ls"), ToolCompleted("shell", "item_1", outcome, 3)]
 
 
+def test_it_is_at_work_while_any_tool_is() -> None:
+    stream = CodexStream()
+    seen = []
+    for kind, name in [("started", "1"), ("started", "2"), ("completed", "1"), ("completed", "2"), ("completed", "3")]:
+        stream.read(json.dumps({"type": f"item.{kind}", "item": {**COMMAND, "id": name}}))
+        seen.append(stream.is_at_work)
+    assert seen == [True, True, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("item", "tool", "asked", "size"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from taskrun.adapters.agents.codex.stream import CodexStream
-from taskrun.adapters.agents.codex.verdict import failure
+from taskrun.adapters.agents.codex.verdict import failure, given_up
 from taskrun.adapters.agents.containment.process import Ending
 from taskrun.domain.status import FailureKind
 
@@ -67,3 +67,17 @@ def test_an_end_without_a_result_is_a_failure() -> None:
     garbled = after(ANSWER)
     garbled.read("Segmentation fault")
     assert failure(garbled, Ending(0), "") == (K.BAD_OUTPUT, "Codex ended without a result.")
+
+
+@pytest.mark.parametrize(
+    ("tried", "kind"),
+    [
+        ((), K.AGENT_UNAVAILABLE),
+        (("last status: 429 Too Many Requests",), K.LIMIT_REACHED),
+        (("last status: 429 Too Many Requests", "stream disconnected"), K.AGENT_UNAVAILABLE),
+    ],
+)
+def test_one_that_asks_its_model_in_vain_says_what_it_had_tried(tried: tuple[str, ...], kind: K) -> None:
+    retries = ({"type": "error", "message": f"Reconnecting... 1/2 ({error})"} for error in tried)
+    failed_by, words = given_up(after(*retries), 900)
+    assert (failed_by, "900 s" in words, words.endswith("".join(tried[-1:]) or "900 s.")) == (kind, True, True)

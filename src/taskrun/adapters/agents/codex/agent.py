@@ -6,16 +6,17 @@ its sandbox lets it, and nothing asks for more.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
 from taskrun.adapters.agents.answer import flaw
-from taskrun.adapters.agents.codex import home
+from taskrun.adapters.agents.codex import home, record
 from taskrun.adapters.agents.codex.definition import CodexDefinition
 from taskrun.adapters.agents.codex.stream import CodexStream
-from taskrun.adapters.agents.codex.verdict import failure
+from taskrun.adapters.agents.codex.verdict import failure, given_up
 from taskrun.adapters.agents.containment.directory import RunDirectory
 from taskrun.adapters.agents.containment.environment import NETWORK
 from taskrun.adapters.agents.containment.lines import Line, LineSplitter
@@ -52,7 +53,7 @@ class CodexAgent(ProgramAgent[CodexDefinition]):
 
     def backends(self) -> tuple[ModelBackend, ...]:
         """The model that the definition names. Which one the CLI has as its default it does not say."""
-        return (self._backend(),)
+        return (_backend(self.definition.model),)
 
     def launch(self, request: AgentRequest, directory: RunDirectory) -> Launch:
         """The CLI in a home with the definition's settings, and the rendered prompt."""
@@ -69,32 +70,38 @@ class CodexAgent(ProgramAgent[CodexDefinition]):
     async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
         """See `ProgramAgent.follow`."""
         turn = _Turn(sink)
-        lines = LineSplitter()
-        async for block in process.output():
-            await turn.read(lines.feed(block))
-        await turn.read(lines.finish())
+        place = Path(process.program.environ[_HOME_VARIABLE])
+        kind, error = await self._judged(turn, process)
+        model = self.definition.model or await asyncio.to_thread(record.model_used, place)
+        usage = await self._used(turn.stream.usage, model, place, sink)
+        if kind is None:
+            await sink.event(OutputGenerated(turn.text(), len(turn.text())))
+        return AgentResult(kind, error, _backend(model), usage, turn.stream.session_id)
+
+    async def _judged(self, turn: _Turn, process: ContainedProcess) -> tuple[FailureKind | None, str]:
+        """Follows it to its end; how it went."""
+        patience = home.TRIES * self.definition.silence
+        try:
+            async with asyncio.timeout(patience) as limit:
+                await _read(turn, process, limit, patience)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return given_up(turn.stream, patience)
         kind, error = failure(turn.stream, await process.ending(), process.errors())
         if kind is None and (error := self._broken_promise(turn.text())):
             kind = FailureKind.BAD_OUTPUT
-        usage = await self._used(turn.stream.usage, Path(process.program.environ[_HOME_VARIABLE]), sink)
-        if kind is None:
-            await sink.event(OutputGenerated(turn.text(), len(turn.text())))
-        return AgentResult(kind, error, self._backend(), usage, turn.stream.session_id)
-
-    def _backend(self) -> ModelBackend:
-        model = self.definition.model
-        metadata = {} if model else {"model": _CLI_DEFAULT}
-        return ModelBackend(_PROVIDER, model, 0, True, ("text",), (), metadata)
+        return kind, error
 
     def _broken_promise(self, text: str) -> str:
         return flaw(text, self.definition.answer) if self.definition.answer else ""
 
-    async def _used(self, total: Usage | None, place: Path, sink: AgentSink) -> Usage | None:
+    async def _used(self, total: Usage | None, model: str, place: Path, sink: AgentSink) -> Usage | None:
         if total is None:
             return None
-        used = home.used_since(place, total)
+        used = record.used_since(place, total)
         counts = used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens
-        await sink.event(UsageReported(self.definition.model, *counts))
+        await sink.event(UsageReported(model, *counts))
         return used
 
 
@@ -118,6 +125,23 @@ class _Turn:
     def text(self) -> str:
         """All that the model said."""
         return "".join(self._said)
+
+
+async def _read(turn: _Turn, process: ContainedProcess, limit: asyncio.Timeout, patience: float) -> None:
+    """All that it says. The limit ends a silence in which no tool is at work: the CLI waits for its model's first word
+    for ever, and for as long as the endpoint wants it to. A reader that takes its time is no silence."""
+    lines, loop = LineSplitter(), asyncio.get_running_loop()
+    async for block in process.output():
+        limit.reschedule(None)
+        await turn.read(lines.feed(block))
+        limit.reschedule(None if turn.stream.is_at_work else loop.time() + patience)
+    limit.reschedule(None)
+    await turn.read(lines.finish())
+
+
+def _backend(model: str) -> ModelBackend:
+    metadata = {} if model else {"model": _CLI_DEFAULT}
+    return ModelBackend(_PROVIDER, model, 0, True, ("text",), (), metadata)
 
 
 def find_cli(path: str | None) -> str | None:

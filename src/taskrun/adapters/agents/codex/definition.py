@@ -29,7 +29,8 @@ class CodexDefinition(SessionDefinition, frozen=True, kw_only=True):
     #: "" = the CLI's default.
     model: str = ""
     sandbox: Sandbox = "read-only"
-    #: How long an answer may pause before the CLI asks anew; its own default, for models that think long.
+    #: How long an answer may pause before the CLI asks anew, and a third of what is waited for anything at all. The
+    #: CLI's own default, for models that think long.
     silence: Duration = 300.0
     answer: Answer = msgspec.field(default_factory=dict)
     #: Names of the worker's variables.

@@ -1,4 +1,4 @@
-"""A home for one Codex session: its settings, all of them ours, and what the session has used up.
+"""A home for one Codex session, and its settings, all of them ours.
 
 `CODEX_HOME` is private, so nothing of the machine's own Codex set-up counts: no login, no settings, no servers, no
 memory. The CLI keeps the session's story in it, which is why it is kept with the session.
@@ -11,10 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from taskrun.adapters.agents.codex.definition import CodexDefinition
-from taskrun.domain.records import Usage
 
 _OPENAI = "https://api.openai.com/v1"
 
@@ -35,15 +32,14 @@ _SETTINGS: Mapping[str, Any] = {
     **{f"features.{name}": False for name in ("apps", "plugins", "remote_plugin", "hooks", "goals", "multi_agent")},
 }
 
-#: Three tries: an endpoint that is dead is known to be so within seconds.
+#: An endpoint that is dead is known to be so within seconds.
+TRIES = 3
 _PROVIDER: Mapping[str, Any] = {
     "name": "taskrun",
     "wire_api": "responses",
-    "request_max_retries": 2,
-    "stream_max_retries": 2,
+    "request_max_retries": TRIES - 1,
+    "stream_max_retries": TRIES - 1,
 }
-
-_USAGE = "taskrun-usage.json"
 
 
 def furnish(home: Path, definition: CodexDefinition, variables: Mapping[str, str]) -> None:
@@ -54,25 +50,6 @@ def furnish(home: Path, definition: CodexDefinition, variables: Mapping[str, str
         index.unlink()
     lines = (f"{name} = {_toml(value)}\n" for name, value in _settings(definition, variables))
     (home / "config.toml").write_text("".join(lines), errors="replace")
-
-
-def used_since(home: Path, total: Usage) -> Usage:
-    """What this run has used: Codex tells what its session has, in `total`, and here is noted what it told before."""
-    before = _noted(home / _USAGE)
-    (home / _USAGE).write_bytes(msgspec.json.encode(total))
-    return Usage(
-        max(0, total.input_tokens - before.input_tokens),
-        max(0, total.output_tokens - before.output_tokens),
-        max(0, total.cache_read_tokens - before.cache_read_tokens),
-        max(0, total.cache_write_tokens - before.cache_write_tokens),
-    )
-
-
-def _noted(file: Path) -> Usage:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Usage)
-    except (OSError, msgspec.DecodeError):
-        return Usage()
 
 
 def _settings(definition: CodexDefinition, variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

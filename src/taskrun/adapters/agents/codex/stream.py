@@ -67,8 +67,11 @@ class CodexStream:
         self.completed = False
         #: Why it did not, in Codex's words.
         self.error = ""
+        #: Why it last asked its model anew.
+        self.trouble = ""
         #: Of the whole session; None if it was not told.
         self.usage: Usage | None = None
+        #: Calls of tools that were told and have not ended.
         self._begun: set[str] = set()
         self._last = "\n"
         self._handlers: Mapping[Any, Callable[[Mapping[str, Any]], Sequence[Saying]]] = {
@@ -80,6 +83,11 @@ class CodexStream:
             "item.updated": lambda event: _plan(mapping(event.get("item"))),
             "item.completed": lambda event: self._ended(mapping(event.get("item"))),
         }
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a tool is; otherwise its model is asked."""
+        return bool(self._begun)
 
     def read(self, line: str) -> Sequence[Saying]:
         """What this line says."""
@@ -118,6 +126,7 @@ class CodexStream:
     def _error(self, event: Mapping[str, Any]) -> Sequence[Saying]:
         message = text(event.get("message"))
         if retry := _RECONNECTING.fullmatch(message):
+            self.trouble = retry["error"]
             return [Retried(retry["error"], int(retry["attempt"]))]
         return [Logged(message, Severity.ERROR)]
 
@@ -146,6 +155,7 @@ class CodexStream:
     def _tool_ended(self, item: _Item) -> Sequence[Saying]:
         # One that is over at once is told when it is over.
         began = () if text(item.get("id")) in self._begun else self._began(item)
+        self._begun.discard(text(item.get("id")))
         name, _, answer = _TOOLS[text(item.get("type"))]
         outcome = "error" if item.get("status") in ("failed", "declined") else "ok"
         return [*began, ToolCompleted(name(item), text(item.get("id")), outcome, len(answer(item)))]

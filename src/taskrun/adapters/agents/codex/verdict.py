@@ -39,6 +39,13 @@ def failure(stream: CodexStream, ending: Ending, errors: str) -> tuple[FailureKi
     return (None, "") if stream.answered else (_K.BAD_OUTPUT, _NO_ANSWER)
 
 
+def given_up(stream: CodexStream, seconds: float) -> tuple[FailureKind, str]:
+    """The same for one that asks its model in vain, and says nothing of it."""
+    before = f" It had tried before: {stream.trouble}" if stream.trouble else ""
+    message = f"Codex had no answer of its model for {seconds:g} s.{before}"
+    return (_kind(stream.trouble) if stream.trouble else _K.AGENT_UNAVAILABLE), message
+
+
 def _kind(error: str) -> FailureKind:
     found = (kind for words, kind in _BY_WORDS if re.search(words, error, re.IGNORECASE))
     return next(found, _K.AGENT_ERROR)

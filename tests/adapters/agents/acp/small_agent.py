@@ -149,6 +149,14 @@ class SmallAgent:
         await self.tell(schema.UsageUpdate(session_update="usage_update", used=10, size=1000, cost=cost))
         return acp.PromptResponse(stop_reason="end_turn", usage=USAGE)
 
+    async def do_slip(self, kind: Any) -> schema.PromptResponse:
+        """Uses a tool twice without asking, and another that does not work."""
+        for id, status in (("t1", "completed"), ("t2", "completed"), ("t3", "failed")):
+            end: Any = status
+            await self.tell(acp.start_tool_call(id, "Slip", kind=kind if end == "completed" else "other"))
+            await self.tell(acp.update_tool_call(id, status=end))
+        return acp.PromptResponse(stop_reason="end_turn")
+
     async def do_overreach(self, _: str) -> schema.PromptResponse:
         """Wants its client's files and terminals."""
         for wish in (

@@ -19,11 +19,13 @@ from taskrun.domain.status import FailureKind
 from taskrun.ports.agent_events import (
     ExecutionCompleted,
     ExecutionStarted,
+    Logged,
     OutputGenerated,
     Permission,
     PermissionAsked,
     PlanMade,
     SessionInitialized,
+    Severity,
     Thought,
     ToolCompleted,
     ToolRequested,
@@ -100,6 +102,19 @@ async def test_what_nobody_allowed_is_denied(run: Run, sink: RecordingSink, keys
     await run("work execute", **keys)
     assert [asked.decision for asked in sink.those(PermissionAsked)] == [Permission.DENIED]
     assert [told.outcome for told in sink.those(ToolCompleted)] == ["error"]
+
+
+async def test_a_tool_that_nobody_allowed_and_that_was_used_without_asking_is_told_once(
+    run: Run, sink: RecordingSink
+) -> None:
+    await run("slip execute", allowed_tools=("read",))
+    words = "The agent used execute without asking, and nothing allows it."
+    assert sink.those(Logged) == [Logged(words, Severity.WARNING)]
+
+
+async def test_a_tool_that_is_allowed_may_be_used_without_asking(run: Run, sink: RecordingSink) -> None:
+    await run("slip execute", allowed_tools=("exec*",))
+    assert sink.those(Logged) == []
 
 
 async def test_the_workers_files_and_terminals_are_not_the_agents(run: Run, sink: RecordingSink) -> None:

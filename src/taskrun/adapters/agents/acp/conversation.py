@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from taskrun.adapters.agents import loose
 from taskrun.adapters.agents.acp.definition import AcpDefinition
 from taskrun.adapters.agents.acp.peer import AUTH_REQUIRED, METHOD_NOT_FOUND, Json, Peer, Refused
-from taskrun.adapters.agents.acp.permission import CANCELLED, choose, decide
+from taskrun.adapters.agents.acp.permission import CANCELLED, Leave, choose
 from taskrun.adapters.agents.acp.session import (
     MODEL,
     NEW,
@@ -49,6 +49,7 @@ class Conversation:
         self._peer = Peer(process, self)
         self._process = process
         self._definition = definition
+        self._leave = Leave(definition.allowed_tools, definition.disallowed_tools)
         self._sink = sink
         self._session = ""
         #: The answer to the prompt, once it is asked for.
@@ -127,8 +128,7 @@ class Conversation:
         call = self.story.tools.of(loose.mapping(params.get("toolCall")))
         for event in (*call.update(loose.mapping(params.get("toolCall"))), *call.request()):
             await self._sink.event(event)
-        decision = decide(call.names, self._definition.allowed_tools, self._definition.disallowed_tools)
-        decision, answer = choose(decision, params.get("options"))
+        decision, answer = choose(self._leave.decide(call), params.get("options"))
         await self._sink.event(PermissionAsked(call.name, decision, call.id, call.input))
         return answer
 
@@ -137,7 +137,14 @@ class Conversation:
         other sessions such as a helper's of the agent, belongs to nothing here."""
         in_turn = self._turn is not None and not self._turn.done()
         if in_turn and method == "session/update" and params.get("sessionId") == self._session:
-            await self.story.tell(loose.mapping(params.get("update")))
+            await self._worked(loose.mapping(params.get("update")))
+
+    async def _worked(self, update: Json) -> None:
+        await self.story.tell(update)
+        call = self.story.tools.known(update)
+        if call and self._leave.overstepped(call):
+            text = f"The agent used {call.name} without asking, and nothing allows it."
+            await self._sink.event(Logged(text, Severity.WARNING))
 
     async def puzzled(self, line: Line) -> None:
         """See `Host.puzzled`: it is told for whoever looks for a fault."""

@@ -1,4 +1,4 @@
-"""Whether an agent may use a tool that it asks about: what nobody allowed is denied."""
+"""Whether an agent may use a tool that it asks about: what nobody allowed is denied. Who does not ask is found out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from taskrun.adapters.agents import loose
 from taskrun.adapters.agents.acp.peer import Json
+from taskrun.adapters.agents.acp.tools import ToolCall
 from taskrun.ports.agent_events import Permission
 
 #: The protocol's words for what can be chosen, the one to be preferred first: what is asked again is decided again.
@@ -18,6 +19,33 @@ _CHOICES = {
 
 #: Also ends the agent's turn, where it takes its word for it.
 CANCELLED: Json = {"outcome": {"outcome": "cancelled"}}
+
+
+class Leave:
+    """What the tools of one turn are allowed, and which of them were used without it."""
+
+    def __init__(self, allowed: Sequence[str], denied: Sequence[str]) -> None:
+        self._allowed, self._denied = allowed, denied
+        #: Calls that the agent asked about, and tools that were told of.
+        self._asked: set[str] = set()
+        self._told: set[str] = set()
+
+    def decide(self, call: ToolCall) -> Permission:
+        """The agent asks."""
+        self._asked.add(call.id)
+        return self._by_rule(call)
+
+    def overstepped(self, call: ToolCall) -> bool:
+        """Whether a call was made that nobody allowed, because the agent never asked. True once for each tool."""
+        if not call.succeeded or call.id in self._asked or call.name in self._told:
+            return False
+        if self._by_rule(call) is Permission.ALLOWED:
+            return False
+        self._told.add(call.name)
+        return True
+
+    def _by_rule(self, call: ToolCall) -> Permission:
+        return decide(call.names, self._allowed, self._denied)
 
 
 def decide(names: Iterable[str], allowed: Sequence[str], denied: Sequence[str]) -> Permission:

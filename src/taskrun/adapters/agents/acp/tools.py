@@ -12,7 +12,8 @@ from taskrun.ports.agent_events import AgentEvent, ToolCompleted, ToolRequested
 _SUMMARY_CHARACTERS = 200
 
 #: The protocol's words for how a call ended.
-_OUTCOMES = {"completed": "ok", "failed": "error"}
+_COMPLETED = "completed"
+_OUTCOMES = {_COMPLETED: "ok", "failed": "error"}
 #: It waits for its input or for somebody's leave.
 _PENDING = "pending"
 
@@ -49,6 +50,11 @@ class ToolCall:
     def input(self) -> str:
         """What goes in, short: its first text, such as a command or a path, else what the call does."""
         return self._input or _short(self._words.get("title", ""))
+
+    @property
+    def succeeded(self) -> bool:
+        """It was made, and did what it should."""
+        return self._words.get("status") == _COMPLETED
 
     def update(self, bit: Json) -> list[AgentEvent]:
         """Takes in what is new of the call; returns what is to be told of it, once it is known well enough."""
@@ -90,6 +96,10 @@ class ToolCalls:
         """The call that this is a bit of."""
         id = loose.text(bit.get("toolCallId"))
         return self._calls.setdefault(id, ToolCall(id))
+
+    def known(self, bit: Json) -> ToolCall | None:
+        """The same, if there is one: not everything that is told is about a call."""
+        return self._calls.get(loose.text(bit.get("toolCallId")))
 
 
 def _summary(given: Any) -> str:

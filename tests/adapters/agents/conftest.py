@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from taskrun.ports.agents import AgentRequest
+from taskrun.testing.recording_sink import RecordingSink
+from taskrun.testing.scripted_model import ScriptedModel
 
 ProcessesOf = Callable[[str], list[str]]
 
@@ -79,6 +81,17 @@ def environ() -> dict[str, str]:
         "TASKRUN_KEY": "the worker's secret",
         "AWS_SECRET_ACCESS_KEY": "another secret",
     }
+
+
+@pytest.fixture
+def sink() -> RecordingSink:
+    return RecordingSink()
+
+
+@pytest.fixture
+def model() -> Iterator[ScriptedModel]:
+    with ScriptedModel() as model:
+        yield model
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,6 @@ from taskrun.ports.agents import Agent, AgentRequest, AgentResult
 from taskrun.testing.model_scripts import Say, Tokens, Turn, UseTool, in_turn
 from taskrun.testing.recording_sink import RecordingSink
 from taskrun.testing.scripted_model import ScriptedModel
-
-
-@pytest.fixture
-def model() -> Iterator[ScriptedModel]:
-    with ScriptedModel() as model:
-        yield model
 
 
 @pytest.fixture

@@ -34,11 +34,6 @@ def agent(work_dir: Path, environ: dict[str, str]) -> MakeAgent:
     return make
 
 
-@pytest.fixture
-def sink() -> RecordingSink:
-    return RecordingSink()
-
-
 async def test_the_input_is_read_and_the_output_is_streamed(
     agent: MakeAgent, sink: RecordingSink, request_for: RequestFor
 ) -> None:

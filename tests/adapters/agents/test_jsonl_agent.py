@@ -22,11 +22,6 @@ Run = Callable[..., Awaitable[AgentResult]]
 
 
 @pytest.fixture
-def sink() -> RecordingSink:
-    return RecordingSink()
-
-
-@pytest.fixture
 def run(work_dir: Path, environ: dict[str, str], run_id: str, sink: RecordingSink) -> Run:
     """Runs a Python program that has the request as `request`, and `tell` to write lines."""
     begin = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -22,12 +22,6 @@ from tests.real_agents import CLAUDE_ACP, NO_CLAUDE_ACP, claude_acp
 pytestmark = pytest.mark.skipif(not CLAUDE_ACP.exists() or find_cli(None) is None, reason=NO_CLAUDE_ACP)
 
 DEFINITION = msgspec.convert({"name": "claude", **claude_acp()}, AcpDefinition)
-
-
-@pytest.fixture
-def model() -> Iterator[ScriptedModel]:
-    with ScriptedModel() as model:
-        yield model
 
 
 async def test_a_tool_that_nobody_allowed_is_asked_for_and_denied(

@@ -38,11 +38,6 @@ SMALL = str(Path(__file__).with_name("small_agent.py"))
 
 
 @pytest.fixture
-def sink() -> RecordingSink:
-    return RecordingSink()
-
-
-@pytest.fixture
 def agent(work_dir: Path, environ: dict[str, str]) -> Callable[..., Agent]:
     def make(*cannot: str, stop_grace: float = 5.0, **keys: Any) -> Agent:
         definition = AcpDefinition(name="small", command=(sys.executable, SMALL, *cannot), **keys)

@@ -48,11 +48,6 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def sink() -> RecordingSink:
-    return RecordingSink()
-
-
-@pytest.fixture
 def run(work_dir: Path, environ: dict[str, str], sink: RecordingSink, run_id: str, tmp_path: Path) -> Run:
     """Runs an agent that says these parts."""
 

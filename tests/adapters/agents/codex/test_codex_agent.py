@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +50,6 @@ needs_codex = pytest.mark.skipif(find_cli(None) is None, reason="Codex is not in
 
 #: A model that this version of the CLI knows: of one that it does not it warns. It may change files, too.
 KNOWN = "gpt-5.5"
-
-
-@pytest.fixture
-def sink() -> RecordingSink:
-    return RecordingSink()
-
-
-@pytest.fixture
-def model() -> Iterator[ScriptedModel]:
-    with ScriptedModel() as model:
-        yield model
 
 
 @pytest.fixture

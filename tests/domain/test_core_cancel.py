@@ -145,6 +145,21 @@ def test_a_cancelled_run_is_not_tried_again_when_its_worker_is_lost(sim: Simulat
     assert sim.task(task.id).runs[0].failure is FailureKind.WORKER_LOST
 
 
+def test_a_run_that_was_never_begun_is_cancelled_while_its_worker_is_away_which_then_takes_others(
+    sim: Simulation,
+) -> None:
+    session = sim.connect("w1", process="p1")
+    task = sim.create()
+    sim.vanish(session)
+    sim.cancel(task.id)
+    sim.wait(15)
+    assert sim.task(task.id).status is TaskStatus.CANCELLED
+    waiting = sim.create()
+    assert waiting.status is TaskStatus.PENDING
+    sim.connect("w1", process="p1")
+    assert sim.task(waiting.id).status is TaskStatus.RUNNING
+
+
 def test_a_worker_that_gave_a_run_up_unasked_does_not_cancel_the_task(sim: Simulation) -> None:
     session = sim.connect(slots=1)
     task = sim.create()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from taskrun.domain.records import OutputSegment, Task
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus
-from tests.system.proxy import Proxy, endless
+from tests.proxy import Proxy, endless
 from tests.system.site import Site, command
 
 TASKS = 200

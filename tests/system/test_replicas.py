@@ -17,7 +17,7 @@ from taskrun.adapters.grpc.client import Client
 from taskrun.domain.errors import FailedPrecondition
 from taskrun.domain.records import OutputSegment, Task, TaskQuery, TaskSpec
 from taskrun.domain.status import FailureKind, TaskStatus, WorkerStatus
-from tests.system.proxy import Proxy
+from tests.proxy import Proxy
 from tests.system.site import ECHO, PATIENCE, RunningProgram, Site, only_run, processes_of, soon
 from tests.system.test_resuming import COUNTER, assert_told_once, count_to
 

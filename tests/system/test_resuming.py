@@ -6,7 +6,7 @@ from pathlib import Path
 
 from taskrun.domain.records import OutputSegment, Task
 from taskrun.domain.status import FailureKind, TaskStatus
-from tests.system.proxy import Proxy
+from tests.proxy import Proxy
 from tests.system.site import Site, command, only_run, processes_of, soon
 
 #: Says what it has come to, ten times a second, until its gate is open.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.proxy import Proxy
+from tests.proxy import Proxy
 from tests.system.site import BIN, PATIENCE, Site, soon
 from tests.system.test_resuming import COUNTER, assert_told_once, begun, count_to
 

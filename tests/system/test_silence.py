@@ -12,7 +12,7 @@ import pytest
 
 from taskrun.domain.records import Task
 from taskrun.domain.status import FailureKind, TaskStatus
-from tests.system.proxy import Proxy
+from tests.proxy import Proxy
 from tests.system.site import Site, soon
 
 #: Promised: seconds after which a peer that is frozen or cut off is noticed; and what this machine's noise may add.

@@ -40,6 +40,7 @@ class ControlPlaneProcess:
         )
         ready = self._program.wait_for("ready")
         self.grpc_url, self.http_url = f"https://{ready['grpc_addr']}", f"http://{ready['http_addr']}"
+        self.grpc_port = int(ready["grpc_addr"].rpartition(":")[2])
         pems = (certs / name for name in ("ca.crt", "client.crt", "client.key"))
         self.client = Client(self.grpc_url, ClientTls(*(path.read_bytes() for path in pems)))
         return self

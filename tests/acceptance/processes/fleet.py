@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.acceptance.driver import WorkerSetup
 from tests.acceptance.processes.agents import Company
 from tests.acceptance.processes.control_plane import RESUME, ControlPlaneProcess
 from tests.acceptance.processes.program import LoggedProgram
-from tests.acceptance.processes.wire import Wire
+from tests.proxy import Proxy
 
 #: Seconds of a scenario that pass in one real second.
 SPEED = 15
@@ -47,7 +47,7 @@ class ProcessesDriver:
         self._workers: dict[str, LoggedProgram] = {}
         self._tasks: set[str] = set()
         #: The way of each worker to the control plane.
-        self._wires: dict[str, Wire] = {}
+        self._ways: dict[str, Proxy] = {}
         self._stack = ExitStack()
         #: Tells this scenario's tasks from those of others.
         self._scope = {"scenario": str(next(_numbers))}
@@ -100,11 +100,11 @@ class ProcessesDriver:
     # Workers.
 
     def start_worker(self, worker_id: str, setup: WorkerSetup) -> None:
-        wire = self._wires[worker_id] = self._stack.enter_context(closing(Wire(self._plane.grpc_url)))
+        way = self._ways[worker_id] = self._stack.enter_context(Proxy(self._plane.grpc_port))
         config = self._directory / f"{worker_id}.toml"
         config.write_text(self._company.definitions(setup.agents))
         arguments = [
-            *("--addr", wire.url, "--config", str(config), *self._identity(worker_id)),
+            *("--addr", f"https://{way.addr}", "--config", str(config), *self._identity(worker_id)),
             *("--heartbeat", "0.8", "--reconnect", "0.2", "--stop-grace", "3", "--resume-timeout", str(RESUME)),
             *(f"--label={key}={value}" for key, value in setup.labels.items()),
         ]
@@ -131,7 +131,7 @@ class ProcessesDriver:
         self._workers.pop(worker_id).end(signal.SIGKILL)
 
     def cut_worker(self, worker_id: str) -> None:
-        self._wires[worker_id].cut()
+        self._ways[worker_id].cut()
 
     def freeze_worker(self, worker_id: str) -> None:
         self._workers[worker_id].tell(signal.SIGSTOP)

@@ -95,7 +95,7 @@ class TestAnswers:
         started, *events = sink.events
         assert isinstance(started, ExecutionStarted)
         assert events == [
-            SessionInitialized(result.session_id),
+            SessionInitialized(result.session_id, KNOWN),
             Thought("let me see"),
             UsageReported(KNOWN, 10, 5, 7),
             OutputGenerated("yes no", 6),

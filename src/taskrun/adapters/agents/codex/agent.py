@@ -69,7 +69,7 @@ class CodexAgent(ProgramAgent[CodexDefinition]):
 
     async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
         """See `ProgramAgent.follow`."""
-        turn = _Turn(sink)
+        turn = _Turn(self.definition.model, sink)
         place = Path(process.program.environ[_HOME_VARIABLE])
         kind, error = await self._judged(turn, process)
         model = self.definition.model or await asyncio.to_thread(record.model_used, place)
@@ -108,8 +108,8 @@ class CodexAgent(ProgramAgent[CodexDefinition]):
 class _Turn:
     """Passes on what the CLI says, and keeps the answer."""
 
-    def __init__(self, sink: AgentSink) -> None:
-        self.stream = CodexStream()
+    def __init__(self, model: str, sink: AgentSink) -> None:
+        self.stream = CodexStream(model)
         self._sink = sink
         self._said: list[str] = []
 

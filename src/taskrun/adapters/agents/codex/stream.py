@@ -57,7 +57,9 @@ _TOOLS: Mapping[str, tuple[Callable[[_Item], str], Callable[[_Item], str], Calla
 class CodexStream:
     """Reads one run. Lines that it does not know are of no interest; what is no JSON object sets `garbled`."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "") -> None:
+        #: The one that it is told to ask; it does not say which it is.
+        self._model = model
         #: Something that should have been an event was none.
         self.garbled = False
         self.session_id = ""
@@ -107,7 +109,7 @@ class CodexStream:
 
     def _thread(self, event: Mapping[str, Any]) -> Sequence[Saying]:
         self.session_id = text(event.get("thread_id"))
-        return [SessionInitialized(self.session_id)]
+        return [SessionInitialized(self.session_id, self._model)]
 
     def _completed(self, event: Mapping[str, Any]) -> Sequence[Saying]:
         told = mapping(event.get("usage"))

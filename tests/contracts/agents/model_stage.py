@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from taskrun.testing.contracts.agent_acts import AFTER, BEFORE, PIECES, READY, REASON, Act
 from taskrun.testing.contracts.agent_stage import AgentStage
-from taskrun.testing.model_scripts import BreakOff, Fail, Hang, ModelRequest, Reply, Say, Script, Stall, UseTool
+from taskrun.testing.model_scripts import BreakOff, Fail, ModelRequest, Reply, Say, Script, Stall, UseTool
 from taskrun.testing.scripted_model import ScriptedModel
 
 
@@ -44,7 +44,7 @@ WORDS: Mapping[Act, Script] = {
     Act.REFUSE: once(Say("I cannot help with that.", stop_reason="refusal")),
     Act.LIMIT: once(Fail(429, retry_after=3600)),
     Act.BAD_OUTPUT: once(Say("I would call it urgent.")),
-    Act.TIME_OUT: once(Hang()),
+    Act.TIME_OUT: once(Stall(READY)),
     Act.HALF: once(BreakOff(f"{BEFORE} I was about to")),
     Act.NO_RESULT: once(BreakOff("".join(PIECES))),
     Act.NOT_UTF8: once(Say(f"{BEFORE}\udcff\udcfe{AFTER}")),
@@ -58,10 +58,7 @@ class ModelStage(AgentStage):
     """What the model does, and what else the agent's table has."""
 
     SCRIPTS: ClassVar[Mapping[Act, Script]] = WORDS
-    KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {
-        Act.BAD_OUTPUT: {"answer": {"priority": []}},
-        Act.TIME_OUT: {"timeout": 2.0},
-    }
+    KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {Act.BAD_OUTPUT: {"answer": {"priority": []}}}
 
     def __init__(self, place: Path, model: ScriptedModel, common: Mapping[str, Any]) -> None:
         super().__init__(place)

@@ -34,6 +34,7 @@ class CodexStage(ModelStage):
         Act.HALF: half,
         Act.NO_RESULT: bash("kill -9 $PPID", "".join(PIECES)),
         Act.NOT_UTF8: bash(r"printf '\377\376\303('", BEFORE, AFTER),
+        Act.TIME_OUT: bash("sleep 1000", READY),
         Act.HANG: bash("sleep 1000", READY),
         Act.NASTY: bash(NASTY, READY),
         Act.LOOK: bash(LOOK),

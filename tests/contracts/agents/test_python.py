@@ -24,8 +24,7 @@ class PythonStage(AgentStage):
 
     def keys(self, act: Act) -> Mapping[str, Any]:
         function = f"functions_of_an_owner:{act.name.lower()}"
-        limit = 0.2 if act is Act.TIME_OUT else 60.0
-        return {"function": function, "path": str(FUNCTIONS), "timeout": limit, "sessions": act in SESSIONS}
+        return {"function": function, "path": str(FUNCTIONS), "sessions": act in SESSIONS}
 
 
 class TestPython(AgentContract):

@@ -52,7 +52,7 @@ class Act(Enum):
     LIMIT = "has used up its limit: `limit_reached`"
     #: Breaks a promise about its answer, or is not to be understood.
     BAD_OUTPUT = "breaks its word: `bad_output`"
-    #: Works on for ever; its definition has a time limit of a few seconds.
+    #: Says READY, and works on for ever.
     TIME_OUT = "overruns its limit: `timeout`"
     #: Says BEFORE, begins a message, and ends in the middle of it as if all were well.
     HALF = "ends within a message: a failure"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agent_events import ExecutionFailed
-from taskrun.testing.contracts.agent_acts import BEFORE, PIECES, REASON, Act
+from taskrun.ports.agents import AgentResult
+from taskrun.testing.clock import jump
+from taskrun.testing.contracts.agent_acts import BEFORE, PIECES, READY, REASON, Act
 from taskrun.testing.contracts.agent_stage import AgentTests, Rehearsal
 from taskrun.testing.recording_sink import RecordingSink
+
+#: Seconds until an agent is ended by its definition; nobody waits for them.
+LIMIT = 3600.0
 
 
 class FailureContract(AgentTests):
@@ -31,7 +38,11 @@ class FailureContract(AgentTests):
         await _fails(rehearsal, Act.BAD_OUTPUT, FailureKind.BAD_OUTPUT, sink)
 
     async def test_what_takes_too_long_is_timeout(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:
-        await _fails(rehearsal, Act.TIME_OUT, FailureKind.TIMEOUT, sink)
+        agent = rehearsal.agent(Act.TIME_OUT, timeout=LIMIT)
+        run = asyncio.create_task(agent.run(rehearsal.request(), sink))
+        await sink.until(lambda sink: READY in sink.output)
+        jump(LIMIT)
+        _check(await run, FailureKind.TIMEOUT, sink)
 
 
 class SilenceContract(AgentTests):
@@ -53,7 +64,10 @@ class SilenceContract(AgentTests):
 
 
 async def _fails(rehearsal: Rehearsal, act: Act, kind: FailureKind, sink: RecordingSink) -> None:
-    result = await rehearsal.play(act, sink)
+    _check(await rehearsal.play(act, sink), kind, sink)
+
+
+def _check(result: AgentResult, kind: FailureKind, sink: RecordingSink) -> None:
     assert result.failure is kind
     assert result.error != ""
     assert sink.those(ExecutionFailed) == [ExecutionFailed(kind)]

@@ -17,6 +17,7 @@ import pytest
 from taskrun.domain.status import FailureKind
 from taskrun.testing.clock import jump
 from taskrun.testing.contracts.agent_acts import NASTY_COMMAND, NASTY_PROCESSES, Act
+from taskrun.testing.contracts.agent_failing import LIMIT
 from taskrun.testing.contracts.agent_stage import AgentTests, Rehearsal
 from taskrun.testing.contracts.agent_stopping import PATIENCE, stopped
 from taskrun.testing.processes import processes_of, until_there_are, until_there_is_nothing
@@ -24,8 +25,6 @@ from taskrun.testing.recording_sink import RecordingSink
 
 ROUNDS = int(os.environ.get("AGENT_ROUNDS", "1"))
 
-#: Seconds until an agent is ended by its definition; nobody waits for them.
-_LIMIT = 3600.0
 #: Seconds after a worker's death in which its agents end, on a busy machine too.
 _PROMISED = 2.0
 
@@ -47,10 +46,10 @@ class NastinessContract(AgentTests):
 
     @pytest.mark.usefixtures("round")
     async def test_a_time_limit_leaves_no_process(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:
-        agent = rehearsal.agent(Act.NASTY, timeout=_LIMIT)
+        agent = rehearsal.agent(Act.NASTY, timeout=LIMIT)
         run = asyncio.create_task(agent.run(rehearsal.request(), sink))
         await _until_it_is_nasty(rehearsal, run)
-        jump(_LIMIT)
+        jump(LIMIT)
         assert (await run).failure is FailureKind.TIMEOUT
         assert processes_of(rehearsal.run_id) == {}
 

@@ -483,24 +483,31 @@ def test_a_command_makes_a_token(client: StubClient, taskrun: Taskrun) -> None:
     assert f"once, until {local_time(5_000)}" in ended.err
 
 
+ALONE = "(The control plane takes enrolments on its own machine only: see --http-addr and --http-tls.)"
+ELSEWHERE = "(On another machine, a name of the control plane's that is known there takes the place of {}.)"
+COPY = "(ca.crt is a copy of the control plane's.)"
+
+
 @pytest.mark.parametrize(
-    ("url", "told", "alone"),
+    ("url", "here", "told", "remarks"),
     [
-        ("http://[::1]:50052", "http://[::1]:50052", True),
-        ("https://plane:50052", "https://plane:50052", False),
-        ("https://0.0.0.0:7", "https://x.example:7", False),
-        ("https://[::]:7", "https://x.example:7", False),
-        ("", "HTTP-ADDRESS-OF-THE-CONTROL-PLANE", False),
+        ("http://[::1]:7", "[::1]", "http://[::1]:7", [ALONE]),
+        ("https://[::1]:7", "[::1]", "https://[::1]:7 --enroll-ca-cert ca.crt", [COPY, ALONE]),
+        ("https://plane:7", "x.example", "https://plane:7 --enroll-ca-cert ca.crt", [COPY]),
+        ("http://0.0.0.0:7", "x.example", "http://x.example:7", []),
+        ("https://[::]:7", "x.example", "https://x.example:7 --enroll-ca-cert ca.crt", [COPY]),
+        ("https://[::]:7", "[::1]", "https://[::1]:7 --enroll-ca-cert ca.crt", [COPY, ELSEWHERE.format("::1")]),
+        ("", "[::1]", "HTTP-ADDRESS-OF-THE-CONTROL-PLANE", []),
     ],
 )
-def test_who_makes_a_token_is_told_where_it_is_good(
-    client: StubClient, taskrun: Taskrun, url: str, told: str, alone: bool
+def test_who_makes_a_token_is_told_how_it_is_spent(
+    client: StubClient, taskrun: Taskrun, url: str, here: str, told: str, remarks: list[str]
 ) -> None:
     client.enroll_url = url
-    client.address = parse_address("https://x.example:1")
+    client.address = parse_address(f"https://{here}:1")
     ended = taskrun("create-token", "--addr=https://y.example:1", "--addr=https://x.example:1")
-    assert f"TASKRUN_TOKEN=... taskrun-worker --enroll {told}\n" in ended.err
-    assert ("on its own machine only" in ended.err) is alone
+    _, *shown = ended.err.splitlines()
+    assert shown == [f"TASKRUN_TOKEN=... taskrun-worker --enroll {told}", *remarks]
 
 
 def test_a_ttl_too_long_for_a_number_is_for_the_control_plane_to_refuse(client: StubClient, taskrun: Taskrun) -> None:

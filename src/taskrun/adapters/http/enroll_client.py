@@ -31,6 +31,9 @@ _REFUSALS: dict[int, tuple[type[TaskRunError], str]] = {
     401: (Unauthenticated, "The bootstrap token is unknown, expired or already used: make a new one."),
     413: (InvalidArgument, "The control plane found the request too large; the token is still good."),
 }
+#: What OpenSSL (x509_vfy.h) calls a chain that leads to nobody it trusts: DEPTH_ZERO_SELF_SIGNED_CERT,
+#: SELF_SIGNED_CERT_IN_CHAIN, UNABLE_TO_GET_ISSUER_CERT_LOCALLY, UNABLE_TO_VERIFY_LEAF_SIGNATURE.
+_STRANGERS = frozenset({18, 19, 20, 21})
 
 
 class AnswerLost(Unavailable):
@@ -90,8 +93,7 @@ def post(
         connection.connect()
         return _exchange(connection, target, body)
     except ssl.SSLError as error:
-        reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
-        raise Unavailable(f"No trusted connection to {_origin(target)}: {reason}.") from error
+        raise Unavailable(f"No trusted connection to {_origin(target)}: {_distrust(error)}.") from error
     except OSError as error:
         raise Unavailable(f"Cannot reach the control plane at {_origin(target)}: {_reason(error)}.") from error
     finally:
@@ -110,6 +112,12 @@ def _exchange(connection: HTTPConnection, target: SplitResult, body: bytes) -> H
         return HttpAnswer(response.status, content, response.headers.get("Retry-After", ""))
     except (OSError, HTTPException) as error:
         raise AnswerLost(f"No answer from the control plane at {_origin(target)}: {_reason(error)}.") from error
+
+
+def _distrust(error: ssl.SSLError) -> str:
+    if getattr(error, "verify_code", 0) in _STRANGERS:
+        return "its certificate is from no CA that is trusted here; the control plane's own is in its ca.crt"
+    return getattr(error, "verify_message", "") or error.reason or "TLS failed"
 
 
 def _reason(error: OSError | HTTPException) -> str:

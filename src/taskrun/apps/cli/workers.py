@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 import rich_click as click
@@ -56,9 +56,9 @@ def create_token(connection: Connection, worker_id: str, ttl_ms: int) -> None:
     showing.note(
         f"It lets {made.worker_id} in, once, until {showing.local_time(made.expires_at_ms)}. On the worker's machine:"
     )
-    showing.note(f"TASKRUN_TOKEN=... taskrun-worker --enroll {enroll_url or 'HTTP-ADDRESS-OF-THE-CONTROL-PLANE'}")
-    if is_loopback(urlsplit(enroll_url).hostname or ""):
-        showing.note("(The control plane takes enrolments on its own machine only: see --http-addr and --http-tls.)")
+    showing.note(f"TASKRUN_TOKEN=... taskrun-worker --enroll {_arguments(enroll_url)}")
+    for remark in _remarks(made.enroll_url, enroll_url):
+        showing.note(f"({remark})")
 
 
 def _reachable(enroll_url: str, host: str) -> str:
@@ -67,6 +67,22 @@ def _reachable(enroll_url: str, host: str) -> str:
     if not is_every_address(url.hostname or ""):
         return enroll_url
     return f"{url.scheme}://{HostPort(host, url.port or 0)}"
+
+
+def _arguments(enroll_url: str) -> str:
+    """For `--enroll`: the control plane's own certificate, which it has for https, is from its own CA."""
+    trusting = " --enroll-ca-cert ca.crt" if enroll_url.startswith("https:") else ""
+    return (enroll_url or "HTTP-ADDRESS-OF-THE-CONTROL-PLANE") + trusting
+
+
+def _remarks(listens: str, enroll_url: str) -> Iterator[str]:
+    """What else is needed there, by where the control plane `listens` and the URL that we know it by."""
+    if enroll_url.startswith("https:"):
+        yield "ca.crt is a copy of the control plane's."
+    if is_loopback(urlsplit(listens).hostname or ""):
+        yield "The control plane takes enrolments on its own machine only: see --http-addr and --http-tls."
+    elif is_loopback(host := urlsplit(enroll_url).hostname or ""):
+        yield f"On another machine, a name of the control plane's that is known there takes the place of {host}."
 
 
 def _agent(agent: AgentSpec) -> str:

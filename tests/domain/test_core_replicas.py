@@ -16,6 +16,7 @@ from taskrun.domain.batch import (
     ClaimRuns,
     ClaimTask,
     Disowned,
+    ExpiredClaimed,
     FindKey,
     KeyFound,
     RelayCancel,
@@ -38,12 +39,13 @@ from taskrun.domain.control_plane.inputs import (
     WorkerGone,
     WorkerSpoke,
 )
+from taskrun.domain.control_plane.overruling import overrule
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import FailedPrecondition, NotFound, TaskRunError
-from taskrun.domain.events import RunAssigned, RunEnded, TaskMoved, TaskRequeued
+from taskrun.domain.events import RunAssigned, RunEnded, TaskExpired, TaskMoved, TaskRequeued
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import RESUME, AssignRun, CancelRun, Hello, HelloAck, LiveRun, RunReport
-from taskrun.domain.records import AgentSpec, Requirement, Run, Task, TaskSpec, WorkerInfo
+from taskrun.domain.records import AgentSpec, Requirement, Run, Task, TaskChange, TaskSpec, WorkerInfo
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, Verdict, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 
@@ -309,6 +311,44 @@ def test_a_cancel_wanted_elsewhere_of_a_task_that_others_have_by_now_is_left_to_
     plane.turn(CancelWanted("t"))
     turn = plane.turn(TaskClaimed(ClaimTask("t"), TASK, owned=False, elsewhere=True))
     assert (turn.batch.asks, turn.replies) == ([], [])
+
+
+# Ends that are overruled by a cancel which another has promised.
+
+
+def test_a_run_that_ends_as_another_promises_the_cancel_ends_a_cancelled_task(plane: Plane) -> None:
+    plane.turn(TasksInherited([TASK]))
+    plane.connect(1, "run-1")
+    create = CreateTask(7, TaskSpec("echo", "2"), "ann")
+    turn = plane.turn(create, WorkerSpoke(1, [RunReport("run-1", RunStatus.COMPLETED, seq=7)]))
+    other = turn.batch.tasks["id-1"]
+    overrule(turn, ["t"])
+    task = turn.batch.tasks["t"]
+    assert (task.status, task.cancel_requested, task.runs[0].status) == (
+        TaskStatus.CANCELLED,
+        True,
+        RunStatus.COMPLETED,
+    )
+    assert [entry.body for entry in turn.batch.story["t"]] == [TaskChange(TaskStatus.CANCELLED, True, task.runs[0])]
+    moves = [event for event in turn.events if isinstance(event, TaskMoved)]
+    assert moves[-1] == TaskMoved(task, TaskStatus.RUNNING, TaskStatus.CANCELLED)
+    assert turn.batch.tasks["id-1"] == other
+
+
+def test_a_task_that_expires_as_another_promises_the_cancel_has_not_expired(plane: Plane) -> None:
+    waiting = replace(TASK, status=TaskStatus.PENDING, runs=(), expires_at_ms=5000)
+    late = replace(waiting, id="u")
+    plane.turn(QueueSeen({Requirement("echo"): 2}, 5000))
+    plane.mono = 5.0
+    [ask] = plane.turn().batch.asks
+    assert isinstance(ask, ClaimExpired)
+    turn = plane.turn(ExpiredClaimed(ask, (waiting, late), 0))
+    overrule(turn, ["t"])
+    task = turn.batch.tasks["t"]
+    assert (task.status, task.failure, task.error) == (TaskStatus.CANCELLED, None, "")
+    assert [entry.body for entry in turn.batch.story["t"]] == [TaskChange(TaskStatus.CANCELLED, True)]
+    assert [event.task.id for event in turn.events if isinstance(event, TaskExpired)] == ["u"]
+    assert TaskMoved(task, TaskStatus.PENDING, TaskStatus.CANCELLED) in turn.events
 
 
 # The queue, and workers.

@@ -10,7 +10,9 @@ import pytest
 
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.control_plane.roster import merged
-from taskrun.domain.errors import LeaseLost, NotFound, StoreFailed, Unavailable
+from taskrun.domain.errors import LeaseLost, NotFound, Overruled, StoreFailed, Unavailable
+from taskrun.domain.events import TaskMoved
+from taskrun.domain.protocol import Heartbeat, HeartbeatAck, RunReport, Stored
 from taskrun.domain.records import AgentSpec, Requirement, Run, Task, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -26,6 +28,9 @@ from tests.engine.peers import Peer
 IDLE, AWAY = WorkerStatus.IDLE, WorkerStatus.DISCONNECTED
 RUN = Run("run-1", "worker-1", RunStatus.RUNNING, 1, 1, 2, process="p")
 TASK = Task("t", TaskSpec("echo", "1"), TaskStatus.RUNNING, "ann", 1, (RUN,), next_seq=3)
+
+
+BEAT = Heartbeat(WorkerStatus.IDLE, 0, 10)
 
 
 def view(worker_id: str, status: WorkerStatus = IDLE, connected_at_ms: int = 5) -> WorkerView:
@@ -335,6 +340,52 @@ async def test_a_cancel_of_a_task_that_another_has_meanwhile_is_answered_as_one_
     assert await settled.get(task.id) == task
     await peer.end(peer.runs[0].run_id)
     assert await settled.get(task.id) == task
+
+
+@pytest.fixture
+def promised(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Tasks of which another control plane has said that they are cancelled."""
+    task_ids: set[str] = set()
+    real = store.commit
+
+    async def commit(batch: Batch) -> Sequence[Answer]:
+        ended = {task.id for task in batch.tasks.values() if task.status in {TaskStatus.COMPLETED, TaskStatus.FAILED}}
+        for task_id in sorted(ended & task_ids):
+            # Each in its turn: another may come while the first is corrected.
+            raise Overruled((task_id,))
+        return await real(batch)
+
+    monkeypatch.setattr(store, "commit", commit)
+    return task_ids
+
+
+async def test_an_end_that_a_cancel_overrules_is_stored_and_said_as_that_of_a_cancelled_task(
+    settled: ControlPlane, peer: Peer, promised: set[str], telemetry: RecordingTelemetry, jumping: JumpingClock
+) -> None:
+    await peer.connect("worker-1", process="p")
+    tasks = [task for task in await settled.create([TaskSpec("echo", "1")] * 3, "ann") if isinstance(task, Task)]
+    promised |= {task.id for task in tasks[:2]}
+    await peer.say(*(RunReport(run.run_id, RunStatus.COMPLETED, seq=0) for run in peer.runs), BEAT)
+    await jumping.advance(0)
+    assert [(await settled.get(task.id)).status for task in tasks] == [
+        TaskStatus.CANCELLED,
+        TaskStatus.CANCELLED,
+        TaskStatus.COMPLETED,
+    ]
+    assert peer.heard[-2:] == [HeartbeatAck(0), Stored(1)]
+    moves = [event for event in telemetry.events if isinstance(event, TaskMoved) and event.new.is_terminal]
+    assert [event.new for event in moves] == [TaskStatus.CANCELLED, TaskStatus.CANCELLED, TaskStatus.COMPLETED]
+
+
+async def test_what_ends_as_the_loop_begins_may_be_overruled_too(
+    idle_plane: ControlPlane, store: FaultyStore, promised: set[str]
+) -> None:
+    run = replace(RUN, process="")
+    await store.commit(Batch({"t": replace(TASK, spec=replace(TASK.spec, max_attempts=1), runs=(run,))}))
+    promised.add("t")
+    await idle_plane.start()
+    assert (await idle_plane.get("t")).status is TaskStatus.CANCELLED
+    await idle_plane.stop()
 
 
 async def test_one_that_is_alone_learns_nothing_new(

@@ -64,7 +64,8 @@ class ClaimRuns:
 
 @value(frozen=True, slots=True)
 class RelayCancel:
-    """Leave word that the task is to be cancelled: whoever has it, now or by the time that it is read, will do it."""
+    """Leave word that the task is to be cancelled, unless it has ended: whoever has it, now or by the time that it is
+    read, will do it. Once that is stored the task cannot end otherwise."""
 
     task_id: str
 

@@ -69,6 +69,15 @@ class LeaseLost(StoreFailed):
     know whether it has taken over from another. It begins again from what is stored."""
 
 
+class Overruled(StoreFailed):
+    """The batch would end these tasks in another way than CANCELLED, and somebody has been told that they are
+    cancelled. To be stored once it says so."""
+
+    def __init__(self, task_ids: tuple[str, ...]) -> None:
+        super().__init__(f"A cancel was asked for at another control plane: {', '.join(task_ids)}.")
+        self.task_ids = task_ids
+
+
 class Unconfirmed(Unavailable):
     """It was passed on, and whoever has it has not said so in time: it may be done still. Trying again is safe under
     the same idempotency key only."""

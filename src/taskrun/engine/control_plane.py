@@ -13,7 +13,7 @@ from itertools import count
 
 from loguru import logger
 
-from taskrun.domain.batch import Disowned
+from taskrun.domain.batch import Answer, Disowned
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
@@ -25,10 +25,11 @@ from taskrun.domain.control_plane.inputs import (
     WorkerGone,
     WorkerSpoke,
 )
+from taskrun.domain.control_plane.overruling import overrule
 from taskrun.domain.control_plane.roster import matching, merged
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.conversation import last_session
-from taskrun.domain.errors import NotFound, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
+from taskrun.domain.errors import NotFound, Overruled, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
 from taskrun.domain.events import DomainEvent, SlotsChanged, WorkerMoved
 from taskrun.domain.protocol import FromWorker, Hello, ToWorker
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
@@ -279,7 +280,7 @@ class ControlPlane:
             if self._lost is not None:
                 raise self._lost
             turn = self._core.handle([*answers, *self._inbox.take()], self._clock.now())
-            answers = await self._store.commit(turn.batch) if turn.batch else ()
+            answers = await self._commit(turn)
             if turn.batch.tasks:
                 # An ask alone writes nothing, and succeeds on a full disk too.
                 self._respite.after_success()
@@ -290,6 +291,15 @@ class ControlPlane:
             self._alarm.set(self._core.next_deadline())
             # Others get their say between two turns, and what they bring is in the next.
             await asyncio.sleep(0)
+
+    async def _commit(self, turn: Turn) -> Sequence[Answer]:
+        """Stores the turn; with it the cancels that others have promised of tasks which end in it."""
+        while turn.batch:
+            try:
+                return await self._store.commit(turn.batch)
+            except Overruled as error:
+                overrule(turn, error.task_ids)
+        return ()
 
     def _speak(self, turn: Turn) -> None:
         """What the turn has to say, now that it is stored."""
@@ -330,8 +340,7 @@ class ControlPlane:
         recovery = await self._store.recover()
         self._lost = None
         turn = self._core.recover(recovery, self._clock.now())
-        if turn.batch:
-            await self._store.commit(turn.batch)
+        await self._commit(turn)
         self._speak(turn)
         # Nobody may come for a long time, and what was taken over has its deadlines.
         self._alarm.set(self._core.next_deadline())

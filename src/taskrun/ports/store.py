@@ -86,7 +86,9 @@ class Store(Protocol):
 
         What it says of tasks that another control plane has is left out; a `Disowned` that follows the answers names
         them. Raises `LeaseLost`, also a `StoreFailed`, if another has taken all of them over: then nothing is stored
-        until `recover` was called.
+        until `recover` was called. Raises `Overruled`, which is one too, if it ends tasks in another way than CANCELLED
+        of which a `RelayCancel` was stored, by whomever: so whatever a task's end is, it is known with it whether
+        somebody was told that the task is cancelled.
 
         When it returns, every later read sees the changes. The cost of a task does not grow with the tasks stored.
         """

@@ -14,10 +14,10 @@ from taskrun.adapters.stores.postgres import owners
 from taskrun.adapters.stores.postgres.care import check
 from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
-from taskrun.domain.errors import LeaseLost, StoreFailed
+from taskrun.domain.errors import LeaseLost, Overruled, StoreFailed
 from taskrun.domain.records import Requirement, Task, TaskQuery
 from taskrun.ports.peers import Call
-from taskrun.ports.store import Backlog, Batch, ClaimNext, Disowned, TasksClaimed
+from taskrun.ports.store import Backlog, Batch, CancelRelayed, ClaimNext, Disowned, RelayCancel, TasksClaimed
 from taskrun.testing.contracts.peers import Ear, claim_runs, inherit
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
@@ -203,6 +203,40 @@ async def test_a_task_that_another_is_claiming_at_this_moment_is_elsewhere(a: Po
         claimed = await claim_task(a, task_id(1))
         assert (claimed.owned, claimed.elsewhere) == (False, True)
     assert (await claim_task(a, task_id(1))).owned
+
+
+async def test_of_a_cancel_and_an_end_at_the_same_moment_the_second_knows_of_the_first(
+    a: PostgresStore, b: PostgresStore, opened: Open
+) -> None:
+    """Each of them is right by itself; both cannot be: who was told that it is cancelled, and how it ended."""
+    third = opened()
+    await third.recover()
+    tasks = [make_task(n, RUNNING) for n in range(200)]
+    await save(a, *tasks)
+    asks = [RelayCancel(task.id) for task in tasks]
+    told: set[str] = set()
+    ended: set[str] = set()
+
+    async def relay(store: PostgresStore, asks: list[RelayCancel]) -> None:
+        for ask in asks:
+            [answer] = await store.commit(Batch(asks=[ask]))
+            assert isinstance(answer, CancelRelayed)
+            assert answer.task is not None
+            if not answer.task.status.is_terminal:
+                told.add(ask.task_id)
+
+    async def end() -> None:
+        for task in tasks:
+            try:
+                await save(a, replace(moved(task, COMPLETED), finished_at_ms=9))
+                ended.add(task.id)
+            except Overruled:
+                pass
+
+    # One goes the other way, so that both come first, and all meet.
+    await asyncio.gather(relay(b, asks), relay(third, asks[::-1]), end())
+    assert told | ended == {task.id for task in tasks}
+    assert not told & ended
 
 
 async def test_many_that_make_tasks_with_one_key_at_once_make_one(

@@ -194,7 +194,7 @@ def test_a_place_has_a_name_even_where_little_is_said() -> None:
 
 
 #: What may be read from end to end: what came with the statement, and tables that stay small.
-SMALL = {"counts", "waiting", "cancels", "owners", "workers"}
+SMALL = {"counts", "waiting", "owners", "workers"}
 STATEMENTS = {
     **{name: getattr(changes, name) for name in ("_CREATE", "_SAVE", "_GO_ON", "_TELL", "_KEEP_KEYS", "_KNOW")},
     **{name: getattr(changes, name) for name in ("_COUNT_WAITING", "_COUNT")},
@@ -203,7 +203,7 @@ STATEMENTS = {
     "_ALIVE": writer._ALIVE,
     "_RELAY_CANCEL": writer._RELAY_CANCEL,
     **{name: getattr(owners, name) for name in ("_DEAD", "_GIVE_BACK", "_RUNNING")},
-    **{name: getattr(peers, name) for name in ("_FORGET", "_CANCELS", "_WORKERS")},
+    **{name: getattr(peers, name) for name in ("_CANCELS", "_WORKERS")},
     **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG", "_NEXT_EXPIRY")},
     **{f"_NEWEST {key}": sql for key, sql in reader._NEWEST.items() if any(key)},
     **{f"_DELETE {n}": sql for n, sql in enumerate(pruning._DELETE) if n},
@@ -212,7 +212,12 @@ STATEMENTS = {
 
 
 #: The index that a statement must use, of several that would do.
-CHOSEN = {"_CLAIM_NEXT": "tasks_waiting", "_CLAIM_EXPIRED": "tasks_by_expiry", "_NEXT_EXPIRY": "tasks_by_expiry"}
+CHOSEN = {
+    "_CLAIM_NEXT": "tasks_waiting",
+    "_CLAIM_EXPIRED": "tasks_by_expiry",
+    "_NEXT_EXPIRY": "tasks_by_expiry",
+    "_CANCELS": "tasks_cancels",
+}
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

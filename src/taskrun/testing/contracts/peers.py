@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import pytest
 
+from taskrun.domain.errors import Overruled
 from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.records import AgentSpec, Task, WorkerInfo, WorkerView
 from taskrun.domain.status import TaskStatus, WorkerStatus
 from taskrun.ports.peers import Call, Peers
-from taskrun.ports.store import Backlog, Batch, ClaimRuns, Disowned, RelayCancel, RunsClaimed, Store
+from taskrun.ports.store import Backlog, Batch, CancelRelayed, ClaimRuns, Disowned, RelayCancel, RunsClaimed, Store
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
     GENERAL,
@@ -172,16 +173,56 @@ class RelayContract:
         await save(b, requeued(make_task(1, RUNNING), 7))
         assert (await a.peers.meet([])).cancels == (await b.peers.meet([])).cancels == [task_id(1)]
 
-    @pytest.mark.parametrize("told", [{"cancel_requested": True}, {"status": COMPLETED, "finished_at_ms": 9}])
-    async def test_word_of_a_cancel_is_forgotten_when_it_was_heard_or_came_too_late(
+    @pytest.mark.parametrize("told", [{}, {"status": TaskStatus.CANCELLED, "finished_at_ms": 9}])
+    async def test_word_of_a_cancel_is_not_repeated_to_who_has_heard_it(
         self, a: SharedStore, b: SharedStore, told: dict[str, Any]
     ) -> None:
         await save(a, make_task(1, RUNNING))
         await b.commit(Batch(asks=[RelayCancel(task_id(1))]))
-        await save(a, replace(make_task(1, RUNNING), **told))
+        await save(a, replace(make_task(1, RUNNING), cancel_requested=True, **told))
+        assert (await a.peers.meet([])).cancels == (await b.peers.meet([])).cancels == []
+
+    async def test_word_of_a_cancel_that_comes_after_the_end_is_none(self, a: SharedStore, b: SharedStore) -> None:
+        ended = moved(make_task(1, RUNNING), COMPLETED)
+        await save(a, ended)
+        ask = RelayCancel(task_id(1))
+        assert list(await b.commit(Batch(asks=[ask]))) == [CancelRelayed(ask, ended)]
         assert (await a.peers.meet([])).cancels == []
-        await save(a, make_task(1, RUNNING))
-        assert (await a.peers.meet([])).cancels == []
+        await save(a, ended)
+
+    @pytest.mark.parametrize("status", [COMPLETED, TaskStatus.FAILED])
+    async def test_a_task_of_which_a_cancel_was_relayed_ends_in_no_other_way(
+        self, a: SharedStore, b: SharedStore, status: TaskStatus
+    ) -> None:
+        task = make_task(1, RUNNING)
+        await tell(a, task, change(0))
+        await b.commit(Batch(asks=[RelayCancel(task.id)]))
+        other = make_task(2)
+        ended = Batch({task.id: moved(task, status), other.id: other}, {task.id: [change(1, status)]})
+        with pytest.raises(Overruled) as overruled:
+            await a.commit(ended)
+        assert overruled.value.task_ids == (task.id,)
+        assert (await a.get(task.id), await a.get(other.id)) == (task, None)
+        assert list(await a.story(task.id, 0)) == [change(0)]
+        cancelled = replace(moved(task, TaskStatus.CANCELLED), cancel_requested=True)
+        ended.tasks[task.id] = cancelled
+        assert list(await a.commit(ended)) == []
+        assert await b.get(task.id) == cancelled
+
+    async def test_whoever_has_the_task_when_it_ends_is_told_of_the_cancel(
+        self, a: SharedStore, b: SharedStore
+    ) -> None:
+        task = make_task(1, RUNNING)
+        await save(a, task)
+        await b.commit(Batch(asks=[RelayCancel(task.id)]))
+        await claim_runs(b)
+        assert list(await a.commit(Batch({task.id: moved(task, COMPLETED)}))) == [Disowned((task.id,))]
+        await save(b, requeued(task, 7))
+        assert await claim(a) == [task.id]
+        await save(a, task)
+        for _ in range(2):
+            with pytest.raises(Overruled):
+                await save(a, moved(task, COMPLETED))
 
 
 class KeysOfSeveralContract:

@@ -95,6 +95,8 @@ class Row:
     owner: int | None
     #: The number that its story goes on with.
     story_seq: int | None
+    #: Somebody was told that it is cancelled.
+    cancel_wanted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,13 @@ from taskrun.ports.peers import Call, Meeting
 #: Seconds that an end waits for the database.
 _GOODBYE = 1.0
 
-#: Word that was left of tasks that are gone, have ended or were told.
-_FORGET = """
-    DELETE FROM cancels WHERE NOT EXISTS (
-        SELECT FROM tasks WHERE id = task_id AND finished_at IS NULL
-            AND state::json ->> 'cancel_requested' IS DISTINCT FROM 'true'
-    )
+#: Who has the task and was told of the cancel says so in the task itself.
+_CANCELS = """
+    SELECT id FROM tasks
+    WHERE cancel_wanted AND finished_at IS NULL AND (waits OR owner = %s)
+        AND state::json ->> 'cancel_requested' IS DISTINCT FROM 'true'
+    ORDER BY id
 """
-_CANCELS = "SELECT task_id FROM cancels JOIN tasks ON id = task_id WHERE waits OR owner = %s ORDER BY task_id"
 _SHOW = """
     INSERT INTO workers (owner, id, view) SELECT %s, * FROM unnest(%s::text[], %s::text[])
     ON CONFLICT (owner, id) DO UPDATE SET view = excluded.view
@@ -91,7 +90,6 @@ class PostgresPeers:
         others = await owners.others(connection, owner)
         inherited = await owners.take_over(connection, owner, SHARDS - 1)
         self._took_over = bool(inherited)
-        await connection.execute(_FORGET)
         if others:
             await self._show(connection, owner, views, before)
         return Meeting(

@@ -36,6 +36,7 @@ from taskrun.domain.batch import (
     TaskClaimed,
     TasksClaimed,
 )
+from taskrun.domain.errors import Overruled
 from taskrun.domain.status import TaskStatus
 
 #: Lines that are remembered.
@@ -43,7 +44,10 @@ _KNOWN = 10_000
 
 #: Nobody takes over from this owner while it commits.
 _ALIVE = "SELECT number FROM owners WHERE number = %b::int8 FOR KEY SHARE"
-_BEFORE = "SELECT id, status, waits, owner, story_seq FROM tasks WHERE id = ANY(%b::text[]) ORDER BY id FOR UPDATE"
+_BEFORE = """
+    SELECT id, status, waits, owner, story_seq, cancel_wanted FROM tasks WHERE id = ANY(%b::text[])
+    ORDER BY id FOR UPDATE
+"""
 #: What others are claiming at this moment is passed over.
 _CLAIM_NEXT = """
     WITH head AS MATERIALIZED (
@@ -109,14 +113,17 @@ _CLAIM_RUNS = """
     )
     UPDATE tasks SET owner = %b::int8 FROM brought WHERE tasks.id = brought.id RETURNING tasks.id, birth, state
 """
+#: Its row is locked with those of the batch: whoever ends the task was before this, or sees it.
 _RELAY_CANCEL = """
     WITH wanted AS (
-        INSERT INTO cancels (task_id) SELECT id FROM tasks WHERE id = %b::text AND finished_at IS NULL
-        ON CONFLICT DO NOTHING
+        UPDATE tasks SET cancel_wanted = true WHERE id = %b::text AND finished_at IS NULL AND NOT cancel_wanted
     )
     SELECT id, birth, state FROM tasks WHERE id = %b::text
 """
 _COUNTS = "SELECT name, sum(amount)::int8 FROM counts GROUP BY name"
+
+#: Ends that a task which is cancelled does not have.
+_OTHER_ENDS = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED})
 
 _BEGIN: Statement = ("BEGIN", [])
 _COMMIT: Statement = ("COMMIT", [])
@@ -139,15 +146,18 @@ class Writer:
     async def commit(self, connection: AsyncConnection, batch: Batch) -> Sequence[Answer]:
         """See `Store.commit`."""
         journeys = await self._journeys_on(connection)
-        owner, ids = self.owner, list(batch.tasks.keys() | batch.story.keys())
-        known: list[Statement] = [_BEGIN, (_ALIVE, [owner]), (_BEFORE, [ids]), *keep_keys(batch, owner)]
+        owner, touched = self.owner, batch.tasks.keys() | batch.story.keys()
+        relayed = {ask.task_id for ask in batch.asks if type(ask) is RelayCancel}
+        locked: Statement = (_BEFORE, [list(touched | relayed)])
+        known: list[Statement] = [_BEGIN, (_ALIVE, [owner]), locked, *keep_keys(batch, owner)]
         _, alive, found, *made = await journeys.make(known)
         if not alive:
             raise owners.lease_lost()
         rows = _rows(found)
-        disowned = [task_id for task_id, row in rows.items() if row.owner not in (None, owner)]
+        disowned = [each for each, row in rows.items() if each in touched and row.owner not in (None, owner)]
         disowned += [task_id for others in made for (task_id,) in others]
         ours = _without(batch, set(disowned))
+        _must_not_be_overruled(ours, rows)
         check_batch(ours, statuses(rows))
         changed = list(changes(ours, rows, self._writing))
         asked = [self._asked(ask) for ask in batch.asks]
@@ -218,6 +228,13 @@ def _without(batch: Batch, disowned: Collection[str]) -> Batch:
         {task_id: entries for task_id, entries in batch.story.items() if task_id not in disowned},
         batch.asks,
     )
+
+
+def _must_not_be_overruled(batch: Batch, rows: Mapping[str, Row]) -> None:
+    """Raises `Overruled`."""
+    wanted = [task_id for task_id, row in rows.items() if row.cancel_wanted and task_id in batch.tasks]
+    if overruled := [task_id for task_id in wanted if batch.tasks[task_id].status in _OTHER_ENDS]:
+        raise Overruled(tuple(overruled))
 
 
 def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:

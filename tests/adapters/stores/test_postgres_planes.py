@@ -1,0 +1,122 @@
+"""Control planes in this process on one database. They meet when the test says so, and hear no calls in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from taskrun.adapters.stores.postgres.database import Database
+from taskrun.adapters.stores.postgres.store import PostgresStore
+from taskrun.adapters.system.ids import UuidV7Source
+from taskrun.domain.errors import NotFound
+from taskrun.domain.records import Task, TaskChange, TaskSpec, WorkerView
+from taskrun.domain.status import RunStatus, TaskStatus
+from taskrun.domain.timers import ControlPlaneTimers
+from taskrun.engine.control_plane import ControlPlane
+from taskrun.engine.replica import REST
+from taskrun.ports.peers import LEASE, Call, Meeting, Peers
+from taskrun.testing.clock import JumpingClock
+from taskrun.testing.harness import RecordingTelemetry
+from tests.engine.peers import Peer
+
+COMPLETED, CANCELLED, PENDING = TaskStatus.COMPLETED, TaskStatus.CANCELLED, TaskStatus.PENDING
+
+
+class Deaf:
+    """Implements `Peers`: nothing is heard between two meetings."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self.met = 0
+
+    async def meet(self, workers: Sequence[WorkerView]) -> Meeting:
+        meeting = await self._peers.meet(workers)
+        self.met += 1
+        return meeting
+
+    async def calls(self) -> AsyncIterator[Call]:
+        await asyncio.Event().wait()
+        yield Call()
+
+
+class Plane:
+    """One control plane, with a clock, a store and workers of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.clock, self.store, self.telemetry = JumpingClock(), PostgresStore(Database(url)), RecordingTelemetry()
+        self.peers = Deaf(self.store.peers)
+        timers = ControlPlaneTimers()
+        self.engine = ControlPlane(self.store, self.clock, UuidV7Source(), self.telemetry, timers, self.peers)
+
+    async def meet(self) -> None:
+        """Meets the others, and does what follows from it."""
+        met = self.peers.met
+        while self.peers.met == met:
+            await self.clock.advance(LEASE / 3)
+            await self.do_all()
+        await self.do_all()
+
+    async def do_all(self) -> None:
+        """Returns when all that was submitted before is handled: what is asked of the store after it is answered."""
+        with pytest.raises(NotFound):
+            await self.engine.cancel("unknown")
+
+    async def worker(self, worker_id: str, process: str = "p") -> Peer:
+        peer = Peer(self.engine)
+        await peer.connect(worker_id, process=process)
+        return peer
+
+    async def create(self, **spec: Any) -> Task:
+        [task] = await self.engine.create([TaskSpec("echo", "1", **spec)], "ann")
+        assert isinstance(task, Task)
+        return task
+
+    async def ends(self, task: Task) -> list[TaskChange]:
+        """Of the task's story, what says how it ended."""
+        story = await self.store.story(task.id, 0)
+        return [each.body for each in story if each.is_end and isinstance(each.body, TaskChange)]
+
+    async def stop(self) -> None:
+        await self.engine.stop()
+        await self.store.close()
+
+
+Start = Callable[[], Awaitable[Plane]]
+
+
+@pytest.fixture
+async def start(postgres_url: str) -> AsyncIterator[Start]:
+    """Starts a control plane."""
+    planes: list[Plane] = []
+
+    async def start() -> Plane:
+        plane = await asyncio.to_thread(Plane, postgres_url)
+        planes.append(plane)
+        await plane.engine.start()
+        await plane.clock.advance(REST)
+        return plane
+
+    yield start
+    for plane in planes:
+        await plane.stop()
+
+
+# Cancels of what another has.
+
+
+@pytest.mark.parametrize("reported", [RunStatus.COMPLETED, RunStatus.FAILED])
+async def test_a_task_whose_cancel_was_acknowledged_elsewhere_ends_cancelled_whatever_its_run_reports(
+    start: Start, reported: RunStatus
+) -> None:
+    a, b = await start(), await start()
+    worker = await a.worker("one")
+    task = await a.create()
+    assert (await b.engine.cancel(task.id)).cancel_requested
+    await worker.end(worker.runs[0].run_id, reported)
+    await a.do_all()
+    done = await b.engine.get(task.id)
+    assert (done.status, done.cancel_requested, done.runs[0].status) == (CANCELLED, True, reported)
+    assert await b.ends(task) == [TaskChange(CANCELLED, True, done.runs[0])]

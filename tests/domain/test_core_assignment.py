@@ -173,7 +173,15 @@ def test_the_slots_are_told_when_they_change(sim: Simulation) -> None:
     session = sim.connect(slots=3)
     sim.create()
     sim.vanish(session)
-    assert [(slots.taken, slots.total) for slots in sim.happened(SlotsChanged)] == [(0, 3), (1, 3), (0, 0)]
+    assert [(slots.taken, slots.free) for slots in sim.happened(SlotsChanged)] == [(0, 3), (1, 2), (0, 0)]
+
+
+def test_the_slots_of_a_worker_that_drains_are_free_for_nobody(sim: Simulation) -> None:
+    session = sim.connect(slots=3)
+    sim.create()
+    sim.say(session, Heartbeat(WorkerStatus.DRAINING, 1, 3))
+    last = sim.happened(SlotsChanged)[-1]
+    assert (last.taken, last.free) == (1, 0)
 
 
 def test_a_task_is_not_overtaken_by_a_newer_one_of_its_kind_that_comes_when_a_slot_is_free(sim: Simulation) -> None:

@@ -94,18 +94,18 @@ def test_a_worker_that_left_is_forgotten_with_all_its_slots(scheduler: Scheduler
     scheduler.join("a", ["echo"], {}, 3)
     scheduler.place(ECHO)
     scheduler.leave("a")
-    assert (scheduler.taken, scheduler.slots) == (0, 0)
+    assert (scheduler.taken, scheduler.vacant) == (0, 0)
     assert scheduler.place(ECHO) is None
     scheduler.leave("a")
     scheduler.release("a")
-    assert (scheduler.taken, scheduler.slots) == (0, 0)
+    assert (scheduler.taken, scheduler.vacant) == (0, 0)
 
 
 def test_fewer_slots_than_are_taken_only_mean_that_none_is_free(scheduler: Scheduler[str]) -> None:
     scheduler.join("a", ["echo"], {}, 3)
     assert take_all(scheduler, ECHO) == ["a"] * 3
     scheduler.resize("a", 1)
-    assert (scheduler.taken, scheduler.slots) == (3, 1)
+    assert (scheduler.taken, scheduler.vacant) == (3, 0)
     for _ in range(2):
         scheduler.release("a")
         assert scheduler.place(ECHO) is None

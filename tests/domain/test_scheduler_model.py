@@ -28,6 +28,10 @@ class ModelWorker:
     open: bool = True
 
     @property
+    def vacant(self) -> int:
+        return max(0, self.slots - self.taken) if self.open else 0
+
+    @property
     def load(self) -> int:
         return self.taken + self.aside
 
@@ -180,7 +184,7 @@ class SchedulerModel(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        assert self.scheduler.slots == sum(worker.slots for worker in self.workers.values())
+        assert self.scheduler.vacant == sum(worker.vacant for worker in self.workers.values())
         assert self.scheduler.taken == sum(worker.taken for worker in self.workers.values())
         for requirement, count in self.waiting.items():
             assert self.scheduler.waiting(requirement) == count

@@ -80,10 +80,10 @@ class WorkerConnected:
 
 @value(frozen=True, slots=True)
 class SlotsChanged:
-    """The slots of all connected workers, taken and in all."""
+    """The slots of all connected workers: taken, and free for a task. Who drains or failed has none that are free."""
 
     taken: int
-    total: int
+    free: int
 
 
 @value(frozen=True, slots=True)

@@ -41,10 +41,17 @@ class _Seat(Generic[Key]):
     lanes: list[_Lane[Key]] = field(default_factory=list)
     #: The load under which the lanes list it, or None while they do not.
     listed: int | None = None
+    #: What of its slots counts in the scheduler's `vacant`.
+    counted: int = 0
 
     @property
     def free(self) -> int:
         return self.slots - self.taken - self.reserved if self.open else 0
+
+    @property
+    def vacant(self) -> int:
+        """Those set aside too: nobody has them yet. Who was told to have fewer slots may have more runs than those."""
+        return max(0, self.slots - self.taken) if self.open else 0
 
     def fits(self, requirement: Requirement) -> bool:
         return requirement.agent in self.agents and all(self.labels.get(k) == v for k, v in requirement.selector)
@@ -127,9 +134,9 @@ class Scheduler(Generic[Key]):
         self._stirred: dict[_Seat[Key], None] = {}
         #: Who began to wait since the queue was last asked for claims.
         self._came = Counter[Requirement]()
-        #: Slots of all workers, and how many of them are taken.
-        self.slots = 0
+        #: Slots that are taken, and those that a task could get: none of a worker that is not offered any.
         self.taken = 0
+        self.vacant = 0
 
     # Workers.
 
@@ -138,7 +145,6 @@ class Scheduler(Generic[Key]):
         assert key not in self._seats
         seat = _Seat(key, dict.fromkeys(agents), labels, slots, taken)
         self._seats[key] = seat
-        self.slots += slots
         self.taken += taken
         for name in seat.agents:
             agent = self._agent(name)
@@ -161,13 +167,11 @@ class Scheduler(Generic[Key]):
             agent = self._agents[name]
             del agent.seats[seat]
             self._forget_if_unused(name, agent)
-        self.slots -= seat.slots
         self.taken -= seat.taken
 
     def resize(self, key: Key, slots: int) -> None:
         """The worker now has this many slots in all. Fewer than are taken only means that none is free."""
         seat = self._seats[key]
-        self.slots += slots - seat.slots
         seat.slots = slots
         self._list(seat)
 
@@ -354,7 +358,10 @@ class Scheduler(Generic[Key]):
         self._list(seat)
 
     def _list(self, seat: _Seat[Key]) -> None:
-        """Ranks the seat anew in its lanes; a seat with a free slot may have somebody waiting for it."""
+        """Counts and ranks the seat anew; a seat with a free slot may have somebody waiting for it."""
+        vacant = seat.vacant
+        self.vacant += vacant - seat.counted
+        seat.counted = vacant
         listed, load = seat.listed, (seat.taken + seat.reserved) if seat.free > 0 else None
         if load != listed:
             for lane in seat.lanes:

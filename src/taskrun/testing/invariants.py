@@ -115,7 +115,7 @@ def _check_slots(core: ControlPlaneCore, claims: Iterable[Claim[int]]) -> None:
         assert seat.reserved == aside[session]
         assert seat.slots == worker.max_concurrent_runs
     assert scheduler.taken == sum(seat.taken for seat in seats.values())
-    assert scheduler.slots == sum(seat.slots for seat in seats.values())
+    assert scheduler.vacant == sum(seat.vacant for seat in seats.values())
 
 
 def _check_queue(scheduler: Scheduler[int], store: NaiveStore, answers: Sequence[Answer], resting: set[str]) -> None:

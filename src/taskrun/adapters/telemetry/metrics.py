@@ -199,8 +199,7 @@ class PrometheusTelemetry:
 
     def _slots_changed(self, event: SlotsChanged) -> None:
         self._slots_taken.set(event.taken)
-        # A worker that announced fewer slots may for a while have more runs than those.
-        self._slots_free.set(max(0, event.total - event.taken))
+        self._slots_free.set(event.free)
 
     def _message_refused(self, event: MessageRefused) -> None:
         self._stale.inc()

@@ -238,7 +238,7 @@ class Fleet:
 
     def report_slots(self, turn: Turn) -> None:
         """Tells of the slots, if they changed in this turn."""
-        slots = (self._scheduler.taken, self._scheduler.slots)
+        slots = (self._scheduler.taken, self._scheduler.vacant)
         if slots != self._slots:
             self._slots = slots
             turn.events.append(SlotsChanged(*slots))

@@ -229,7 +229,11 @@ def test_a_clients_certificate_is_refused_before_anybody_is_asked(certs: Path, w
         (["--label=taskrun.containment=x"], "--label: 'taskrun.containment' is not yours to set"),
         (["--token=x"], "To enrol, give both"),
         (["--enroll=http://[::1]:1", "--token=x", "--cert=x"], "Enrolling fills the certs-dir"),
-        (["--enroll=http://[::1]:1", "--token-file=nowhere"], "The token file nowhere cannot be read"),
+        (
+            ["--enroll=http://[::1]:1", "--token-file=nowhere"],
+            "The token file nowhere cannot be read: No such file or directory.",
+        ),
+        (["--enroll=http://[::1]:1", f"--token-file={sys.executable}"], "holds no token."),
         (["--enroll=http://[::1]:1", "--token=x"], "This is no bootstrap token"),
         (["--work-dir=bad.toml/x"], "bad.toml/x cannot be made"),
     ],

@@ -93,8 +93,10 @@ def _token(settings: WorkerSettings) -> str:
         return settings.token
     try:
         return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"The token file {path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise InvalidArgument(f"The token file {path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"The token file {path} holds no token.") from error
 
 
 @contextmanager

@@ -125,6 +125,47 @@ def test_what_others_believe_that_it_has_and_it_has_not_is_lost(plane: Plane) ->
     assert turn.closes == []
 
 
+#: A run that its worker may not have heard of, of a task that has one attempt.
+UNSTARTED = replace(RUN, status=RunStatus.ASSIGNED, started_at_ms=0, next_seq=0)
+ONCE = replace(TASK, spec=TaskSpec("echo", "1", max_attempts=1), runs=(UNSTARTED,))
+
+
+def only_run(task: Task) -> Run:
+    [run] = task.runs
+    return run
+
+
+@pytest.mark.parametrize(
+    "news",
+    [RunsClaimed(ClaimRuns(1, "w"), (ONCE,)), TasksInherited([ONCE])],
+    ids=["as it came", "as another died"],
+)
+def test_a_run_of_which_the_worker_that_is_here_never_heard_is_no_attempt(plane: Plane, news: Input) -> None:
+    plane.connect(1)
+    turn = plane.turn(news)
+    [untaken, again] = turn.batch.tasks["t"].runs
+    assert (untaken.failure, untaken.attempt, again.attempt) == (FailureKind.REJECTED, 1, 1)
+    assert [order.run_id for order in assigned(turn, 1)] == [again.id]
+
+
+@pytest.mark.parametrize("process", ["q", "p"])
+def test_a_run_that_died_with_its_process_or_was_to_stop_is_an_attempt(plane: Plane, process: str) -> None:
+    stopped = replace(UNSTARTED, stop=FailureKind.WORKER_LOST) if process == "p" else UNSTARTED
+    plane.connect(1, process=process)
+    task = plane.turn(TasksInherited([replace(ONCE, runs=(stopped,))])).batch.tasks["t"]
+    assert (task.status, only_run(task).failure) == (TaskStatus.FAILED, FailureKind.WORKER_LOST)
+
+
+def test_of_the_runs_of_a_worker_that_is_elsewhere_those_it_never_heard_of_are_no_attempts(plane: Plane) -> None:
+    begun = replace(ONCE, id="u", runs=(replace(RUN, id="run-2"),))
+    plane.turn(TasksInherited([ONCE, begun]))
+    tasks = plane.turn(WorkerElsewhere("w")).batch.tasks
+    assert (tasks["t"].status, only_run(tasks["t"]).failure) == (TaskStatus.PENDING, FailureKind.REJECTED)
+    assert only_run(tasks["t"]).lost_after_ms == 0
+    assert (tasks["u"].status, only_run(tasks["u"]).failure) == (TaskStatus.FAILED, FailureKind.WORKER_LOST)
+    assert plane.status() is None
+
+
 def test_a_new_process_of_a_worker_that_was_elsewhere_begins_with_nothing(plane: Plane) -> None:
     plane.connect(1, "run-9", process="q")
     turn = plane.turn(RunsClaimed(ClaimRuns(1, "w"), (TASK,)))

@@ -64,7 +64,7 @@ class FailureKind(Word):
     TIMEOUT = "timeout"
     WORKER_LOST = "worker_lost"
     CANCELLED = "cancelled"
-    #: The worker did not take the run: it never started, so it does not count as an attempt.
+    #: The worker did not take the run, or never heard of it: it never started, so it does not count as an attempt.
     REJECTED = "rejected"
     REFUSED = "refused"
     LIMIT_REACHED = "limit_reached"

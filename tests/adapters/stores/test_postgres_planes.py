@@ -13,11 +13,11 @@ from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.errors import NotFound
 from taskrun.domain.records import Task, TaskChange, TaskSpec, WorkerView
-from taskrun.domain.status import RunStatus, TaskStatus
+from taskrun.domain.status import FailureKind, RunStatus, TaskStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.replica import REST
-from taskrun.ports.peers import LEASE, Call, Meeting, Peers
+from taskrun.ports.peers import Call, Meeting, Peers
 from taskrun.testing.clock import JumpingClock
 from taskrun.testing.harness import RecordingTelemetry
 from tests.engine.peers import Peer
@@ -26,20 +26,24 @@ COMPLETED, CANCELLED, PENDING = TaskStatus.COMPLETED, TaskStatus.CANCELLED, Task
 
 
 class Deaf:
-    """Implements `Peers`: nothing is heard between two meetings."""
+    """Implements `Peers`: nothing is heard but what the test calls."""
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        self.met = 0
+        self.heard: asyncio.Queue[Call] = asyncio.Queue()
+        #: How many meetings have begun, and which was the last that ended.
+        self.begun = self.ended = 0
 
     async def meet(self, workers: Sequence[WorkerView]) -> Meeting:
+        self.begun += 1
+        number = self.begun
         meeting = await self._peers.meet(workers)
-        self.met += 1
+        self.ended = number
         return meeting
 
     async def calls(self) -> AsyncIterator[Call]:
-        await asyncio.Event().wait()
-        yield Call()
+        while True:
+            yield await self.heard.get()
 
 
 class Plane:
@@ -53,9 +57,11 @@ class Plane:
 
     async def meet(self) -> None:
         """Meets the others, and does what follows from it."""
-        met = self.peers.met
-        while self.peers.met == met:
-            await self.clock.advance(LEASE / 3)
+        # One that is under way does not know all.
+        begun = self.peers.begun
+        self.peers.heard.put_nowait(Call(meet=True))
+        while self.peers.ended <= begun:
+            await self.clock.advance(REST)
             await self.do_all()
         await self.do_all()
 
@@ -120,3 +126,50 @@ async def test_a_task_whose_cancel_was_acknowledged_elsewhere_ends_cancelled_wha
     done = await b.engine.get(task.id)
     assert (done.status, done.cancel_requested, done.runs[0].status) == (CANCELLED, True, reported)
     assert await b.ends(task) == [TaskChange(CANCELLED, True, done.runs[0])]
+
+
+# Assignments that were stored and never sent.
+
+
+async def assigned_to_one_that_left(a: Plane, b: Plane) -> tuple[Task, Peer]:
+    """A task that `a` has given to a worker which is with `b` by then; it may have one attempt. And the worker."""
+    await a.worker("one")
+    await b.clock.advance(1)
+    worker = await b.worker("one")
+    await b.meet()
+    task = await a.create(max_attempts=1)
+    assert (task.status, task.runs[0].worker_id) == (TaskStatus.RUNNING, "one")
+    return task, worker
+
+
+async def test_a_run_that_its_worker_left_without_is_no_attempt(start: Start) -> None:
+    a, b = await start(), await start()
+    task, _ = await assigned_to_one_that_left(a, b)
+    await a.engine.disconnect(1)
+    await a.meet()
+    task = await a.engine.get(task.id)
+    assert (task.status, [run.failure for run in task.runs]) == (PENDING, [FailureKind.REJECTED])
+
+
+async def test_who_inherits_a_run_of_which_its_worker_here_never_heard_gives_it_out_again(start: Start) -> None:
+    a, b = await start(), await start()
+    task, worker = await assigned_to_one_that_left(a, b)
+    await a.stop()
+    await b.meet()
+    task = await b.engine.get(task.id)
+    assert [(run.failure, run.attempt) for run in task.runs] == [(FailureKind.REJECTED, 1), (None, 1)]
+    assert [order.run_id for order in worker.runs] == [task.runs[1].id]
+
+
+async def test_who_inherits_a_run_whose_worker_is_elsewhere_and_never_heard_of_it_puts_it_back(start: Start) -> None:
+    a, b, c = await start(), await start(), await start()
+    task, worker = await assigned_to_one_that_left(a, b)
+    await a.stop()
+    await c.meet()
+    assert await c.engine.get(task.id) == task
+    await c.meet()
+    assert (await c.engine.get(task.id)).status is PENDING
+    await b.meet()
+    task = await b.engine.get(task.id)
+    assert [(run.failure, run.attempt) for run in task.runs] == [(FailureKind.REJECTED, 1), (None, 1)]
+    assert [order.run_id for order in worker.runs] == [task.runs[1].id]

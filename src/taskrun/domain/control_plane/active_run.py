@@ -113,6 +113,17 @@ class ActiveRun:
         )
 
 
+def never_heard_of(run: Run) -> bool:
+    """Whether a worker that has come without the run, in the process that was given it, has never heard of it: what it
+    has heard of it brings along, until it knows that the end is stored."""
+    return run.status is RunStatus.ASSIGNED and run.stop is None
+
+
+def untaken(run_id: str, why: str) -> RunReport:
+    """What there is to report of a run that its worker has never heard of."""
+    return RunReport(run_id, RunStatus.FAILED, why, FailureKind.REJECTED)
+
+
 def lost(run_id: str, why: str) -> RunReport:
     """What nobody is left to report of a run."""
     return RunReport(run_id, RunStatus.FAILED, why, FailureKind.WORKER_LOST)

@@ -181,6 +181,7 @@ class ControlPlaneCore:
         """It is not waited for: what it came there with is no longer here, and what is here it has not."""
         worker = self._fleet.of_id(news.worker_id)
         if worker is not None and not self._fleet.is_here(worker):
+            self._runs.take_back(turn, worker, _LEFT)
             self._lose(turn, worker)
 
     # Callers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from taskrun.domain.control_plane.active_run import lost
+from taskrun.domain.control_plane.active_run import lost, never_heard_of, untaken
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
@@ -55,11 +55,13 @@ class Reunion:
         worker = self._fleet.of_id(run.worker_id)
         if worker is None and run.process:
             worker = self._fleet.expect(turn, run.worker_id, run.process)
-        # One that is here has come without the run.
-        if worker is not None and worker.process == run.process and not self._fleet.is_here(worker):
+        comes_back = worker is not None and worker.process == run.process
+        if worker is not None and comes_back and not self._fleet.is_here(worker):
             self._runs.take_over(turn, task, worker)
             return worker
-        self._runs.give_up(turn, task, why)
+        # One that is here has come without the run.
+        ended = untaken if comes_back and never_heard_of(run) else lost
+        self._runs.give_up(turn, task, ended(run.id, why))
         return None
 
     def _directive(self, worker: Worker, run_id: str) -> RunDirective:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from taskrun.domain.control_plane.active_run import ActiveRun, lost
+from taskrun.domain.control_plane.active_run import ActiveRun, lost, never_heard_of, untaken
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.rest import Rest
@@ -135,10 +135,9 @@ class Runs:
         active.begin(turn.now)
         self._arm(turn, active)
 
-    def give_up(self, turn: Turn, task: Task, why: str) -> None:
+    def give_up(self, turn: Turn, task: Task, report: RunReport) -> None:
         """The task ran under a control plane that is gone or was left, and nobody comes back to it."""
-        run = task.runs[-1]
-        self._settle(turn, task, self._ended(turn, run, lost(run.id, why)))
+        self._settle(turn, task, self._ended(turn, task.runs[-1], report))
 
     def drop(self, turn: Turn, task_id: str) -> None:
         """Another control plane has the task: what becomes of it is decided there, and told to the worker there."""
@@ -180,6 +179,13 @@ class Runs:
             # Nobody hears what a worker says that is away.
             active.heard_at = active.heard_at if here else mono
             self._arm(turn, active)
+
+    def take_back(self, turn: Turn, worker: Worker, why: str) -> None:
+        """The worker has gone where these runs are not: those of which it has never heard are no attempts."""
+        for run_id in sorted(worker.runs):
+            active = self._by_run[run_id]
+            if never_heard_of(active.run):
+                self.end(turn, active, untaken(run_id, why))
 
     def lose(self, turn: Turn, worker: Worker) -> None:
         """The worker is gone for good, and its runs with it."""

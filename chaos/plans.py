@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chaos.disk import MIB
-from chaos.record import CUT_SHORT, ISLANDS, MOVED, OUTLIVED, TURNED_AWAY
+from chaos.record import CAME_BACK, CUT_SHORT, ISLANDS, MOVED, OUTLIVED, TURNED_AWAY
 from chaos.rounds import Round, Volume
 from chaos.site import Timers
 from chaos.watchers import Audience
@@ -17,12 +17,12 @@ _NO_POISON = ("--poison-window", "0")
 ROUNDS: dict[str, Round | Audience] = {
     round.name: round
     for round in (
-        Round("control-plane", {"kill: control plane": 50}, tasks=2000, proof={OUTLIVED: 1}),
+        Round("control-plane", {"kill: control plane": 50}, tasks=2000, proof={OUTLIVED: 1, CAME_BACK: 1}),
         Round(
             "replicas",
             {"kill: control plane": 30, "freeze past the lease: control plane": 4},
             tasks=2000,
-            proof={OUTLIVED: 1, MOVED: 1},
+            proof={OUTLIVED: 1, MOVED: 1, CAME_BACK: 1},
             planes=3,
             timers=Timers(lease=3),
         ),

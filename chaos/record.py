@@ -23,6 +23,7 @@ OUTLIVED = "runs that outlived an outage"
 CUT_SHORT = "runs that were cut short by a death"
 ISLANDS = "runs that were given to another worker"
 MOVED = "workers that lost one control plane of several"
+CAME_BACK = "times that a worker came back"
 TURNED_AWAY = "creates that were turned away"
 ACKNOWLEDGED = "tasks acknowledged"
 
@@ -35,7 +36,7 @@ class Promises:
     resume: float
     #: What is left of a dead worker's runs is gone after this.
     orphan: float = 2.0
-    #: Two outages with less between them are one: a worker needs this long to come back.
+    #: Two outages with less between them are one, if the worker did not come back in between: so long it may need.
     settling: float = 5.0
 
 
@@ -85,6 +86,11 @@ class Record:
         self._outages = self._spans(OUTAGES)
         self._freezes = self._spans({FREEZE})
         self._losses = self._losses_of_workers()
+        #: By worker: when it was connected anew.
+        self._arrivals = {
+            worker: [event["at"] for event in arrivals]
+            for worker, arrivals in _grouped(by_kind["connected"], "worker").items()
+        }
 
     def speech(self, final: Mapping[str, Any]) -> Speech | None:
         """What the task's agent was to say."""
@@ -116,12 +122,17 @@ class Record:
         )
         merged: list[Span] = []
         for outage in outages:
-            if merged and outage.begin <= merged[-1].end + self.promises.settling:
+            if merged and self._goes_on(worker, merged[-1], outage):
                 merged[-1] = Span(merged[-1].begin, max(merged[-1].end, outage.end))
             else:
                 merged.append(outage)
         soon = self.promises.settling
         return max((out.length for out in merged if span.meets(Span(out.begin, out.end + soon))), default=0.0)
+
+    def _goes_on(self, worker: str, before: Span, outage: Span) -> bool:
+        """Whether to the worker both are one outage: it was nowhere connected between them."""
+        came_back = any(before.end <= at <= outage.begin for at in self._arrivals.get(worker, ()))
+        return outage.begin <= before.end + self.promises.settling and not came_back
 
     def counters(self) -> dict[str, int]:
         """How often each fault happened, how many runs outlived one, and how much there was to read."""
@@ -132,6 +143,7 @@ class Record:
         counters[CUT_SHORT] = self._cut_short()
         counters[ISLANDS] = sum(max(0, len(final["runs"]) - 1) for final in self.finals.values())
         counters[MOVED] = sum(map(len, self._losses.values()))
+        counters[CAME_BACK] = sum(len(arrivals) - 1 for arrivals in self._arrivals.values())
         counters[TURNED_AWAY] = len(self._by_kind["turned away"])
         counters[ACKNOWLEDGED] = len(self.number_of)
         counters["agents began"] = sum(map(len, self.began_of_run.values()))

@@ -120,6 +120,7 @@ async def settle(site: Site, clients: Clients) -> None:
         print(f"not all tasks ended within {_PATIENCE:g} s", file=sys.stderr)
     await clients.portray()
     await asyncio.sleep(Promises(resume=0).orphan)
+    site.note_connections()
     ours = {event["run"] for event in site.history.read() if event["what"] == "began"}
     for run, processes in leftovers(ours).items():
         site.history.add("leftover", run=run, processes=processes)

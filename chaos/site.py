@@ -13,8 +13,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import psutil
 
@@ -145,6 +147,7 @@ class Site:
 
     async def __aenter__(self) -> Site:
         self.history.add("clock", utc=time.time())
+        self._utc_shift = time.monotonic() - time.time()
         try:
             await self._start()
         except BaseException:
@@ -202,6 +205,13 @@ class Site:
         """Those that were last connected to it, as their logs say."""
         here = f"https://{self.addresses[plane.name]}"
         return [name for name, worker in self.workers.items() if _last_connected(worker.log) == here]
+
+    def note_connections(self) -> None:
+        """Writes down when each worker was connected anew: what ends an outage for it."""
+        for name, worker in self.workers.items():
+            for line in _connections(worker.log):
+                at = datetime.fromisoformat(line["time"]).timestamp() + self._utc_shift
+                self.history.add("connected", at=at, worker=name)
 
     async def workers_are_here(self, names: Iterable[str]) -> None:
         """Returns when they are connected."""
@@ -268,9 +278,14 @@ def leftovers(runs: Collection[str]) -> dict[str, list[str]]:
 
 def _last_connected(log: Path) -> str:
     """Where a worker went last, or nothing."""
+    return next((str(line["to"]) for line in reversed(_connections(log))), "")
+
+
+def _connections(log: Path) -> list[dict[str, Any]]:
+    """What a worker's log says of its connections, the first first."""
     # What has no end yet is still on its way.
     *lines, _ = log.read_text(errors="replace").split("\n")
-    return next((json.loads(line)["to"] for line in reversed(lines) if '"message": "connected"' in line), "")
+    return [json.loads(line) for line in lines if '"message": "connected"' in line]
 
 
 def _free_ports(count: int, random: Random) -> list[int]:

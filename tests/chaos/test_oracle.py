@@ -236,6 +236,34 @@ def test_two_outages_that_follow_on_one_another_are_one(events: Events) -> None:
     assert not lost_in(events, *outage("hold there", 1003, 1008), *outage("freeze", 1010, 1015))
 
 
+def back(*moments: float) -> list[dict[str, Any]]:
+    """The worker is on a new stream, at each of these."""
+    return [{"what": "connected", "worker": "one", "at": at} for at in moments]
+
+
+def kills_in_a_row() -> list[dict[str, Any]]:
+    """Of the only control plane, a second apart and each of a second: together longer than a worker waits."""
+    kills = [event for second in range(1000, 1020, 2) for event in outage("kill", second, second + 1)]
+    return [{**event, "target": PLANE} for event in kills]
+
+
+def test_it_may_in_a_row_of_outages_in_which_the_worker_never_came_back(events: Events) -> None:
+    assert not lost_in(events, *kills_in_a_row())
+
+
+def test_it_may_not_in_a_row_of_outages_if_the_worker_came_back_in_each_gap(events: Events) -> None:
+    assert lost_in(events, *kills_in_a_row(), *back(*(second + 1.5 for second in range(1000, 1020, 2))))
+
+
+def test_it_may_not_if_the_worker_came_back_once_between_two_outages(events: Events) -> None:
+    assert lost_in(events, *outage("hold there", 1003, 1008), *outage("freeze", 1010, 1015), *back(1009))
+
+
+def test_another_worker_that_came_back_excuses_nothing_less(events: Events) -> None:
+    others = [{**event, "worker": "two"} for event in back(1009)]
+    assert not lost_in(events, *outage("hold there", 1003, 1008), *outage("freeze", 1010, 1015), *others)
+
+
 def at_one_of_several(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same faults, of a control plane that is not alone and has the worker."""
     return [{**event, "target": f"{PLANE}-1", "workers": ["one"]} for event in events]

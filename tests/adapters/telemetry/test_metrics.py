@@ -112,6 +112,11 @@ async def test_tasks_is_a_gauge_in_spite_of_its_name(bench: Bench) -> None:
     assert b"# TYPE taskrun_tasks_total gauge" in await bench.telemetry.render()
 
 
+async def test_that_tasks_are_not_those_of_other_control_planes_stands_with_it(bench: Bench) -> None:
+    [help] = [line for line in (await bench.telemetry.render()).splitlines() if b"HELP taskrun_tasks_total" in line]
+    assert b"and what it did itself since" in help
+
+
 @pytest.mark.parametrize("seed_first", [True, False])
 async def test_the_tasks_of_an_earlier_life_count_too(bench: Bench, seed_first: bool) -> None:
     counts = {TaskStatus.RUNNING: 2, TaskStatus.COMPLETED: 40}

@@ -90,7 +90,13 @@ class PrometheusTelemetry:
         self._stale = Counter("taskrun_stale_messages", "Worker messages that did not count.", registry=registry)
 
         # A gauge in spite of its name, which those who came before us chose.
-        tasks = Gauge("taskrun_tasks_total", "Tasks, by where they are in their lives.", ["status"], registry=registry)
+        tasks = Gauge(
+            "taskrun_tasks_total",
+            "Tasks, by where they are in their lives: what the store held when this control plane was started, and what"
+            " it did itself since. With others on the same store that is not what the store holds.",
+            ["status"],
+            registry=registry,
+        )
         self._tasks = {status: tasks.labels(status.value.lower()) for status in TaskStatus}
         self._requeues = Counter("taskrun_requeues", "Tasks that wait again after a run.", registry=registry)
         self._expired = Counter(

@@ -339,6 +339,15 @@ def test_an_old_control_plane_that_takes_nothing_does_not_keep_a_drained_daemon(
     assert rig.wait(FAREWELL + 0.1) == [Finish()]
 
 
+def test_a_drained_daemon_that_is_told_to_stop_says_its_goodbye_to_the_end() -> None:
+    rig = Rig()
+    rig.ack()
+    rig.feed(DrainAsked())
+    assert rig.core.leaving
+    assert rig.feed(StopAsked()) == []
+    assert rig.wait(FAREWELL + 0.1) == [Finish()]
+
+
 def test_a_drained_daemon_does_not_come_back_for_a_lost_link() -> None:
     rig = Rig()
     rig.ack()

@@ -40,7 +40,7 @@ class FailureContract(AgentTests):
     async def test_what_takes_too_long_is_timeout(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:
         agent = rehearsal.agent(Act.TIME_OUT, timeout=LIMIT)
         run = asyncio.create_task(agent.run(rehearsal.request(), sink))
-        await sink.until(lambda sink: READY in sink.output)
+        await _ready(run, sink)
         jump(LIMIT)
         _check(await run, FailureKind.TIMEOUT, sink)
 
@@ -61,6 +61,14 @@ class SilenceContract(AgentTests):
         result = await rehearsal.play(Act.NO_RESULT, sink)
         assert (result.failure is None, sink.output.strip()) == (False, "".join(PIECES))
         assert result.error != ""
+
+
+async def _ready(run: asyncio.Task[AgentResult], sink: RecordingSink) -> None:
+    """Returns once it says so; a run that ends before is an error."""
+    ready = asyncio.create_task(sink.until(lambda sink: READY in sink.output))
+    await asyncio.wait([run, ready], return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    assert not run.done(), run.result()
 
 
 async def _fails(rehearsal: Rehearsal, act: Act, kind: FailureKind, sink: RecordingSink) -> None:

@@ -72,3 +72,13 @@ def test_it_is_a_dict_of_times_looked_through_for_the_least(steps: list[tuple[st
         popped.append(key_due)
     assert sorted(popped) == sorted(key for key, at in model.items() if at <= 5.0)
     assert [model[key] for key in popped] == sorted(model[key] for key in popped)
+
+
+def test_when_a_key_falls_due_is_known_while_it_is_armed() -> None:
+    deadlines = Deadlines[str]()
+    assert deadlines.of("key") is None
+    deadlines.arm("key", 5.0)
+    deadlines.arm("key", 2.0)
+    assert deadlines.of("key") == 2.0
+    deadlines.disarm("key")
+    assert deadlines.of("key") is None

@@ -39,6 +39,11 @@ class Deadlines(Generic[Key]):
         """`key` does not fall due; harmless if it was not armed."""
         self._due.pop(key, None)
 
+    def of(self, key: Key) -> float | None:
+        """When this falls due, if it does."""
+        armed = self._due.get(key)
+        return None if armed is None else armed[0]
+
     def next(self) -> float | None:
         """When the earliest falls due."""
         heap = self._heap

@@ -52,6 +52,11 @@ class WorkerInfo:
     labels: Labels = field(default_factory=dict)
 
 
+def labels_of(info: WorkerInfo, worker_id: str) -> Labels:
+    """What tasks may ask of a worker: the labels that it says, and its id, whatever it says of that."""
+    return {**info.labels, WORKER_LABEL: worker_id}
+
+
 @value(frozen=True, slots=True)
 class Consumption:
     """Tokens by kind, none of which counts in another, and US dollars, which are the agent's estimate."""
@@ -309,6 +314,9 @@ class WorkerView:
     max_concurrent_runs: int
     last_heartbeat_ms: int
     connected_at_ms: int
+    #: Why it is given no run at this moment although its status and its slots would do, in words that go on after its
+    #: id; "" if it is.
+    withheld: str = ""
 
 
 @value(frozen=True, slots=True)

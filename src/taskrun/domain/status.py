@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 
 _ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
+_AT_WORK = frozenset({"IDLE", "BUSY"})
+_AWAY = frozenset({"DISCONNECTED", "LOST"})
 
 
 class Word(Enum):
@@ -54,6 +56,15 @@ class WorkerStatus(Word):
     ERROR = "ERROR"
     DISCONNECTED = "DISCONNECTED"
     LOST = "LOST"
+
+    #: Its stream lives.
+    is_connected: bool
+    #: It may be given a run, if it has a free slot.
+    takes_runs: bool
+
+    def __init__(self, word: str) -> None:
+        self.is_connected = word not in _AWAY
+        self.takes_runs = word in _AT_WORK
 
 
 class FailureKind(Word):

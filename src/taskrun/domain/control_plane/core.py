@@ -160,6 +160,11 @@ class ControlPlaneCore:
         worker = self._fleet.of_id(worker_id)
         return worker.view() if worker else None
 
+    def rests_until_ms(self, task_id: str, now: Now) -> int:
+        """Until when the task rests before its next attempt (Unix ms); 0 if it does not do so here."""
+        until = self._rest.until(task_id)
+        return 0 if until is None else now.utc_ms + round((until - now.mono) * 1000)
+
     # Other control planes on the same store.
 
     def _inherited(self, turn: Turn, news: TasksInherited) -> None:

@@ -11,8 +11,9 @@ import math
 from taskrun.domain.batch import ClaimExpired, ExpiredClaimed
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.events import TaskExpired, TaskMoved
-from taskrun.domain.records import Requirement, Task, TaskChange
+from taskrun.domain.records import Task, TaskChange
 from taskrun.domain.scheduler import Scheduler
+from taskrun.domain.shortage import shortage
 from taskrun.domain.waiting import expired, has_expired, waited_ms
 
 #: Tasks that one turn ends: each is read with its input.
@@ -60,16 +61,8 @@ class Expiry:
 
     def _end(self, turn: Turn, task: Task) -> None:
         now_ms = turn.now.utc_ms
-        failed = expired(task, now_ms, self._lack(task.spec.requirement))
+        requirement = task.spec.requirement
+        failed = expired(task, now_ms, shortage(requirement, *self._scheduler.serving(requirement)))
         turn.save(failed, TaskChange(failed.status, failure=failed.failure, error=failed.error))
         turn.events.append(TaskExpired(failed, waited_ms(task, now_ms)))
         turn.events.append(TaskMoved(failed, task.status, failed.status))
-
-    def _lack(self, requirement: Requirement) -> str:
-        """What nobody has for such a task at this moment."""
-        offering, fitting = self._scheduler.serving(requirement)
-        if not offering:
-            return f"no connected worker offers the agent {requirement.agent}"
-        if not fitting:
-            return f"no worker that offers the agent {requirement.agent} has the labels that it asks for"
-        return "no worker that it could go to has a free slot"

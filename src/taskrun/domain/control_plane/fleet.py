@@ -23,7 +23,7 @@ from taskrun.domain.protocol import (
     RunDirective,
     ToWorker,
 )
-from taskrun.domain.records import WORKER_LABEL, OutputSegment, WorkerInfo, WorkerView
+from taskrun.domain.records import OutputSegment, WorkerInfo, WorkerView, labels_of
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import WorkerStatus
 
@@ -38,7 +38,6 @@ _REPORTS: dict[tuple[WorkerStatus, bool], WorkerEvent] = {
     (WorkerStatus.ERROR, False): WorkerEvent.REPORTED_ERROR,
     (WorkerStatus.ERROR, True): WorkerEvent.REPORTED_ERROR,
 }
-_TAKES_RUNS = frozenset({WorkerStatus.IDLE, WorkerStatus.BUSY})
 
 #: So many messages of the transport are told of although there is nothing else to tell. One to a worker costs as much
 #: as a task.
@@ -143,7 +142,7 @@ class Fleet:
         worker.last_contact = turn.now.mono
         self._by_session[worker.session] = worker
         agents = (agent.name for agent in worker.info.agents)
-        labels = {**worker.info.labels, WORKER_LABEL: worker.id}
+        labels = labels_of(worker.info, worker.id)
         self._scheduler.join(worker.session, agents, labels, worker.max_concurrent_runs, worker.active_runs)
 
     def spoke(self, turn: Turn, worker: Worker, spoke: WorkerSpoke) -> None:
@@ -245,8 +244,7 @@ class Fleet:
 
     def _offer(self, worker: Worker) -> None:
         if worker.session in self._by_session:
-            works = worker.status in _TAKES_RUNS and not worker.unstarted
-            self._scheduler.offer(worker.session, open=works and not worker.held)
+            self._scheduler.offer(worker.session, open=worker.status.takes_runs and not worker.withheld)
 
     def _move(self, turn: Turn, worker: Worker, event: WorkerEvent) -> None:
         old, worker.status = worker.status, WORKER.after(worker.status, event)

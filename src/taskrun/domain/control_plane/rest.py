@@ -34,6 +34,10 @@ class Rest:
         """When the first has rested; seconds, monotonic."""
         return self._due.next()
 
+    def until(self, task_id: str) -> float | None:
+        """Until when the task rests, if it does so here; seconds, monotonic."""
+        return self._due.of(task_id)
+
     def over(self, mono: float) -> Task | None:
         """A task that has rested by now. It is claimed still."""
         task_id = self._due.pop(mono)

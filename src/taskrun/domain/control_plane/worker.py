@@ -52,6 +52,13 @@ class Worker:
         """Whether its runs outlive its stream."""
         return bool(self.process)
 
+    @property
+    def withheld(self) -> str:
+        """Why it is offered no run, whatever its status and its slots; "" if it is. See `WorkerView`."""
+        if self.unstarted:
+            return "did not start a run in time, and gets none before it says something about it"
+        return "turned a run away, and gets none before its next heartbeat" if self.held else ""
+
     def view(self) -> WorkerView:
         return WorkerView(
             self.id,
@@ -61,4 +68,5 @@ class Worker:
             self.max_concurrent_runs,
             self.last_heartbeat_ms,
             self.connected_at_ms,
+            self.withheld,
         )

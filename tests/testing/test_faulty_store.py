@@ -36,7 +36,14 @@ async def test_a_commit_whose_answer_is_lost_is_stored(store: FaultyStore) -> No
 
 async def test_a_broken_store_fails_every_call_until_it_is_mended(store: FaultyStore) -> None:
     store.break_down()
-    for call in (store.recover(), store.get("x"), store.backlog(), store.story("x", 0), save(store, make_task(1))):
+    for call in (
+        store.recover(),
+        store.get("x"),
+        store.backlog(),
+        store.story("x", 0),
+        store.ahead("x", 1),
+        save(store, make_task(1)),
+    ):
         with pytest.raises(StoreFailed):
             await call
     store.mend()

@@ -118,6 +118,14 @@ class Store(Protocol):
         """What waits in the queue now, for each requirement with at least one waiting task."""
         ...
 
+    async def ahead(self, task_id: str, most: int) -> int | None:
+        """How many tasks of the same requirement go before this one in the queue, counted up to `most`.
+
+        None if the task is not in the queue: it is unknown, claimed, with a worker, or at its end. The cost does not
+        grow with what waits beyond `most`.
+        """
+        ...
+
     async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
         """Removes finished tasks that need not be kept, with their stories, and says how many of each status.
 

@@ -113,6 +113,10 @@ class FaultyStore:
         """See `Store.backlog`."""
         return await self._passed(self._inner.backlog)
 
+    async def ahead(self, task_id: str, most: int) -> int | None:
+        """See `Store.ahead`."""
+        return await self._passed(self._inner.ahead, task_id, most)
+
     async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
         """See `Store.prune`."""
         return await self._passed(self._inner.prune, retention, limit)

@@ -204,7 +204,7 @@ STATEMENTS = {
     "_RELAY_CANCEL": writer._RELAY_CANCEL,
     **{name: getattr(owners, name) for name in ("_DEAD", "_GIVE_BACK", "_RUNNING")},
     **{name: getattr(peers, name) for name in ("_CANCELS", "_WORKERS")},
-    **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG", "_NEXT_EXPIRY")},
+    **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG", "_AHEAD", "_NEXT_EXPIRY")},
     **{f"_NEWEST {key}": sql for key, sql in reader._NEWEST.items() if any(key)},
     **{f"_DELETE {n}": sql for n, sql in enumerate(pruning._DELETE) if n},
     "_CANDIDATES": pruning._CANDIDATES,
@@ -230,6 +230,14 @@ async def test_no_statement_of_the_daily_round_looks_through_a_table(postgres_ur
     assert scanned <= SMALL, plan
     if name in CHOSEN:
         assert CHOSEN[name] in {node.get("Index Name") for node in _nodes(plan)}
+
+
+async def test_nobody_behind_a_task_is_looked_at_to_find_its_place(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    plan = await database.read(_plan, reader._AHEAD)
+    await database.close()
+    [range_] = [node["Index Cond"] for node in _nodes(plan) if node.get("Index Name") == "tasks_waiting"]
+    assert "ROW(rank, id) < ROW(mine.rank, mine.id)" in range_.replace("tasks.", "")
 
 
 async def _plan(connection: AsyncConnection, sql: str) -> dict[str, Any]:

@@ -82,6 +82,12 @@ async def test_tasks_are_taken_out_of_the_queue_by_its_whole_key(database: Datab
     assert "SEARCH queue USING PRIMARY KEY (requirement=? AND rank=? AND task_id=?)" in rows
 
 
+async def test_nobody_behind_a_task_is_looked_at_to_find_its_place(database: Database) -> None:
+    rows = _plan(database.writer, reader._AHEAD, 5)
+    assert "SEARCH queue USING PRIMARY KEY (requirement=? AND (rank,task_id)<(?,?))" in rows
+    assert {row.split()[1] for row in rows if row.startswith("SCAN")} == {"(subquery-1)"}
+
+
 def _plan(connection: sqlite3.Connection, sql: str, parameters: int) -> list[str]:
     rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * parameters)
     return [detail for _, _, _, detail in rows]

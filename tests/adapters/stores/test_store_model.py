@@ -216,6 +216,13 @@ class StoreModel(RuleBasedStateMachine):
         known = task is not None and task.created_at_ms >= since_ms
         assert self.do(lambda store: find_key(store, "ann", f"key-{n}", since_ms)) == (task if known else None)
 
+    @rule(n=NUMBERS, most=st.integers(0, 4))
+    def find_place(self, n: int, most: int) -> None:
+        task = self.tasks.get(task_id(n))
+        line = self.waiting(task.spec.requirement) if task else []
+        expected = min(line.index(task), most) if task in line else None
+        assert self.do(lambda store: store.ahead(task_id(n), most)) == expected
+
     @rule()
     def prune(self) -> None:
         removed = self.do(lambda store: store.prune(Retention(1, 0, 10), 100))

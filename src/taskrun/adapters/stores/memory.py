@@ -135,6 +135,12 @@ class MemoryStore:
         self._must_be_open()
         return self._queue.backlog()
 
+    async def ahead(self, task_id: str, most: int) -> int | None:
+        """See `Store.ahead`."""
+        self._must_be_open()
+        task = self._tasks.get(task_id)
+        return None if task is None else self._queue.ahead(task, most)
+
     async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
         """See `Store.prune`."""
         self._must_be_open()

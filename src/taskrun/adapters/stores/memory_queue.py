@@ -42,7 +42,7 @@ class _Line:
     def add(self, task: Task) -> None:
         since = task.waits_since_ms
         self._since[task.id] = since
-        heappush(self._ranks, (-task.spec.priority, task.id))
+        heappush(self._ranks, _rank(task))
         heappush(self._ages, (since, task.id))
 
     def remove(self, task_id: str) -> None:
@@ -66,9 +66,30 @@ class _Line:
             heappop(ranks)
         return ranks[0]
 
+    def ahead(self, rank: _Rank, most: int) -> int:
+        """How many go before this rank, counted up to `most`.
+
+        A heap's children are not less than their parent: from its root only those are looked at that go before, and
+        those that have left, which are never many more than those that wait.
+        """
+        ranks, waiting, below = self._ranks, self._since, [0]
+        # One that left and came back is in the heap twice.
+        found: set[str] = set()
+        while below and len(found) < most:
+            at = below.pop()
+            if at < len(ranks) and ranks[at] < rank:
+                below += (2 * at + 1, 2 * at + 2)
+                if ranks[at][1] in waiting:
+                    found.add(ranks[at][1])
+        return len(found)
+
     def backlog(self) -> Backlog:
         """The line must not be empty."""
         return Backlog(len(self._since), self._ages[0][0])
+
+
+def _rank(task: Task) -> _Rank:
+    return -task.spec.priority, task.id
 
 
 class MemoryQueue:
@@ -122,6 +143,11 @@ class MemoryQueue:
     def expires_at_ms(self) -> int:
         """When the next one will have; 0 is never."""
         return self._expiry.next_ms()
+
+    def ahead(self, task: Task, most: int) -> int | None:
+        """How many of its line go before the task, counted up to `most`. None if it does not wait."""
+        line = self._lines.get((task.spec.agent, task.spec.selector))
+        return None if line is None or task.id not in line else line.ahead(_rank(task), most)
 
     def backlog(self) -> Mapping[Requirement, Backlog]:
         """What waits, for each requirement with at least one waiting task."""

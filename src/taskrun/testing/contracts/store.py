@@ -45,6 +45,7 @@ from taskrun.testing.contracts.store_cases import (
 )
 from taskrun.testing.contracts.store_pruning import PruneContract
 from taskrun.testing.contracts.store_queue import (
+    AheadContract,
     BacklogContract,
     ClaimExpiredContract,
     ClaimNextContract,
@@ -211,6 +212,7 @@ _CALLS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "find": lambda store: store.find(TaskQuery()),
     "story": lambda store: store.story(task_id(1), 0),
     "backlog": lambda store: store.backlog(),
+    "ahead": lambda store: store.ahead(task_id(1), 1),
     "prune": lambda store: store.prune(Retention(1, 0, 0), 1),
 }
 
@@ -237,6 +239,7 @@ class StoreContract(
     ClaimExpiredContract,
     FindKeyContract,
     BacklogContract,
+    AheadContract,
     FindContract,
     StoryContract,
     PruneContract,

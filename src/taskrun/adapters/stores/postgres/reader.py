@@ -44,6 +44,16 @@ _BACKLOG = """
     FROM (SELECT line, sum(amount) AS amount FROM waiting GROUP BY line HAVING sum(amount) > 0) AS lines
     JOIN requirements USING (line)
 """
+#: NULL if it does not wait. That is no condition of the search for it, which could then be one through all that wait.
+_AHEAD = """
+    SELECT CASE WHEN waits THEN (
+        SELECT count(*) FROM (
+            SELECT FROM tasks WHERE line = mine.line AND waits AND (rank, id) < (mine.rank, mine.id)
+            LIMIT %(most)b::int8
+        ) AS before
+    ) END
+    FROM tasks AS mine WHERE id = %(task)b
+"""
 _NEXT_EXPIRY = "SELECT coalesce(min(expires_at), 0) FROM tasks WHERE waits AND expires_at IS NOT NULL"
 #: By whether a status and an agent are asked for. No index has both in front; with a status the agents of the others
 #: are passed over, in the index alone.
@@ -97,6 +107,15 @@ async def backlog(connection: AsyncConnection) -> Mapping[Requirement, Backlog]:
     """See `Store.backlog`."""
     rows = await _all(connection, _BACKLOG, [])
     return {requirement_of(agent, selector): Backlog(waiting, oldest) for agent, selector, waiting, oldest in rows}
+
+
+async def ahead(connection: AsyncConnection, task_id: str, most: int) -> int | None:
+    """See `Store.ahead`."""
+    if not _may_be_stored(task_id):
+        return None
+    rows = await _all(connection, _AHEAD, {"task": task_id, "most": most})
+    place: int | None = rows[0][0] if rows else None
+    return place
 
 
 async def next_expiry(connection: AsyncConnection) -> int:

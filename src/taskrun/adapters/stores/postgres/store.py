@@ -61,6 +61,10 @@ class PostgresStore:
         """See `Store.backlog`."""
         return await self._database.read(reader.backlog)
 
+    async def ahead(self, task_id: str, most: int) -> int | None:
+        """See `Store.ahead`."""
+        return await self._database.read(reader.ahead, task_id, most)
+
     async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
         """See `Store.prune`."""
         return await self._database.change(pruning.prune, retention, limit)

@@ -9,7 +9,7 @@ from itertools import chain
 import msgspec
 
 from taskrun.adapters.stores.page_tokens import id_of_token, page_token
-from taskrun.adapters.stores.rows import entries_of, requirement_of, tasks_of
+from taskrun.adapters.stores.rows import entries_of, requirement_of, selector_json, tasks_of
 from taskrun.adapters.stores.sqlite.bulk import json_list
 from taskrun.adapters.stores.sqlite.connection import snapshot
 from taskrun.domain.batch import Backlog
@@ -44,6 +44,17 @@ _STORY = """
 _BACKLOG = """
     SELECT agent, selector, waiting, (SELECT min(since) FROM queue WHERE requirement = number)
     FROM requirements WHERE waiting > 0
+"""
+#: No row if it does not wait. Compared with parameters the pair is one range of the key, so that nobody behind the task
+#: is looked at; compared with the columns of its row it would not be.
+_AHEAD = """
+    SELECT (
+        SELECT count(*) FROM (
+            SELECT 1 FROM queue WHERE requirement = number AND (rank, task_id) < (:rank, :id) LIMIT :most
+        )
+    )
+    FROM requirements JOIN queue AS mine ON mine.requirement = number
+    WHERE agent = :agent AND selector = :selector AND mine.rank = :rank AND mine.task_id = :id
 """
 
 _NEWEST = """
@@ -94,6 +105,18 @@ def backlog(connection: sqlite3.Connection) -> Mapping[Requirement, Backlog]:
     """See `Store.backlog`."""
     rows = connection.execute(_BACKLOG).fetchall()
     return {requirement_of(agent, selector): Backlog(waiting, oldest) for agent, selector, waiting, oldest in rows}
+
+
+def ahead(connection: sqlite3.Connection, task_id: str, most: int) -> int | None:
+    """See `Store.ahead`."""
+    found = task(connection, task_id)
+    if found is None:
+        return None
+    agent, selector = found.spec.requirement
+    # What the place is found by never changes about a task: it may move between the two reads.
+    place = {"agent": agent, "selector": selector_json(selector), "rank": -found.spec.priority, "id": task_id}
+    row = connection.execute(_AHEAD, place | {"most": most}).fetchone()
+    return None if row is None else int(row[0])
 
 
 def page(connection: sqlite3.Connection, query: TaskQuery) -> TaskPage:

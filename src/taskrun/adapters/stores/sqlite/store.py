@@ -50,6 +50,10 @@ class SqliteStore:
         """See `Store.backlog`."""
         return await self._database.read(reader.backlog)
 
+    async def ahead(self, task_id: str, most: int) -> int | None:
+        """See `Store.ahead`."""
+        return await self._database.read(reader.ahead, task_id, most)
+
     async def prune(self, retention: Retention, limit: int) -> Mapping[TaskStatus, int]:
         """See `Store.prune`."""
         ended = await self._database.read(pruning.removable, retention, limit)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         Unconfirmed as Unconfirmed,
     )
     from taskrun.domain.events import DomainEvent as DomainEvent
+    from taskrun.domain.explanation import Ahead as Ahead, Explanation as Explanation
+    from taskrun.domain.fitness import WorkerFit as WorkerFit
     from taskrun.domain.history import Said as Said, said_in as said_in
     from taskrun.domain.now import Now as Now
     from taskrun.domain.protocol import FromWorker as FromWorker, Hello as Hello, ToWorker as ToWorker
@@ -95,6 +97,8 @@ _HOMES = {
         "ResourceExhausted StoreFailed TaskRunError Unauthenticated Unavailable Unconfirmed"
     ),
     "taskrun.domain.events": "DomainEvent",
+    "taskrun.domain.explanation": "Ahead Explanation",
+    "taskrun.domain.fitness": "WorkerFit",
     "taskrun.domain.history": "Said said_in",
     "taskrun.domain.now": "Now",
     "taskrun.domain.protocol": "FromWorker Hello ToWorker",

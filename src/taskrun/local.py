@@ -21,6 +21,7 @@ from taskrun.adapters.stores.memory import MemoryStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, TaskRunError
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.limits import (
     DEFAULT_PAGE,
     check_agent_name,
@@ -238,6 +239,10 @@ class LocalControlPlane:
     ) -> TaskPage:
         """The tasks that match all of it, newest first; see `TaskQuery`. Raises `InvalidArgument`."""
         return await self._engine.find(checked_query(TaskQuery(status, agent, labels, limit, page_token)))
+
+    async def explain(self, task_id: str) -> Explanation:
+        """Why the task waits; see `TaskApi.explain`. Raises `NotFound`."""
+        return await self._engine.explain(task_id)
 
     async def cancel(self, task_id: str) -> Task:
         """Asks for the task's end; see `TaskApi.cancel`."""

@@ -12,6 +12,7 @@ from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.control_plane.roster import merged
 from taskrun.domain.errors import LeaseLost, NotFound, Overruled, StoreFailed, Unavailable
 from taskrun.domain.events import TaskMoved
+from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.protocol import Heartbeat, HeartbeatAck, RunReport, Stored
 from taskrun.domain.records import AgentSpec, Requirement, Run, Task, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
@@ -141,6 +142,17 @@ async def test_the_workers_of_the_others_are_listed_beside_its_own(
     assert settled.workers(status=AWAY) == settled.workers("nothing") == []
     with pytest.raises(NotFound):
         settled.worker("unknown")
+
+
+async def test_to_explain_why_a_task_waits_the_workers_of_the_others_are_looked_at_too(
+    settled: ControlPlane, village: Village, jumping: JumpingClock
+) -> None:
+    village.next = Meeting(others=True, workers=[view("a", WorkerStatus.DRAINING)])
+    village.call(Call(meet=True))
+    await jumping.advance(REST)
+    [task] = await settled.create([TaskSpec("echo", "1")], "client:me")
+    assert isinstance(task, Task)
+    assert (await settled.explain(task.id)).workers == (WorkerFit("a", ("is DRAINING",)),)
 
 
 def test_a_worker_that_two_have_is_where_it_came_last() -> None:

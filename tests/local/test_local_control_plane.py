@@ -10,6 +10,8 @@ from loguru import logger
 
 from taskrun.adapters.agents.function import FunctionAgent
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from taskrun.domain.explanation import Ahead
+from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.history import said_in
 from taskrun.domain.records import RunEvent
 from taskrun.domain.status import FailureKind, TaskStatus
@@ -121,6 +123,15 @@ async def test_a_selector_is_a_mapping_and_chooses_the_worker(plane: LocalContro
     task = await plane.create("echo", selector={"zone": "b", "gpu": "yes"})
     assert task.spec.selector == (("gpu", "yes"), ("zone", "b"))
     assert (await plane.wait(task.id)).runs[-1].worker_id == "gpu"
+
+
+async def test_why_a_task_waits_is_explained(plane: LocalControlPlane) -> None:
+    task = await plane.create("echo", selector={"gpu": "yes"})
+    told = await plane.explain(task.id)
+    assert told.summary == "no worker that offers the agent echo has the labels that it asks for"
+    assert (told.ahead, told.workers) == (Ahead(0), (WorkerFit("local", ("lacks the label gpu=yes",), fits=False),))
+    with pytest.raises(NotFound):
+        await plane.explain("unknown")
 
 
 def endless() -> list[object]:

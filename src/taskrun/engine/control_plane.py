@@ -31,6 +31,7 @@ from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.conversation import last_session
 from taskrun.domain.errors import NotFound, Overruled, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
 from taskrun.domain.events import DomainEvent, SlotsChanged, WorkerMoved
+from taskrun.domain.explanation import MOST_AHEAD, Explanation, ahead_of, explain
 from taskrun.domain.protocol import FromWorker, Hello, ToWorker
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
@@ -158,6 +159,13 @@ class ControlPlane:
     async def find(self, query: TaskQuery) -> TaskPage:
         """See `TaskApi.find`."""
         return await self._store.find(query)
+
+    async def explain(self, task_id: str) -> Explanation:
+        """See `TaskApi.explain`."""
+        task = await self.get(task_id)
+        place = await self._store.ahead(task_id, MOST_AHEAD)
+        rests_until_ms = self._core.rests_until_ms(task_id, self._clock.now())
+        return explain(task, self.workers(), ahead_of(place), rests_until_ms)
 
     async def cancel(self, task_id: str) -> Task:
         """See `TaskApi.cancel`."""

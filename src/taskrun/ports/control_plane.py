@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from taskrun.domain.errors import TaskRunError
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.protocol import FromWorker, Hello, ToWorker
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
@@ -31,6 +32,14 @@ class TaskApi(Protocol):
 
     async def find(self, query: TaskQuery) -> TaskPage:
         """Tasks, newest first, in pages as `Store.find` has them. Raises `InvalidArgument` for a bad page token."""
+        ...
+
+    async def explain(self, task_id: str) -> Explanation:
+        """Why the task waits, as far as it can be known at this moment: what changes meanwhile may show in part of it.
+
+        The workers are those of every control plane on the store; until when a task rests only that one knows which
+        lets it. Raises `NotFound`.
+        """
         ...
 
     async def cancel(self, task_id: str) -> Task:

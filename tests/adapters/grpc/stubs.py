@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRunError
+from taskrun.domain.explanation import Ahead, Explanation
+from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.protocol import FEATURES, FromWorker, Hello, HelloAck
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import TaskStatus, WorkerStatus
@@ -85,6 +87,7 @@ class StubTasks(Bell):
         self.tasks: dict[str, Task] = {}
         self.queries: list[TaskQuery] = []
         self.story: list[Sequence[StoryEntry]] = []
+        self.fits: tuple[WorkerFit, ...] = (WorkerFit("w-1", ("is DRAINING",)),)
         self.goes_on = False
         self.watchers = 0
         self.gate = asyncio.Event()
@@ -117,6 +120,10 @@ class StubTasks(Bell):
         start = int(query.page_token or 0)
         end = start + query.limit
         return TaskPage(tuple(found[start:end]), str(end) if end < len(found) else "")
+
+    async def explain(self, task_id: str) -> Explanation:
+        task = await self.get(task_id)
+        return Explanation(task.id, task.status, "no worker is connected", 1, Ahead(2), 3, self.fits, 4)
 
     async def cancel(self, task_id: str) -> Task:
         return await self.get(task_id)

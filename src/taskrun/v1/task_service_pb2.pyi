@@ -441,6 +441,129 @@ class CancelTaskRequest(_message.Message):
 Global___CancelTaskRequest: _TypeAlias = CancelTaskRequest  # noqa: Y015
 
 @_typing.final
+class ExplainTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTaskRequest: _TypeAlias = ExplainTaskRequest  # noqa: Y015
+
+@_typing.final
+class TaskExplanation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    WAITS_SINCE_MS_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
+    RESTS_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    WORKERS_LOOKED_AT_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    status: _common_pb2.TaskStatus.ValueType
+    summary: _builtins.str
+    """for people: a sentence without its subject and full stop, such as "no worker is connected" """
+    waits_since_ms: _builtins.int
+    """0 = it does not wait"""
+    rests_until_ms: _builtins.int
+    """until its next attempt; 0 = it does not rest, or at another control plane"""
+    workers_looked_at: _builtins.int
+    """how many there are in all"""
+    @_builtins.property
+    def ahead(self) -> Global___Ahead:
+        """only if the task is in the queue"""
+
+    @_builtins.property
+    def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerFit]:
+        """if it waits: those that lack least first, at most 100"""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        status: _common_pb2.TaskStatus.ValueType = ...,
+        summary: _builtins.str = ...,
+        waits_since_ms: _builtins.int = ...,
+        ahead: Global___Ahead | None = ...,
+        rests_until_ms: _builtins.int = ...,
+        workers: _abc.Iterable[Global___WorkerFit] | None = ...,
+        workers_looked_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "rests_until_ms", b"rests_until_ms", "status", b"status", "summary", b"summary", "task_id", b"task_id", "waits_since_ms", b"waits_since_ms", "workers", b"workers", "workers_looked_at", b"workers_looked_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskExplanation: _TypeAlias = TaskExplanation  # noqa: Y015
+
+@_typing.final
+class Ahead(_message.Message):
+    """The tasks that need the same and go before a task in the queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    OR_MORE_FIELD_NUMBER: _builtins.int
+    tasks: _builtins.int
+    or_more: _builtins.bool
+    """nobody counted on"""
+    def __init__(
+        self,
+        *,
+        tasks: _builtins.int = ...,
+        or_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["or_more", b"or_more", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ahead: _TypeAlias = Ahead  # noqa: Y015
+
+@_typing.final
+class WorkerFit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    LACKS_FIELD_NUMBER: _builtins.int
+    FITS_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    fits: _builtins.bool
+    """it offers the agent and has the labels, as far as is known"""
+    @_builtins.property
+    def lacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """for people, to go on after the id, such as "is DRAINING"; none = it could take the task now"""
+
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        lacks: _abc.Iterable[_builtins.str] | None = ...,
+        fits: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fits", b"fits", "lacks", b"lacks", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerFit: _TypeAlias = WorkerFit  # noqa: Y015
+
+@_typing.final
 class ContinueTaskRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -69,6 +69,11 @@ class TaskServiceStub:
                 request_serializer=taskrun_dot_v1_dot_task__service__pb2.ContinueTaskRequest.SerializeToString,
                 response_deserializer=taskrun_dot_v1_dot_task__service__pb2.Task.FromString,
                 _registered_method=True)
+        self.ExplainTask = channel.unary_unary(
+                '/taskrun.v1.TaskService/ExplainTask',
+                request_serializer=taskrun_dot_v1_dot_task__service__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=taskrun_dot_v1_dot_task__service__pb2.TaskExplanation.FromString,
+                _registered_method=True)
         self.CreateAndWatchTask = channel.unary_stream(
                 '/taskrun.v1.TaskService/CreateAndWatchTask',
                 request_serializer=taskrun_dot_v1_dot_task__service__pb2.CreateTaskRequest.SerializeToString,
@@ -125,6 +130,13 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTask(self, request, context):
+        """Why a task waits: what holds it, its place in the queue, and what each worker lacks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateAndWatchTask(self, request, context):
         """Both in one call, for who wants the answer as soon as it is there: the first message holds the task.
         """
@@ -169,6 +181,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ContinueTask,
                     request_deserializer=taskrun_dot_v1_dot_task__service__pb2.ContinueTaskRequest.FromString,
                     response_serializer=taskrun_dot_v1_dot_task__service__pb2.Task.SerializeToString,
+            ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=taskrun_dot_v1_dot_task__service__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=taskrun_dot_v1_dot_task__service__pb2.TaskExplanation.SerializeToString,
             ),
             'CreateAndWatchTask': grpc.unary_stream_rpc_method_handler(
                     servicer.CreateAndWatchTask,
@@ -365,6 +382,33 @@ class TaskService:
             '/taskrun.v1.TaskService/ContinueTask',
             taskrun_dot_v1_dot_task__service__pb2.ContinueTaskRequest.SerializeToString,
             taskrun_dot_v1_dot_task__service__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskrun.v1.TaskService/ExplainTask',
+            taskrun_dot_v1_dot_task__service__pb2.ExplainTaskRequest.SerializeToString,
+            taskrun_dot_v1_dot_task__service__pb2.TaskExplanation.FromString,
             options,
             channel_credentials,
             insecure,

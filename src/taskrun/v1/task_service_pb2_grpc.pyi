@@ -43,6 +43,8 @@ class TaskServiceStub:
     """Says something more to the agent of a task. The answer is the task that will have the agent's: a new one that goes on
     with the session of one that has ended, or the same if it runs still.
     """
+    ExplainTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.TaskExplanation]
+    """Why a task waits: what holds it, its place in the queue, and what each worker lacks."""
     CreateAndWatchTask: _grpc.UnaryStreamMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.WatchTaskResponse]
     """Both in one call, for who wants the answer as soon as it is there: the first message holds the task."""
 
@@ -61,6 +63,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Says something more to the agent of a task. The answer is the task that will have the agent's: a new one that goes on
     with the session of one that has ended, or the same if it runs still.
     """
+    ExplainTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.TaskExplanation]  # type: ignore[assignment]
+    """Why a task waits: what holds it, its place in the queue, and what each worker lacks."""
     CreateAndWatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.WatchTaskResponse]  # type: ignore[assignment]
     """Both in one call, for who wants the answer as soon as it is there: the first message holds the task."""
 
@@ -118,6 +122,14 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says something more to the agent of a task. The answer is the task that will have the agent's: a new one that goes on
         with the session of one that has ended, or the same if it runs still.
         """
+
+    @_abc_1.abstractmethod
+    def ExplainTask(
+        self,
+        request: _task_service_pb2.ExplainTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.TaskExplanation, _abc.Awaitable[_task_service_pb2.TaskExplanation]]:
+        """Why a task waits: what holds it, its place in the queue, and what each worker lacks."""
 
     @_abc_1.abstractmethod
     def CreateAndWatchTask(

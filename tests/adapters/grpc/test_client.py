@@ -42,6 +42,7 @@ async def test_everything_that_it_can_ask_is_answered(plane: Plane) -> None:
         assert task == Task("t-0", spec, TaskStatus.PENDING, "cli", 1)
         assert client.get("t-0") == client.cancel("t-0") == task
         assert client.continue_task("t-0", "more", fork=True, idempotency_key="k") == task
+        assert client.explain("t-0").workers == plane.tasks.fits
         assert client.find(TaskQuery()).tasks == (task,)
         assert list(client.watch("t-0")) == [tuple(entries) for entries in plane.tasks.story]
         assert list(client.create_and_watch(spec))[1:] == [tuple(entries) for entries in plane.tasks.story]

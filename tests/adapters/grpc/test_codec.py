@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from taskrun.adapters.grpc import words
 from taskrun.adapters.grpc.codec_common import MAX_BACKEND_BYTES, MAX_NUMBER, to_bytes
+from taskrun.adapters.grpc.codec_explanation import decode_explanation, encode_explanation
 from taskrun.adapters.grpc.codec_orders import decode_to_worker, encode_to_worker
 from taskrun.adapters.grpc.codec_runs import (
     MAX_ERROR_BYTES,
@@ -37,6 +38,8 @@ from taskrun.adapters.grpc.codec_workers import (
 from taskrun.adapters.grpc.pages import MAX_PAGE_BYTES
 from taskrun.adapters.grpc.speech import BatchSpeech, OldSpeech
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.explanation import Ahead, Explanation
+from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.limits import (
     MAX_INPUT_BYTES,
     MAX_LABEL_KEY,
@@ -96,6 +99,18 @@ costs = st.floats(0, 1e9)
 consumptions = st.builds(Consumption, counts, counts, counts, counts, costs)
 models = st.dictionaries(st.text("abc-", min_size=1, max_size=9), consumptions, max_size=3)
 usages = st.builds(Usage, counts, counts, counts, counts, costs, models)
+fits = st.builds(WorkerFit, ids, st.lists(texts, max_size=3).map(tuple), st.booleans())
+explanations = st.builds(
+    Explanation,
+    ids,
+    st.sampled_from(TaskStatus),
+    texts,
+    times,
+    st.none() | st.builds(Ahead, counts, st.booleans()),
+    times,
+    st.lists(fits, max_size=3).map(tuple),
+    counts,
+)
 runs = st.builds(
     Run,
     ids,
@@ -185,6 +200,11 @@ said: st.SearchStrategy[FromWorker] = st.one_of(reports, heartbeats, segments, e
 @given(tasks)
 def test_a_task_comes_back_the_same(task: Task) -> None:
     assert decode_task(encode_task(task)) == task
+
+
+@given(explanations)
+def test_an_explanation_comes_back_the_same(explanation: Explanation) -> None:
+    assert decode_explanation(encode_explanation(explanation)) == explanation
 
 
 @given(specs)

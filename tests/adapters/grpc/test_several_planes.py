@@ -126,6 +126,7 @@ def connect(kind: Any, ca: MiniCa) -> Connect:
 READS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "get": lambda client: client.get("t-0"),
     "find": lambda client: client.find(TaskQuery()),
+    "explain": lambda client: client.explain("t-0"),
     "workers": lambda client: client.workers(),
     "worker": lambda client: client.worker("w-1"),
 }
@@ -138,6 +139,8 @@ ONCE: dict[str, Callable[[Any], Awaitable[object]]] = {
     "create_token": lambda client: client.create_token("w-5"),
 }
 ALL = READS | CREATES | ONCE
+#: Those of them that are the control plane's port for tasks to answer.
+TASK_CALLS = "get find explain cancel create continue_task"
 
 
 # Nobody was reached.
@@ -161,7 +164,10 @@ async def test_a_control_plane_that_is_not_ready_counts_as_one_that_was_not_reac
         raise Unavailable("The control plane is shutting down.")
 
     first = site.planes[0]
-    for part, names in ((first.tasks, "get find cancel create continue_task"), (first.enrollment, "create_token")):
+    for part, names in (
+        (first.tasks, TASK_CALLS),
+        (first.enrollment, "create_token"),
+    ):
         for name in names.split():
             monkeypatch.setattr(part, name, not_ready)
     for name in ("workers", "worker"):
@@ -237,7 +243,10 @@ async def lost(site: Site, call: Awaitable[T]) -> T:
         await asyncio.Event().wait()
 
     first = site.planes[0]
-    for part, names in ((first.tasks, "get find cancel create continue_task"), (first.enrollment, "create_token")):
+    for part, names in (
+        (first.tasks, TASK_CALLS),
+        (first.enrollment, "create_token"),
+    ):
         for name in names.split():
             setattr(part, name, hang)
     asking = asyncio.ensure_future(call)
@@ -247,7 +256,7 @@ async def lost(site: Site, call: Awaitable[T]) -> T:
         return await asking
 
 
-@pytest.mark.parametrize("call", ["get", "find", *CREATES])
+@pytest.mark.parametrize("call", ["get", "find", "explain", *CREATES])
 async def test_where_it_makes_no_difference_a_call_that_was_lost_is_repeated(
     site: Site, connect: Connect, call: str
 ) -> None:

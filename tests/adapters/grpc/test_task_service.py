@@ -14,6 +14,8 @@ from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.channel import open_channel
 from taskrun.adapters.grpc.codec_tasks import encode_task
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRunError
+from taskrun.domain.explanation import Ahead
+from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.records import (
     AgentSpec,
     OutputSegment,
@@ -78,7 +80,23 @@ async def test_what_is_no_message_is_refused(plane: Plane, message: str, key: st
     assert plane.tasks.messages == []
 
 
-@pytest.mark.parametrize("method", ["get", "cancel", "worker"])
+async def test_why_a_task_waits_is_explained(plane: Plane) -> None:
+    async with plane.client() as client:
+        await client.create(SPEC)
+        told = await client.explain("t-0")
+    assert told == await plane.tasks.explain("t-0")
+    assert (told.ahead, told.workers) == (Ahead(2), (WorkerFit("w-1", ("is DRAINING",)),))
+
+
+async def test_of_workers_that_lack_more_than_a_message_holds_the_nearest_are_told(plane: Plane) -> None:
+    plane.tasks.fits = tuple(WorkerFit(f"w-{n}", ("x" * 300_000,) * 3) for n in range(9))
+    async with plane.client() as client:
+        await client.create(SPEC)
+        told = await client.explain("t-0")
+    assert told.workers == plane.tasks.fits[:4]
+
+
+@pytest.mark.parametrize("method", ["get", "explain", "cancel", "worker"])
 async def test_an_unknown_id_is_not_found(plane: Plane, method: str) -> None:
     async with plane.client() as client:
         with pytest.raises(NotFound, match=r"^There is no (task|worker) \?\.$"):

@@ -36,6 +36,7 @@ ACCESS: dict[str, frozenset[Role]] = {
     "/taskrun.v1.TaskService/ListTasks": _CLIENTS,
     "/taskrun.v1.TaskService/CancelTask": _CLIENTS,
     "/taskrun.v1.TaskService/ContinueTask": _CLIENTS,
+    "/taskrun.v1.TaskService/ExplainTask": _CLIENTS,
     "/taskrun.v1.TaskService/WatchTask": _CLIENTS,
     "/taskrun.v1.TaskService/CreateAndWatchTask": _CLIENTS,
     "/taskrun.v1.WorkerService/ListWorkers": _CLIENTS,

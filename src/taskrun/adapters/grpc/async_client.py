@@ -20,6 +20,7 @@ from taskrun.adapters.grpc.route import Route, Trip, system_chance
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.grpc.unreachable import failure
 from taskrun.domain.errors import TaskRunError
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.ports.enrollment import BootstrapToken
@@ -82,6 +83,10 @@ class AsyncClient:
     async def find(self, query: TaskQuery) -> TaskPage:
         """See `Client.find`."""
         return await self._ask(calls.FIND, query)
+
+    async def explain(self, task_id: str) -> Explanation:
+        """See `Client.explain`."""
+        return await self._ask(calls.EXPLAIN, task_id)
 
     async def cancel(self, task_id: str) -> Task:
         """See `Client.cancel`."""

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 
 from taskrun.adapters.grpc.codec_common import parsed, to_bytes
+from taskrun.adapters.grpc.codec_explanation import decode_explanation
 from taskrun.adapters.grpc.codec_story import decode_entries
 from taskrun.adapters.grpc.codec_tasks import decode_page, decode_task, encode_query, encode_spec
 from taskrun.adapters.grpc.codec_workers import (
@@ -23,6 +24,7 @@ from taskrun.adapters.grpc.codec_workers import (
 from taskrun.adapters.grpc.errors import error_of
 from taskrun.adapters.grpc.frames import grouped, repeated
 from taskrun.domain.errors import InvalidArgument, ProtocolViolation, TaskRunError
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.limits import MAX_CREATE
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
@@ -103,6 +105,12 @@ CONTINUE: RemoteCall[tuple[str, str, bool, str], Task] = _remote(
     lambda asked: tasks_pb.ContinueTaskRequest(id=asked[0], message=asked[1], fork=asked[2], idempotency_key=asked[3]),
     tasks_pb.Task,
     decode_task,
+)
+EXPLAIN: RemoteCall[str, Explanation] = _remote(
+    "TaskService/ExplainTask",
+    lambda task_id: tasks_pb.ExplainTaskRequest(id=task_id),
+    tasks_pb.TaskExplanation,
+    decode_explanation,
 )
 FIND: RemoteCall[TaskQuery, TaskPage] = _remote(
     "TaskService/ListTasks", encode_query, tasks_pb.ListTasksResponse, decode_page

@@ -14,6 +14,7 @@ from taskrun.adapters.grpc.keys import Keys
 from taskrun.adapters.grpc.route import Route, Trip, system_chance
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.domain.errors import InvalidArgument, TaskRunError
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.ports.enrollment import BootstrapToken
@@ -114,6 +115,10 @@ class Client:
     def find(self, query: TaskQuery) -> TaskPage:
         """The tasks that match, newest first. A page may hold fewer than `query.limit` and yet not be the last."""
         return self._ask(self._calls.FIND, query)
+
+    def explain(self, task_id: str) -> Explanation:
+        """Why the task waits. Raises `NotFound`."""
+        return self._ask(self._calls.EXPLAIN, task_id)
 
     def cancel(self, task_id: str) -> Task:
         """Asks for the end of a task. Raises `NotFound`, and `FailedPrecondition` if it has ended."""

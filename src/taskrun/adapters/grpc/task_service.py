@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from taskrun.adapters.grpc.access import Context, Handler, begin, caller
+from taskrun.adapters.grpc.codec_explanation import encode_explanation
 from taskrun.adapters.grpc.codec_story import encode_entry
 from taskrun.adapters.grpc.codec_tasks import decode_query, decode_spec, encode_task
 from taskrun.adapters.grpc.errors import details_of, status_of
@@ -41,6 +42,7 @@ class TaskService:
             "ListTasks": unary(pb.ListTasksRequest, self._list),
             "CancelTask": unary(pb.CancelTaskRequest, self._cancel),
             "ContinueTask": unary(pb.ContinueTaskRequest, self._continue),
+            "ExplainTask": unary(pb.ExplainTaskRequest, self._explain),
             "WatchTask": server_stream(pb.WatchTaskRequest, self._watch),
             "CreateAndWatchTask": server_stream(pb.CreateTaskRequest, self._create_and_watch),
         }
@@ -78,6 +80,9 @@ class TaskService:
             request.id, request.message, caller().name, fork=request.fork, key=request.idempotency_key
         )
         return encode_task(task)
+
+    async def _explain(self, request: pb.ExplainTaskRequest, context: Context) -> pb.TaskExplanation:
+        return encode_explanation(await self._tasks.explain(request.id))
 
     async def _list(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         query = decode_query(request)

@@ -8,6 +8,8 @@ from typing import Self
 
 from taskrun.adapters.grpc.address import Address
 from taskrun.domain.errors import NotFound, TaskRunError
+from taskrun.domain.explanation import Ahead, Explanation
+from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.records import (
     AgentSpec,
     ModelBackend,
@@ -39,6 +41,18 @@ RUN = Run(
 WORKER = WorkerView(
     "w-1", WorkerInfo("host", "0.1", (AgentSpec("general"),), {"gpu": "yes"}), WorkerStatus.IDLE, 0, 10, 1_000, 1_000
 )
+EXPLANATION = Explanation(
+    "t-1",
+    TaskStatus.PENDING,
+    "no worker that it could go to has a free slot",
+    waits_since_ms=1_000,
+    ahead=Ahead(3),
+    workers=(
+        WorkerFit("w-1", ("has no free slot: 4 of 4 runs",)),
+        WorkerFit("w-2", ("lacks the label gpu=yes (it has gpu=no)", "is DRAINING"), fits=False),
+    ),
+    workers_looked_at=2,
+)
 
 
 @dataclass
@@ -50,6 +64,8 @@ class StubClient:
     error: TaskRunError | None = None
     asked: list[object] = field(default_factory=list)
     enroll_url: str = ""
+    #: Why a task waits.
+    explanation: Explanation = EXPLANATION  # it is frozen
     #: The task that will have the answer to a message.
     answer: Task = TASK  # it is frozen
     #: Where the last answer came from.
@@ -79,6 +95,10 @@ class StubClient:
         begin = int(query.page_token or 0)
         end = begin + min(query.limit, self.page)
         return TaskPage(tuple(self.tasks[begin:end]), str(end) if end < len(self.tasks) else "")
+
+    def explain(self, task_id: str) -> Explanation:
+        self._hear(task_id)
+        return self.explanation
 
     def cancel(self, task_id: str) -> Task:
         return self.get(task_id)

@@ -258,6 +258,7 @@ NEEDED = {
     "create-task": "--agent a --input x",
     "watch-task": "t-1",
     "get-task": "t-1",
+    "explain": "t-1",
     "cancel-task": "t-1",
     "continue-task": "t-1 more",
     "release-task": "t-1",

@@ -50,7 +50,9 @@ def test_dev_starts_everything_says_what_to_type_and_ends_it_all(site: Site, tmp
             assert result.stdout.strip() == "some words, one after the other"
         elif "recall" in line:
             assert result.stdout == "You told me before:\nI am Ann."
-        if "bash" in line:
+        elif "explain" in line:
+            assert "no worker that offers the agent general has the labels that it asks for" in result.stdout
+        if "bash" in line or "prints an ID" in line:
             task_id = result.stdout.strip()
         elif named := re.match(r"task (\S+)", result.stderr):
             task_id = named[1]
@@ -63,7 +65,7 @@ def test_dev_starts_everything_says_what_to_type_and_ends_it_all(site: Site, tmp
 
 def test_the_readme_has_lines_to_play_with() -> None:
     first = ["create-task", "list-tasks", "list-workers", "create-task", "create-task", "cancel-task", "get-task"]
-    then = ["create-task", "continue-task", "get-task"]
+    then = ["create-task", "explain", "create-task", "continue-task", "get-task"]
     assert [line.split()[1] for line in README_LINES] == [*first, *then]
     assert README_PART.index("source .venv/bin/activate") < README_PART.index("source .taskrun-dev/env")
 

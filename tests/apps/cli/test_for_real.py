@@ -49,6 +49,18 @@ def test_a_task_that_is_cancelled_is_exit_code_1(played: Site) -> None:
     assert played.cli("cancel-task", task_id).returncode == 2
 
 
+def test_a_task_that_waits_says_why(played: Site) -> None:
+    made = played.cli("create-task", "--agent=nobody", "--input=x")
+    task_id = made.stdout.strip()
+    told = played.cli("explain", task_id).stdout.splitlines()
+    assert told[0] == f"Task {task_id} is PENDING: no connected worker offers the agent nobody."
+    assert told[-1].endswith("  does not offer the agent nobody")
+    form = json.loads(played.cli("explain", task_id, "--json").stdout)
+    assert (form["ahead"], form["workers_looked_at"]) == ({"tasks": 0, "or_more": False}, 1)
+    played.cli("cancel-task", task_id)
+    assert played.cli("explain", task_id).stdout == f"Task {task_id} is CANCELLED: it has ended.\n"
+
+
 def test_a_certificate_lets_the_command_line_in_and_no_other(played: Site) -> None:
     listed = played.cli("list-tasks", "--json")
     assert json.loads(listed.stdout)["tasks"][0]["created_by"] == "admin"
@@ -67,7 +79,7 @@ def test_nobody_there_is_exit_code_3(played: Site) -> None:
 
 
 def test_an_unknown_task_is_exit_code_2(played: Site) -> None:
-    for command in ("get-task", "watch-task", "cancel-task"):
+    for command in ("get-task", "watch-task", "explain", "cancel-task"):
         assert played.cli(command, "nobody-knows-it").returncode == 2
 
 

@@ -50,7 +50,7 @@ def test_output_goes_to_standard_output_and_remarks_to_standard_error(client: St
     ended = taskrun("watch-task", "t-1")
     assert (ended.code, ended.out) == (0, "Hello you\n")
     assert ended.err.splitlines() == [
-        "· waiting for a worker",
+        "· waiting for a worker; taskrun explain t-1 says why",
         "· run 1 on w-1",
         "· model claude",
         "· Bash  ls",

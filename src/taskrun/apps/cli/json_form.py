@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.history import Said
 from taskrun.domain.records import (
     OutputSegment,
@@ -102,6 +103,11 @@ def worker_form(worker: WorkerView) -> Form:
         "max_concurrent_runs": worker.max_concurrent_runs,
         "last_heartbeat_ms": worker.last_heartbeat_ms,
     }
+
+
+def explanation_form(told: Explanation) -> Form:
+    """Why a task waits; the values are named as in the wire already."""
+    return asdict(told) | {"status": told.status.value}
 
 
 def entry_form(entry: StoryEntry) -> Form:

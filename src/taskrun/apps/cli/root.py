@@ -28,6 +28,7 @@ HOMES = {
     "watch-task": "watching",
     "get-task": "tasks",
     "list-tasks": "tasks",
+    "explain": "explaining",
     "cancel-task": "tasks",
     "continue-task": "continuing",
     "release-task": "creating",

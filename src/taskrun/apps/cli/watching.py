@@ -41,7 +41,8 @@ def watch_task(connection: Connection, task_id: str, from_seq: int, thoughts: bo
 
 def follow(connection: Connection, client: Client, task_id: str, from_seq: int, thoughts: bool) -> int:
     """Shows the task's story to its end and returns the exit code that the end deserves."""
-    tell: Tell = _tell_json if connection.json else Teller(thoughts).tell
+    why = connection.command("explain", task_id)
+    tell: Tell = _tell_json if connection.json else Teller(thoughts, why).tell
     seq, status = from_seq, None
     try:
         with ctrl_c_raises():
@@ -82,9 +83,11 @@ def _tell_json(entries: Sequence[StoryEntry]) -> None:
 class Teller:
     """Tells a story to people."""
 
-    def __init__(self, thoughts: bool = False) -> None:
+    def __init__(self, thoughts: bool = False, why: str = "") -> None:
+        """`why` is what to type to hear why the task waits."""
         self._paper = Paper()
         self._remark = self._paper.remark
+        self._why = f"; {why} says why" if why else ""
         self._events = EventRemarks(self._paper, thoughts=thoughts)
         #: Nothing is known yet of what came after the step that is told.
         self._newest = False
@@ -133,7 +136,7 @@ class Teller:
             waits = "; waiting for another" if self._newest else ""
             self._remark(f"run {run.attempt} failed{_why(run)}{waits}", below=_last_words(run))
         elif body.status is TaskStatus.PENDING and self._newest:
-            self._remark("waiting for a worker")
+            self._remark(f"waiting for a worker{self._why}")
 
 
 def _end(body: TaskChange) -> str:

@@ -45,3 +45,26 @@ Feature: Dispatch
     When the work on "task 3" is finished
     Then the task "eleventh" is running on "atlas"
     And the worker "atlas" has 10 of 10 runs
+
+  Scenario: Why a task waits is explained, with what each worker lacks
+    Given the worker "atlas" with the agent "builder" and the labels "gpu=no"
+    And the worker "bruno" with the agent "builder" and the labels "gpu=yes" and 1 slot
+    And the worker "chip" with the agent "general"
+    When the task "wall" for "builder" is created with
+      | worker_selector | gpu=yes |
+    Then the task "wall" is running on "bruno"
+    When the task "roof" for "builder" is created with
+      | worker_selector | gpu=yes |
+    And the task "shed" for "builder" is created with
+      | worker_selector | gpu=yes |
+    And the task "garden" for "builder" is created with
+      | worker_selector | gpu=yes |
+    Then the task "garden" waits because "no worker that it could go to has a free slot"
+    And 2 tasks that need the same go before it
+    And to take it the workers lack
+      | worker | lacks                                                     |
+      | bruno  | has no free slot: 1 of 1 runs                             |
+      | atlas  | lacks the label gpu=yes (it has gpu=no)                   |
+      | chip   | does not offer the agent builder; lacks the label gpu=yes |
+    When the worker "bruno" is lost
+    Then the task "garden" waits because "no worker that offers the agent builder has the labels that it asks for"

@@ -24,6 +24,7 @@ _WAYS = ("in_process", "processes")
 _STEPS = (
     "conversations",
     "enrolment",
+    "explaining",
     "limits",
     "listing",
     "metrics",

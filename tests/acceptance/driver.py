@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.records import Labels, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.ports.enrollment import BootstrapToken
@@ -84,6 +85,10 @@ class Driver(Protocol):
 
     def find(self, query: TaskQuery) -> TaskPage:
         """Among the scenario's own tasks."""
+        ...
+
+    def explain(self, task_id: str) -> Explanation:
+        """Why it waits."""
         ...
 
     def cancel(self, task_id: str) -> Task:

@@ -16,6 +16,7 @@ from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
 from taskrun.domain import tokens
 from taskrun.domain.errors import TaskRunError
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.limits import checked_query, checked_spec
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
@@ -118,6 +119,9 @@ class InProcessDriver:
 
     def find(self, query: TaskQuery) -> TaskPage:
         return self._run(self._plane.engine.find(checked_query(query)))
+
+    def explain(self, task_id: str) -> Explanation:
+        return self._run(self._plane.engine.explain(task_id))
 
     def cancel(self, task_id: str) -> Task:
         return self._run(self._plane.engine.cancel(task_id))

@@ -16,6 +16,7 @@ import psutil
 from taskrun.adapters.http.enroll_client import request_enrollment
 from taskrun.apps.enrolling import enroll
 from taskrun.domain.errors import FailedPrecondition, NotFound, TaskRunError
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.limits import MAX_LABELS
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
@@ -165,6 +166,9 @@ class ProcessesDriver:
 
     def find(self, query: TaskQuery) -> TaskPage:
         return self._client.find(replace(query, labels={**query.labels, **self._scope}))
+
+    def explain(self, task_id: str) -> Explanation:
+        return self._client.explain(task_id)
 
     def cancel(self, task_id: str) -> Task:
         return self._client.cancel(task_id)

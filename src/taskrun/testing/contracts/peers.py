@@ -64,7 +64,9 @@ def of_worker(worker_id: str, task: Task) -> Task:
 
 def view(worker_id: str, status: WorkerStatus = WorkerStatus.IDLE, runs: int = 0) -> WorkerView:
     """A worker as it is shown."""
-    return WorkerView(worker_id, WorkerInfo("host", "1", (AgentSpec("echo"),)), status, runs, 5, 6, 7)
+    return WorkerView(
+        worker_id, WorkerInfo("host", "1", (AgentSpec("echo"),)), status, runs, 5, 6, 7, "turned a run away"
+    )
 
 
 class Ear:
@@ -104,6 +106,12 @@ class OwnershipOfSeveralContract:
         assert await claim(a) == ids(3)
         assert not (await claim_task(a, task_id(0))).owned
         assert await a.backlog() == {}
+
+    async def test_a_place_in_the_queue_is_one_among_the_tasks_of_all(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1), make_task(3))
+        await save(b, make_task(2), make_task(4))
+        assert await claim(a, limit=1) == ids(1)
+        assert [await b.ahead(each, 10) for each in ids(1, 2, 3, 4)] == [None, 0, 1, 2]
 
     async def test_what_a_control_plane_had_that_is_gone_another_inherits_at_once(
         self, a: SharedStore, b: SharedStore

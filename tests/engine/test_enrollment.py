@@ -8,8 +8,10 @@ from itertools import count
 import pytest
 from loguru import logger
 
+from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.domain import tokens
+from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError, Unauthenticated
 from taskrun.domain.limits import check_worker_id
 from taskrun.engine.enrollment import Enroller
@@ -80,6 +82,16 @@ async def refusal_of(enroller: Enroller, token: str, csr: bytes = CSR) -> str:
 async def test_a_token_is_exchanged_for_a_certificate_in_its_worker_s_name(enroller: Enroller) -> None:
     made = await enroller.create_token("w-1")
     assert await enroller.enroll(made.token, CSR) == Enrollment("w-1", b"certificate 1 of a request", b"the CA")
+
+
+async def test_the_certificate_is_recorded_with_its_owner_and_times(
+    authority: StubAuthority, clock: JumpingClock
+) -> None:
+    recorded = MemoryCertificateStore()
+    enroller = Enroller(authority, MemoryTokenStore(recorded), clock, lambda: "id")
+    await enroller.enroll((await enroller.create_token("w-1")).token, CSR)
+    page = await recorded.find(CertificateQuery(limit=10))
+    assert page.certificates == (Certificate("1f", "worker:w-1", clock.now().utc_ms, 0),)
 
 
 async def test_a_token_carries_the_pin_of_the_ca(enroller: Enroller) -> None:

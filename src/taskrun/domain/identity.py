@@ -24,3 +24,16 @@ class Identity:
     not_after_ms: int
     #: Hexadecimal.
     serial: str
+    #: Unix milliseconds, to the second: when it was issued, as far as the certificate tells.
+    issued_at_ms: int = 0
+
+    @property
+    def owner(self) -> str:
+        """The common name in its certificate: the role and the name."""
+        return f"{self.role.value}:{self.name}"
+
+    @classmethod
+    def of(cls, owner: str, not_after_ms: int, serial: str, issued_at_ms: int) -> Identity:
+        """The one of this owner. Raises `ValueError` for a role that there is none of."""
+        role, _, name = owner.partition(":")
+        return cls(Role(role), name, not_after_ms, serial, issued_at_ms)

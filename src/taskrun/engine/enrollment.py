@@ -9,6 +9,7 @@ from secrets import token_bytes
 from loguru import logger
 
 from taskrun.domain import tokens
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.errors import InvalidArgument, Unauthenticated
 from taskrun.domain.limits import check_worker_id
 from taskrun.ports.authority import CertificateAuthority
@@ -71,8 +72,9 @@ class Enroller:
         issued = self._authority.sign_worker(csr_pem, record.worker_id)
         answer = Enrollment(record.worker_id, issued.certificate_pem, self._authority.certificate_pem())
         exchange = Exchange(_sha256(csr_pem), answer, now_ms + REMEMBERED_MS)
+        certificate = Certificate(issued.serial, f"worker:{record.worker_id}", now_ms, issued.not_after_ms)
         # Of many calls at once the store lets one through; a certificate that nobody is given is worth nothing.
-        if not await self._tokens.spend(record.digest, exchange, now_ms):
+        if not await self._tokens.spend(record.digest, exchange, certificate, now_ms):
             return await self._answered_before(token, csr_pem, now_ms)
         logger.bind(worker_id=record.worker_id).info("worker enrolled with certificate {}", issued.serial)
         return answer

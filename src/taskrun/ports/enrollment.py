@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.values import value
 
 
@@ -80,8 +81,12 @@ class TokenStore(Protocol):
         """The unspent, unexpired token of that digest."""
         ...
 
-    async def spend(self, digest: bytes, exchange: Exchange, now_ms: int) -> bool:
-        """Takes it out and remembers the exchange. True for exactly one caller, and only before the token expires."""
+    async def spend(self, digest: bytes, exchange: Exchange, certificate: Certificate, now_ms: int) -> bool:
+        """Takes it out, remembers the exchange and records the certificate, all in one transaction.
+
+        True for exactly one caller, and only before the token expires. False, and nothing is changed, also if the
+        certificate is covered by a revocation, as for `CertificateStore.renew`.
+        """
         ...
 
     async def spent_on(self, digest: bytes, now_ms: int) -> Exchange | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import tracemalloc
 
 from taskrun.adapters.stores.memory_tokens import MAX_EXCHANGES, MemoryTokenStore
+from taskrun.domain.certificates.certificate import LISTED_MS, Certificate
 from taskrun.ports.enrollment import Enrollment, Exchange, TokenRecord
 
 
@@ -27,7 +28,8 @@ async def test_a_token_put_again_lives_until_its_later_end() -> None:
 async def spend(store: MemoryTokenStore, number: int, until_ms: int) -> Exchange:
     exchange = Exchange(b"request", Enrollment(f"worker-{number}", b"", b""), until_ms)
     await store.put(TokenRecord(number.to_bytes(32), f"worker-{number}", expires_at_ms=until_ms))
-    assert await store.spend(number.to_bytes(32), exchange, now_ms=until_ms - 1)
+    certificate = Certificate(f"{number:x}", "worker:w", until_ms - 1, until_ms - LISTED_MS)
+    assert await store.spend(number.to_bytes(32), exchange, certificate, now_ms=until_ms - 1)
     return exchange
 
 

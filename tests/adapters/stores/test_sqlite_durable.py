@@ -28,7 +28,7 @@ from taskrun.testing.contracts.store_cases import (
     task_id,
     tell,
 )
-from taskrun.testing.contracts.token_store import EXCHANGE, A, B
+from taskrun.testing.contracts.token_store import CERTIFICATE, EXCHANGE, A, B
 from tests.adapters.stores.durability import DurabilityContract, Place
 
 
@@ -92,7 +92,7 @@ async def test_a_restart_keeps_tokens_and_what_they_were_spent_on(path: Path) ->
     tokens = SqliteTokenStore(database)
     await tokens.put(A)
     await tokens.put(B)
-    await tokens.spend(A.digest, EXCHANGE, 0)
+    await tokens.spend(A.digest, EXCHANGE, CERTIFICATE, 0)
     await database.close()
     database = Database(path)
     tokens = SqliteTokenStore(database)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
+from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
+from taskrun.domain.certificates.certificate import Certificate, Revocation
 from taskrun.ports.enrollment import Exchange, TokenRecord
 
 #: Exchanges remembered at most, some 3 kB each.
@@ -13,7 +15,10 @@ MAX_EXCHANGES = 4096
 class MemoryTokenStore:
     """Implements `TokenStore`. Every call is O(log n); expired tokens are forgotten as time passes."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificates: MemoryCertificateStore | None = None) -> None:
+        """`certificates` is where it records what tokens are spent on."""
+        self._certificates = certificates or MemoryCertificateStore()
+        self._certificates.on_revoke(self._revoked)
         self._unspent: dict[bytes, TokenRecord] = {}
         #: (expires_at_ms, digest); may name tokens that are spent already.
         self._by_expiry: list[tuple[int, bytes]] = []
@@ -30,11 +35,12 @@ class MemoryTokenStore:
         self._forget_expired(now_ms)
         return self._unspent.get(digest)
 
-    async def spend(self, digest: bytes, exchange: Exchange, now_ms: int) -> bool:
-        """Takes it out and remembers the exchange. True for exactly one caller, and only before the token expires."""
+    async def spend(self, digest: bytes, exchange: Exchange, certificate: Certificate, now_ms: int) -> bool:
+        """See `TokenStore.spend`."""
         self._forget_expired(now_ms)
-        if self._unspent.pop(digest, None) is None:
+        if digest not in self._unspent or not self._certificates.record(certificate):
             return False
+        del self._unspent[digest]
         self._exchanges[digest] = exchange
         if len(self._exchanges) > MAX_EXCHANGES:
             del self._exchanges[next(iter(self._exchanges))]
@@ -45,6 +51,11 @@ class MemoryTokenStore:
         self._forget_expired(now_ms)
         exchange = self._exchanges.get(digest)
         return exchange if exchange and now_ms < exchange.until_ms else None
+
+    def _revoked(self, revocation: Revocation) -> None:
+        owned = [each for each in self._unspent.values() if f"worker:{each.worker_id}" == revocation.owner]
+        for record in owned:
+            del self._unspent[record.digest]
 
     def _forget_expired(self, now_ms: int) -> None:
         # All are remembered equally long, so the first is the next to go.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from taskrun.adapters.stores.postgres.certificates import hold_revocations, record
 from taskrun.adapters.stores.postgres.database import AsyncConnection, Database
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.ports.enrollment import Enrollment, Exchange, TokenRecord
 
 _PUT = """
@@ -18,7 +20,8 @@ _EXPIRE = (
     )
     """,
 )
-_SPEND = "DELETE FROM tokens WHERE digest = %s AND expires_at > %s"
+_LOCK = f"{_FIND} FOR UPDATE"
+_SPEND = "DELETE FROM tokens WHERE digest = %s"
 _REMEMBER = """
     INSERT INTO exchanges (token_digest, request_digest, worker_id, certificate_pem, ca_pem, remembered_until)
     VALUES (%s, %s, %s, %s, %s, %s)
@@ -46,9 +49,9 @@ class PostgresTokenStore:
         """See `TokenStore.find`."""
         return await self._database.read(_find, digest, now_ms)
 
-    async def spend(self, digest: bytes, exchange: Exchange, now_ms: int) -> bool:
+    async def spend(self, digest: bytes, exchange: Exchange, certificate: Certificate, now_ms: int) -> bool:
         """See `TokenStore.spend`."""
-        return await self._database.change(_spend, digest, exchange, now_ms)
+        return await self._database.change(_spend, digest, exchange, certificate, now_ms)
 
     async def spent_on(self, digest: bytes, now_ms: int) -> Exchange | None:
         """See `TokenStore.spent_on`."""
@@ -64,12 +67,17 @@ async def _find(connection: AsyncConnection, digest: bytes, now_ms: int) -> Toke
     return TokenRecord(*row) if row else None
 
 
-async def _spend(connection: AsyncConnection, digest: bytes, exchange: Exchange, now_ms: int) -> bool:
+async def _spend(
+    connection: AsyncConnection, digest: bytes, exchange: Exchange, certificate: Certificate, now_ms: int
+) -> bool:
+    await hold_revocations(connection)
     # Of two at once one finds the row gone.
-    spent = (await connection.execute(_SPEND, [digest, now_ms])).rowcount
+    found = await (await connection.execute(_LOCK, [digest, now_ms])).fetchone()
+    spent = found is not None and await record(connection, certificate)
     for sql in _EXPIRE:
         await connection.execute(sql, [now_ms])
     if spent:
+        await connection.execute(_SPEND, [digest])
         answer = exchange.answer
         given = [
             digest,
@@ -80,7 +88,7 @@ async def _spend(connection: AsyncConnection, digest: bytes, exchange: Exchange,
             exchange.until_ms,
         ]
         await connection.execute(_REMEMBER, given)
-    return bool(spent)
+    return spent
 
 
 async def _spent_on(connection: AsyncConnection, digest: bytes, now_ms: int) -> Exchange | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
+from taskrun.adapters.stores.sqlite.certificates import record
 from taskrun.adapters.stores.sqlite.connection import transaction
 from taskrun.adapters.stores.sqlite.database import Database
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.ports.enrollment import Enrollment, Exchange, TokenRecord
 
 _FIND = "SELECT digest, worker_id, expires_at FROM tokens WHERE digest = ? AND expires_at > ?"
@@ -29,9 +31,9 @@ class SqliteTokenStore:
         """See `TokenStore.find`."""
         return await self._database.read(_find, digest, now_ms)
 
-    async def spend(self, digest: bytes, exchange: Exchange, now_ms: int) -> bool:
+    async def spend(self, digest: bytes, exchange: Exchange, certificate: Certificate, now_ms: int) -> bool:
         """See `TokenStore.spend`."""
-        return await self._database.write(_spend, self._database.writer, digest, exchange, now_ms)
+        return await self._database.write(_spend, self._database.writer, digest, exchange, certificate, now_ms)
 
     async def spent_on(self, digest: bytes, now_ms: int) -> Exchange | None:
         """See `TokenStore.spent_on`."""
@@ -49,12 +51,15 @@ def _find(connection: sqlite3.Connection, digest: bytes, now_ms: int) -> TokenRe
     return TokenRecord(*row) if row else None
 
 
-def _spend(connection: sqlite3.Connection, digest: bytes, exchange: Exchange, now_ms: int) -> bool:
+def _spend(
+    connection: sqlite3.Connection, digest: bytes, exchange: Exchange, certificate: Certificate, now_ms: int
+) -> bool:
     with transaction(connection):
         connection.execute("DELETE FROM tokens WHERE expires_at <= ?", (now_ms,))
         connection.execute("DELETE FROM exchanges WHERE remembered_until <= ?", (now_ms,))
-        if not connection.execute("DELETE FROM tokens WHERE digest = ?", (digest,)).rowcount:
+        if not connection.execute(_FIND, (digest, now_ms)).fetchone() or not record(connection, certificate):
             return False
+        connection.execute("DELETE FROM tokens WHERE digest = ?", (digest,))
         answer = exchange.answer
         connection.execute(
             "INSERT OR REPLACE INTO exchanges"

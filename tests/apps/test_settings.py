@@ -31,6 +31,7 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "store": ("sqlite:/fast/tasks.db", StorePlace("sqlite", Path("/fast/tasks.db"))),
         "retention_age": ("30d", 30 * 86_400.0),
         "retention_size": ("1GiB", 2**30),
+        "worker_cert_life": ("1d", 86_400.0),
         "silence_timeout": ("1m", 60.0),
         "worker_grace": ("3m", 180.0),
         "retry_delay": ("3s", 3.0),
@@ -94,6 +95,12 @@ def test_a_setting_has_a_default_a_flag_a_variable_and_a_key(tmp_path: Path, of:
     assert getattr(load(of, {key: (text,) if row.kind.many else text}, {}, None), key) == value
     assert getattr(load(of, {}, {row.variable: text}, None), key) == value
     assert getattr(load(of, {}, {}, toml(tmp_path, f'{key} = "{text}"')), key) == value
+
+
+@pytest.mark.parametrize("life", ["1s", "2500ms", "366d"])
+def test_a_worker_s_certificate_lives_for_whole_seconds_up_to_a_year(life: str) -> None:
+    with pytest.raises(InvalidArgument, match="2 seconds to a year, in whole seconds"):
+        load(ControlPlaneSettings, {"worker_cert_life": life}, {}, None)
 
 
 def test_no_variable_of_the_command_line_is_taken_for_the_workers() -> None:

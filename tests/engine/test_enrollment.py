@@ -42,6 +42,7 @@ class StubAuthority:
             raise InvalidArgument("bad")
 
     def sign_worker(self, csr_pem: bytes, worker_id: str) -> IssuedCertificate:
+        self.check_request(csr_pem)
         if self.broken:
             raise FailedPrecondition("The CA has expired.")
         self.signed.append(worker_id)

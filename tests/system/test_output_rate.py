@@ -34,7 +34,7 @@ from taskrun.testing.harness import RecordingTelemetry
 from taskrun.v1 import task_service_pb2 as tasks
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
 from tests.adapters.grpc.certificates import MiniCa
-from tests.adapters.grpc.stubs import StubEnrollment
+from tests.adapters.grpc.stubs import StubCertificates, StubEnrollment, make_gate
 
 CHUNKS, ROUNDS = 2_000, 3
 # How many chunks a program's output brings at one read. Each alone would leave it to the machine whether one waits for
@@ -55,9 +55,9 @@ async def watched_runs(ca: MiniCa) -> AsyncIterator[Callable[[], Awaitable[int]]
     """What makes a run and watches it live, over mutual TLS from the worker to the watcher; it returns the chunks."""
     clock = SystemClock()
     plane = ControlPlane(MemoryStore(), clock, UuidV7Source(), RecordingTelemetry(), ControlPlaneTimers())
-    server = GrpcServer(
-        "[::1]:0", ca.server(), parse_peer, plane, plane, plane, StubEnrollment(), StreamTimers(), SERVER_OPTIONS
-    )
+    tls = ca.server()
+    parts = (plane, plane, plane, StubEnrollment(), StubCertificates(), make_gate())
+    server = GrpcServer("[::1]:0", lambda: tls, parse_peer, *parts, StreamTimers(), SERVER_OPTIONS)
     await plane.start()
     address = f"https://[::1]:{await server.start()}"
     agents = [FunctionAgent("tell", tell)]

@@ -39,10 +39,16 @@ async def serve(settings: ControlPlaneSettings) -> None:
     on_stop(stopped.set)
     # Certificates that nobody would accept are found before anything is opened.
     with advising("taskrun init makes it, or name its directory by --certs-dir"):
-        parts.tls(), parts.authority()
+        parts.server_certificate(), parts.authority()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store().close)
         engine, grpc_server, http_server = parts.engine(), parts.grpc_server(), parts.http_server()
+        gate, certificate = parts.gate(), parts.server_certificate()
+        # Before anybody can come: what was revoked is known.
+        stack.push_async_callback(gate.stop)
+        await gate.start()
+        certificate.start()
+        stack.push_async_callback(certificate.stop)
         stack.push_async_callback(http_server.stop)
         http_addr = replace(settings.http_addr, port=await http_server.start())
         stack.push_async_callback(grpc_server.stop, STOP_GRACE)

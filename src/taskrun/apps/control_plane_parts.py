@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import ssl
+from datetime import timedelta
 from typing import Any
 
 from dependency_injector import containers, providers
 from starlette.types import ASGIApp
 
 from taskrun.adapters.ca.authority import FileAuthority
-from taskrun.adapters.ca.disk import read_public
-from taskrun.adapters.ca.files import load_server_pair
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.grpc.server import GrpcServer
-from taskrun.adapters.grpc.tls import ServerTls
 from taskrun.adapters.http.app import create_app
 from taskrun.adapters.http.server import HttpServer
 from taskrun.adapters.stores.memory import MemoryStore
+from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
+from taskrun.adapters.stores.sqlite.certificates import SqliteCertificateStore
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
 from taskrun.adapters.stores.sqlite.tokens import SqliteTokenStore
@@ -26,22 +25,21 @@ from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
 from taskrun.apps.advertising import Advertised
 from taskrun.apps.extras import postgres_extra
+from taskrun.apps.server_certificate import ServerCertificate
 from taskrun.apps.settings import ControlPlaneSettings
+from taskrun.engine.certificates import Certificates
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.enrollment import Enroller
+from taskrun.engine.gate import Gate
 from taskrun.engine.retention import Pruner
+from taskrun.ports.certificates import CertificateStore
 from taskrun.ports.enrollment import TokenStore
 from taskrun.ports.store import Store
 
 
-def _server_tls(settings: ControlPlaneSettings) -> ServerTls:
-    certs = settings.certs_dir
-    pair = load_server_pair(certs / "server.crt", certs / "server.key", certs / "ca.crt")
-    return ServerTls(read_public(certs / "ca.crt"), pair.certificate_pem, pair.key_pem)
-
-
 def _authority(settings: ControlPlaneSettings, clock: SystemClock) -> FileAuthority:
-    return FileAuthority(settings.certs_dir / "ca.crt", settings.certs_dir / "ca.key", clock)
+    certs, lifetime = settings.certs_dir, timedelta(seconds=settings.worker_cert_life)
+    return FileAuthority(certs / "ca.crt", certs / "ca.key", clock, lifetime=lifetime)
 
 
 def _app(
@@ -62,11 +60,8 @@ def _app(
     )
 
 
-def _http_server(settings: ControlPlaneSettings, app: ASGIApp) -> HttpServer:
-    tls = None
-    if settings.http_tls:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(settings.certs_dir / "server.crt", settings.certs_dir / "server.key")
+def _http_server(settings: ControlPlaneSettings, app: ASGIApp, certificate: ServerCertificate) -> HttpServer:
+    tls = certificate.http() if settings.http_tls else None
     address = settings.http_addr
     return HttpServer(app, address.host, address.port, tls=tls, allow_remote=settings.http_allow_remote)
 
@@ -90,6 +85,12 @@ def _postgres_tokens(database: Any) -> TokenStore:
     return PostgresTokenStore(database)
 
 
+def _postgres_certificates(database: Any) -> CertificateStore:
+    from taskrun.adapters.stores.postgres.certificates import PostgresCertificateStore
+
+    return PostgresCertificateStore(database)
+
+
 class ControlPlaneContainer(containers.DeclarativeContainer):
     """The parts of `taskrun-control-plane`."""
 
@@ -105,9 +106,16 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
         sqlite=providers.Singleton(SqliteStore, database),
         postgresql=providers.Singleton(_postgres_store, settings, postgres),
     )
+    memory_certificates = providers.Singleton(MemoryCertificateStore)
+    certificate_store = providers.Selector(
+        settings.provided.store.kind,
+        memory=memory_certificates,
+        sqlite=providers.Singleton(SqliteCertificateStore, database),
+        postgresql=providers.Singleton(_postgres_certificates, postgres),
+    )
     tokens = providers.Selector(
         settings.provided.store.kind,
-        memory=providers.Singleton(MemoryTokenStore),
+        memory=providers.Singleton(MemoryTokenStore, memory_certificates),
         sqlite=providers.Singleton(SqliteTokenStore, database),
         postgresql=providers.Singleton(_postgres_tokens, postgres),
     )
@@ -128,7 +136,10 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
     authority = providers.Singleton(_authority, settings, clock)
     enroller = providers.Singleton(Enroller, authority, tokens, clock, new_id)
 
-    tls = providers.Singleton(_server_tls, settings)
+    gate = providers.Singleton(Gate, certificate_store, clock, telemetry, engine.provided.expel)
+    certificates = providers.Singleton(Certificates, authority, certificate_store, clock, gate.provided.learn)
+
+    server_certificate = providers.Singleton(ServerCertificate, settings.provided.certs_dir, clock, telemetry)
     address = providers.Callable(str, settings.provided.grpc_addr)
     identify = providers.Object(parse_peer)
     advertised = providers.Singleton(
@@ -141,13 +152,15 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
     grpc_server = providers.Singleton(
         GrpcServer,
         address,
-        tls,
+        server_certificate.provided.tls,
         identify,
         engine,
         engine,
         engine,
         enroller,
+        certificates,
+        gate,
         enroll_url=advertised.provided.enroll_url,
     )
     app = providers.Singleton(_app, settings, engine, enroller, telemetry, advertised)
-    http_server = providers.Singleton(_http_server, settings, app)
+    http_server = providers.Singleton(_http_server, settings, app, server_certificate)

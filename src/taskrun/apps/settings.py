@@ -47,6 +47,9 @@ OWN_LABELS = "taskrun."
 #: Where a control plane on this machine is found, unless it was told otherwise.
 DEFAULT_ADDR = "https://[::1]:50051"
 
+#: Seconds. Certificates tell the time in whole ones, and one that is always about to be renewed is of no use.
+MIN_CERT_LIFE, MAX_CERT_LIFE = 2, 365 * 86_400
+
 _PLANE, _DAEMON, _KEEPING = ControlPlaneTimers(), DaemonTimers(), Keeping()
 
 
@@ -96,6 +99,9 @@ class ControlPlaneSettings:
     retention_size: int = setting(
         10 * 2**30, "The oldest are removed while the store takes more than these bytes; 0 is no limit.", SIZE
     )
+    worker_cert_life: float = setting(
+        7 * 86_400.0, "How long a worker's certificate is good for; the worker renews it at half of that.", DURATION
+    )
     silence_timeout: float = setting(_PLANE.silence, "A worker that says nothing for this long is cut off.", DURATION)
     worker_grace: float = setting(_PLANE.grace, "A worker that stays away for this long is lost, with its runs.", DELAY)
     start_timeout: float = setting(_PLANE.start, "A run that its worker has not begun by then is taken back.", DURATION)
@@ -114,6 +120,8 @@ class ControlPlaneSettings:
     def __post_init__(self) -> None:
         if self.grpc_addr == self.http_addr and self.grpc_addr.port:
             raise InvalidArgument(f"gRPC and HTTP cannot both listen on {self.grpc_addr}: give one another port.")
+        if not MIN_CERT_LIFE <= self.worker_cert_life <= MAX_CERT_LIFE or self.worker_cert_life % 1:
+            raise InvalidArgument("A worker's certificate is good for 2 seconds to a year, in whole seconds.")
         if not (self.http_tls or self.http_allow_remote):
             refuse_exposed(self.http_addr.host, str(self.http_addr))
 

@@ -102,6 +102,20 @@ class TasksRemoved:
     counts: Mapping[TaskStatus, int]
 
 
+@value(frozen=True, slots=True)
+class CertificatesAged:
+    """So many workers are connected with a certificate that should long have been renewed."""
+
+    count: int
+
+
+@value(frozen=True, slots=True)
+class ServerCertificateShown:
+    """The control plane shows a certificate that ends at this moment (Unix ms)."""
+
+    not_after_ms: int
+
+
 DomainEvent = (
     TaskMoved
     | TasksRemoved
@@ -113,4 +127,6 @@ DomainEvent = (
     | WorkerConnected
     | SlotsChanged
     | MessageRefused
+    | CertificatesAged
+    | ServerCertificateShown
 )

@@ -22,6 +22,7 @@ from taskrun.domain.control_plane.inputs import (
     CreateTask,
     DrainStarted,
     Input,
+    WorkerExpelled,
     WorkerGone,
     WorkerSpoke,
 )
@@ -237,6 +238,10 @@ class ControlPlane:
         """See `WorkerGateway.disconnect`."""
         self._outboxes.pop(session, None)
         self._submit(WorkerGone(session))
+
+    def expel(self, worker_id: str) -> None:
+        """The worker's certificate was revoked: its runs go to others at once, and its stream ends if it is here."""
+        self._submit(WorkerExpelled(worker_id))
 
     # The loop.
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,9 +11,11 @@ from taskrun.adapters.grpc.async_client import AsyncClient
 from taskrun.adapters.grpc.options import SERVER_OPTIONS, Options
 from taskrun.adapters.grpc.run_service import StreamTimers
 from taskrun.adapters.grpc.server import GrpcServer
-from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.adapters.grpc.tls import ClientTls, ServerTls
+from taskrun.domain.identity import Identity
+from taskrun.engine.gate import Gate
 from tests.adapters.grpc.certificates import MiniCa
-from tests.adapters.grpc.stubs import StubEnrollment, StubGateway, StubTasks, StubWorkers
+from tests.adapters.grpc.stubs import StubCertificates, StubEnrollment, StubGateway, StubTasks, StubWorkers, make_gate
 
 
 @dataclass
@@ -26,7 +28,15 @@ class Plane:
     workers: StubWorkers = field(default_factory=StubWorkers)
     gateway: StubGateway = field(default_factory=StubGateway)
     enrollment: StubEnrollment = field(default_factory=StubEnrollment)
+    certificates: StubCertificates = field(default_factory=StubCertificates)
+    gate: Gate = field(default_factory=make_gate)
+    #: What the server shows.
+    tls: ServerTls = field(init=False)
+    identify: Callable[[bytes], Identity] = parse_peer
     port: int = 0
+
+    def __post_init__(self) -> None:
+        self.tls = self.ca.server()
 
     @property
     def address(self) -> str:
@@ -35,12 +45,14 @@ class Plane:
     def server(self, address: str = "[::1]:0", options: Options = SERVER_OPTIONS) -> GrpcServer:
         return GrpcServer(
             address,
-            self.ca.server(),
-            parse_peer,
+            lambda: self.tls,
+            self.identify,
             self.tasks,
             self.workers,
             self.gateway,
             self.enrollment,
+            self.certificates,
+            self.gate,
             self.timers,
             options,
         )

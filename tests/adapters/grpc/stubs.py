@@ -7,14 +7,22 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
+from taskrun.adapters.system.clock import SystemClock
+from taskrun.domain.certificates.certificate import Certificate, CertificatePage, CertificateQuery
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRunError
 from taskrun.domain.explanation import Ahead, Explanation
 from taskrun.domain.fitness import WorkerFit
+from taskrun.domain.identity import Identity
 from taskrun.domain.protocol import FEATURES, FromWorker, Hello, HelloAck
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import TaskStatus, WorkerStatus
+from taskrun.engine.gate import Gate
+from taskrun.ports.certificates import CertificateStore
+from taskrun.ports.clock import Clock
 from taskrun.ports.control_plane import WorkerOutbox
 from taskrun.ports.enrollment import BootstrapToken, Enrollment
+from taskrun.testing.harness import RecordingTelemetry
 
 #: Seconds that anything may take on a busy machine.
 PATIENCE = 30.0
@@ -172,3 +180,33 @@ class StubEnrollment:
 
     async def enroll(self, token: str, csr_pem: bytes) -> Enrollment:
         raise NotImplementedError
+
+
+class StubCertificates:
+    def __init__(self) -> None:
+        self.renewed: list[tuple[Identity, bytes]] = []
+        self.queries: list[CertificateQuery] = []
+        self.revoked: list[str] = []
+        self.pages = [CertificatePage((Certificate("a1", "worker:w-1", 1_000, 5_000, 3_000),))]
+
+    async def renew(self, peer: Identity, csr_pem: bytes) -> bytes:
+        self.renewed.append((peer, csr_pem))
+        return b"certificate"
+
+    async def find(self, query: CertificateQuery) -> CertificatePage:
+        self.queries.append(query)
+        return self.pages[len(self.queries) - 1]
+
+    async def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
+        self.revoked.append(worker_id)
+        return self.pages[0].certificates
+
+    async def revoke_serial(self, serial: str) -> Sequence[Certificate]:
+        self.revoked.append(serial)
+        return []
+
+
+def make_gate(certificates: CertificateStore | None = None, clock: Clock | None = None) -> Gate:
+    """A gate of which nobody hears. Where nothing is revoked it need not be started."""
+    telemetry = RecordingTelemetry()
+    return Gate(certificates or MemoryCertificateStore(), clock or SystemClock(), telemetry, lambda worker_id: None)

@@ -20,21 +20,30 @@ from taskrun.adapters.grpc.run_service import RunService, StreamTimers
 from taskrun.adapters.grpc.server import HealthService
 from taskrun.adapters.grpc.task_service import TaskService
 from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
+from taskrun.domain.certificates.certificate import Revocation
 from taskrun.domain.identity import Identity, Role
 from taskrun.domain.records import StoryEntry, TaskChange, TaskSpec
 from taskrun.domain.status import TaskStatus
-from taskrun.v1 import run_service_pb2, task_service_pb2, worker_service_pb2
+from taskrun.testing.clock import JumpingClock
+from taskrun.v1 import certificate_service_pb2, run_service_pb2, task_service_pb2, worker_service_pb2
 from tests.adapters.grpc.conftest import Plane
 from tests.adapters.grpc.raw import status, stream
-from tests.adapters.grpc.stubs import StubGateway, StubTasks
+from tests.adapters.grpc.stubs import StubGateway, StubTasks, make_gate
+
+#: It lets in whoever has a certificate.
+AT_0 = make_gate(clock=JumpingClock(utc_ms=0))
 
 SERVICES: dict[str, frozenset[Role]] = {
     "taskrun.v1.TaskService": frozenset({Role.CLIENT}),
     "taskrun.v1.WorkerService": frozenset({Role.CLIENT}),
+    "taskrun.v1.CertificateService": frozenset({Role.CLIENT}),
     "taskrun.v1.RunService": frozenset({Role.WORKER}),
     "grpc.health.v1.Health": frozenset(Role),
 }
-FILES: Any = (task_service_pb2, worker_service_pb2, run_service_pb2, health_pb2)
+#: Of a service that is for others.
+FOR_WORKERS = {"/taskrun.v1.CertificateService/RenewCertificate": frozenset({Role.WORKER})}
+FILES: Any = (certificate_service_pb2, task_service_pb2, worker_service_pb2, run_service_pb2, health_pb2)
 DESCRIPTORS: list[ServiceDescriptor] = [
     service for file in FILES for service in file.DESCRIPTOR.services_by_name.values()
 ]
@@ -43,13 +52,13 @@ UNARY = [
     for service in DESCRIPTORS
     if service.full_name.startswith("taskrun")
     for method in service.methods
-    if not method.server_streaming
+    if not method.server_streaming and f"/{service.full_name}/{method.name}" not in FOR_WORKERS
 ]
 
 
 def test_the_table_names_every_method_of_every_service_and_no_other() -> None:
     described = {
-        f"/{service.full_name}/{method.name}": SERVICES[service.full_name]
+        (path := f"/{service.full_name}/{method.name}"): FOR_WORKERS.get(path, SERVICES[service.full_name])
         for service in DESCRIPTORS
         for method in service.methods
     }
@@ -166,7 +175,7 @@ async def guarded(guard: Guard, method: str) -> Callable[[Any, Any], Awaitable[A
 @pytest.mark.parametrize("method", ["/taskrun.v1.TaskService/Forgotten", "/other.Service/Method", ""])
 @pytest.mark.parametrize("role", Role)
 async def test_what_the_table_does_not_name_is_denied_although_it_is_served(role: Role, method: str) -> None:
-    guard = Guard(lambda pem: Identity(role, "me", 10, "1"), now_ms=lambda: 0)
+    guard = Guard(lambda pem: Identity(role, "me", 10, "1"), AT_0)
     context = FakeContext([b"pem"])
     await (await guarded(guard, method))(b"", context)
     assert context.ended is not None
@@ -174,18 +183,29 @@ async def test_what_the_table_does_not_name_is_denied_although_it_is_served(role
 
 
 async def test_a_certificate_that_expired_on_a_live_connection_is_refused() -> None:
-    now = [9]
-    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 10, "1"), now_ms=lambda: now[0])
+    clock = JumpingClock(utc_ms=9)
+    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 10, "1"), make_gate(clock=clock))
     ask = await guarded(guard, "/taskrun.v1.TaskService/GetTask")
     context = FakeContext([b"pem"])
     assert await ask(b"", context) == b"answer"
-    now[0] = 10
+    await clock.advance(0.001)
     await ask(b"", context)
     assert context.ended == (grpc.StatusCode.UNAUTHENTICATED, "The client certificate has expired.")
 
 
+async def test_a_revoked_certificate_calls_nothing() -> None:
+    certificates = MemoryCertificateStore()
+    await certificates.revoke(Revocation(1, serial="1"))
+    gate = make_gate(certificates)
+    await gate.learn()
+    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 2**50, "1"), gate)
+    context = FakeContext([b"pem"])
+    await (await guarded(guard, "/taskrun.v1.TaskService/GetTask"))(b"", context)
+    assert context.ended == (grpc.StatusCode.UNAUTHENTICATED, "The client certificate was revoked.")
+
+
 async def test_a_call_that_somehow_has_no_certificate_is_refused() -> None:
-    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 10, "1"), now_ms=lambda: 0)
+    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 10, "1"), AT_0)
     context = FakeContext([])
     await (await guarded(guard, "/taskrun.v1.TaskService/GetTask"))(b"", context)
     assert context.ended is not None
@@ -199,7 +219,7 @@ async def test_a_certificate_is_parsed_once() -> None:
         parsed.append(pem)
         return Identity(Role.CLIENT, "me", 10, "1")
 
-    ask = await guarded(Guard(identify, now_ms=lambda: 0), "/taskrun.v1.TaskService/GetTask")
+    ask = await guarded(Guard(identify, AT_0), "/taskrun.v1.TaskService/GetTask")
     for pem in (b"one", b"one", b"two", b"one"):
         await ask(b"", FakeContext([pem]))
     assert parsed == [b"one", b"two"]
@@ -235,7 +255,7 @@ async def test_a_stream_begins_before_its_first_message_so_that_it_can_end_in_th
     async def find(details: object) -> Any:
         return handlers[method.partition("/")[2]]
 
-    guard = Guard(lambda pem: Identity(role, "me", 10_000, "1"), now_ms=lambda: 0)
+    guard = Guard(lambda pem: Identity(role, "me", 10_000, "1"), AT_0)
     details: Any = SimpleNamespace(method=f"/taskrun.v1.{method}")
     handler: Any = await guard.intercept_service(find, details)
     context = HangsUp([b"pem"])

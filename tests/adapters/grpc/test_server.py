@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from tempfile import NamedTemporaryFile
 from typing import NoReturn
 
 import grpc
@@ -17,6 +19,7 @@ from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.channel import open_channel
 from taskrun.adapters.grpc.options import SERVER_OPTIONS
 from taskrun.adapters.grpc.server import GrpcServer
+from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from taskrun.domain.records import TaskSpec
 from tests.adapters.grpc.certificates import MiniCa
@@ -59,10 +62,34 @@ async def test_an_address_without_tls_is_refused(ca: MiniCa) -> None:
 
 async def test_a_certificate_of_no_use_is_refused(ca: MiniCa) -> None:
     plane = Plane(ca)
-    tls = replace(ca.server(), key_pem=b"no key")
-    server = GrpcServer("[::1]:0", tls, never, plane.tasks, plane.workers, plane.gateway, plane.enrollment)
+    plane.tls = replace(plane.tls, key_pem=b"no key")
     with pytest.raises(FailedPrecondition, match="with this certificate, key and CA"):
-        await server.start()
+        await plane.server().start()
+
+
+async def test_a_new_certificate_is_shown_to_whoever_connects_next_and_breaks_no_stream(plane: Plane) -> None:
+    first, second = plane.tls, plane.ca.server()
+    async with stream(plane.address, plane.ca.worker(), hello()) as call:
+        await heard(call)
+        shown = []
+        for plane.tls in (first, second, second, first):
+            pem = await asyncio.to_thread(shown_on, plane.port, plane.ca.client())
+            shown.append([tls for tls in (first, second) if tls.cert_pem.decode() == pem])
+            await plane.serves_on()
+        assert shown == [[first], [second], [second], [first]]
+        assert not plane.gateway.sessions[1].over
+
+
+def shown_on(port: int, tls: ClientTls) -> str:
+    """The certificate with which a server ends a handshake, as PEM."""
+    context = ssl.create_default_context(cadata=tls.ca_pem.decode())
+    context.set_alpn_protocols(["h2"])
+    with NamedTemporaryFile() as file:
+        file.write(tls.cert_pem + tls.key_pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+    with socket.create_connection(("::1", port)) as plain, context.wrap_socket(plain, server_hostname="::1") as wrapped:
+        return ssl.DER_cert_to_PEM_cert(wrapped.getpeercert(binary_form=True) or b"")
 
 
 async def test_random_bytes_on_the_port_change_nothing(plane: Plane) -> None:

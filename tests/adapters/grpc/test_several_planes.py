@@ -219,9 +219,9 @@ async def test_after_a_round_of_failures_the_next_call_tries_all_again(site: Sit
 
 async def test_the_name_is_checked_at_each_address(site: Site, connect: Connect, ca: MiniCa) -> None:
     other = Plane(ca)
-    tls = ca.server("control.example.com")
-    parts = (other.tasks, other.workers, other.gateway, other.enrollment)
-    server = GrpcServer("[::1]:0", tls, lambda pem: pytest.fail("It was believed."), *parts)
+    other.tls = ca.server("control.example.com")
+    other.identify = lambda pem: pytest.fail("It was believed.")
+    server = other.server()
     other.port = await server.start()
     async with connect(other.address, DEAD) as client:
         with pytest.raises(Unavailable, match=f"{other.port}: its certificate is for another name; "):

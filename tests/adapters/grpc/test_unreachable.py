@@ -10,10 +10,8 @@ from datetime import timedelta
 import grpc
 import pytest
 
-from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.async_client import AsyncClient
-from taskrun.adapters.grpc.server import GrpcServer
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.grpc.unreachable import failure
 from taskrun.domain.errors import TaskRunError, Unauthenticated, Unavailable
@@ -53,15 +51,8 @@ async def test_a_connection_that_is_refused_says_why(plane: Plane, case: str) ->
 
 async def test_the_servers_real_name_is_checked(ca: MiniCa) -> None:
     plane = Plane(ca)
-    server = GrpcServer(
-        "[::1]:0",
-        ca.server("control.example.com"),
-        parse_peer,
-        plane.tasks,
-        plane.workers,
-        plane.gateway,
-        plane.enrollment,
-    )
+    plane.tls = ca.server("control.example.com")
+    server = plane.server()
     plane.port = await server.start()
     async with plane.client() as client:
         with pytest.raises(Unavailable, match="its certificate is for another name"):

@@ -16,10 +16,12 @@ from taskrun.adapters.telemetry.usage_metrics import MAX_MODELS
 from taskrun.domain.batch import Backlog
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.events import (
+    CertificatesAged,
     DomainEvent,
     MessageRefused,
     RunAssigned,
     RunEnded,
+    ServerCertificateShown,
     SlotsChanged,
     TaskExpired,
     TaskMoved,
@@ -186,6 +188,12 @@ async def test_requeues_and_refused_messages_are_counted(bench: Bench) -> None:
     bench.record(TaskRequeued(TASK, FailureKind.WORKER_LOST), MessageRefused("w", "r", "output"))
     assert await bench.values("taskrun_requeues_total") == {(): 1}
     assert await bench.values("taskrun_stale_messages_total") == {(): 1}
+
+
+async def test_certificates_that_nobody_renews_and_the_server_s_own_are_shown(bench: Bench) -> None:
+    bench.record(CertificatesAged(3), CertificatesAged(2), ServerCertificateShown(1_700_000_000_500))
+    assert await bench.values("taskrun_worker_certificates_aged") == {(): 2}
+    assert await bench.values("taskrun_server_certificate_end_timestamp_seconds") == {(): 1_700_000_000.5}
 
 
 async def test_tasks_that_waited_too_long_are_counted(bench: Bench) -> None:

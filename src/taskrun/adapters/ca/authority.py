@@ -28,8 +28,17 @@ class FileAuthority:
     Raises `FailedPrecondition` at once if they are missing, open to others, not a pair, expired or not a CA's.
     """
 
-    def __init__(self, cert_path: Path, key_path: Path, clock: Clock, *, allow_rsa: bool = False) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        cert_path: Path,
+        key_path: Path,
+        clock: Clock,
+        *,
+        allow_rsa: bool = False,
+        lifetime: timedelta = WORKER_LIFETIME,
+    ) -> None:
+        """`lifetime` is that of workers' certificates, whole seconds."""
+        self._clock, self._lifetime = clock, lifetime
         self._allow_rsa = allow_rsa
         self._issuer = self._load(cert_path, key_path)
         self._certificate_pem = pem(self._issuer.certificate)
@@ -48,13 +57,13 @@ class FileAuthority:
         requested_key(csr_pem, allow_rsa=self._allow_rsa)
 
     def sign_worker(self, csr_pem: bytes, worker_id: str) -> IssuedCertificate:
-        """A client certificate for `worker:<worker_id>` and the request's public key, for 7 days.
+        """A client certificate for `worker:<worker_id>` and the request's public key, for its `lifetime`.
 
         Raises `InvalidArgument` as `check_request`, `FailedPrecondition` once the CA has expired.
         """
         key = requested_key(csr_pem, allow_rsa=self._allow_rsa)
         now = moment(self._clock.now().utc_ms)
-        certificate = client_certificate(self._issuer, f"worker:{worker_id}", key, now, WORKER_LIFETIME)
+        certificate = client_certificate(self._issuer, f"worker:{worker_id}", key, now, self._lifetime)
         not_after_ms = int(certificate.not_valid_after_utc.timestamp()) * 1000
         return IssuedCertificate(pem(certificate), f"{certificate.serial_number:x}", not_after_ms)
 
@@ -68,7 +77,7 @@ class FileAuthority:
         issuer = Issuer(pair.certificate, pair.key)
         try:
             # The one check that forgets nothing: sign a certificate for nobody, and verify it.
-            client_certificate(issuer, "worker:nobody", new_key().public_key(), now, WORKER_LIFETIME)
+            client_certificate(issuer, "worker:nobody", new_key().public_key(), now, self._lifetime)
         except (VerificationError, x509.ExtensionNotFound, *MALFORMED) as error:
             raise FailedPrecondition(f"{cert_path} is no CA's certificate that others can rely on.") from error
         return issuer

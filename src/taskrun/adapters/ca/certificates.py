@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from taskrun.adapters.ca.chain import verify_client, verify_server
+from taskrun.domain.certificates.life import Life
 from taskrun.domain.errors import FailedPrecondition
 
 #: Peers whose clocks are a little behind accept a new certificate all the same.
@@ -32,6 +33,12 @@ class Issuer:
 def moment(utc_ms: int) -> datetime:
     """Unix milliseconds as certificates tell the time: UTC, whole seconds."""
     return datetime.fromtimestamp(utc_ms // 1000, UTC)
+
+
+def life_of(certificate: x509.Certificate) -> Life:
+    """From the moment when it was issued, as far as it tells: it says that it began a little earlier than that."""
+    begins, ends = certificate.not_valid_before_utc + BACKDATED, certificate.not_valid_after_utc
+    return Life(*(int(at.timestamp()) * 1000 for at in (min(begins, ends), ends)))
 
 
 def pem(certificate: x509.Certificate) -> bytes:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from taskrun.adapters.ca.certificates import life_of
 from taskrun.adapters.ca.keys import is_strong
 from taskrun.adapters.ca.malformed import MALFORMED
 from taskrun.domain.errors import InvalidArgument, PermissionDenied, Unauthenticated
@@ -35,7 +36,7 @@ def parse_peer(pem: bytes) -> Identity:
         _check_purpose(certificate)
         role, name = _names(certificate.subject)
         not_after_ms = int(certificate.not_valid_after_utc.timestamp()) * 1000
-        return Identity(role, name, not_after_ms, f"{certificate.serial_number:x}")
+        return Identity(role, name, not_after_ms, f"{certificate.serial_number:x}", life_of(certificate).begins_ms)
     except MALFORMED as error:
         raise Unauthenticated("The client certificate cannot be read.") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import lru_cache
@@ -16,6 +15,7 @@ from loguru import logger
 from taskrun.adapters.grpc.errors import details_of, status_of, trailer_of
 from taskrun.domain.errors import InvalidArgument, PermissionDenied, TaskRunError, Unauthenticated
 from taskrun.domain.identity import Identity, Role
+from taskrun.ports.certificates import Admission
 
 # In quotes: these classes are generic for type checkers only.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -42,6 +42,9 @@ ACCESS: dict[str, frozenset[Role]] = {
     "/taskrun.v1.WorkerService/ListWorkers": _CLIENTS,
     "/taskrun.v1.WorkerService/GetWorker": _CLIENTS,
     "/taskrun.v1.WorkerService/CreateBootstrapToken": _CLIENTS,
+    "/taskrun.v1.CertificateService/RenewCertificate": _WORKERS,
+    "/taskrun.v1.CertificateService/ListCertificates": _CLIENTS,
+    "/taskrun.v1.CertificateService/RevokeCertificates": _CLIENTS,
     "/grpc.health.v1.Health/Check": _ALL,
     "/grpc.health.v1.Health/List": _ALL,
     "/grpc.health.v1.Health/Watch": _ALL,
@@ -64,17 +67,13 @@ def caller() -> Identity:
     return _CALLER.get()
 
 
-def _utc_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Guard(grpc.aio.ServerInterceptor):
-    """Lets a call in by its certificate, ends it when that expires, and turns errors into statuses."""
+    """Lets a call in by its certificate, ends it when that loses its worth, and turns errors into statuses."""
 
-    def __init__(self, identify: Callable[[bytes], Identity], now_ms: Callable[[], int] = _utc_ms) -> None:
+    def __init__(self, identify: Callable[[bytes], Identity], admission: Admission) -> None:
         """`identify` reads the identity from a certificate in PEM form, or raises a `TaskRunError`."""
         self._identify = lru_cache(maxsize=4096)(identify)
-        self._now_ms = now_ms
+        self._admission = admission
         self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -127,20 +126,26 @@ class Guard(grpc.aio.ServerInterceptor):
             raise Unauthenticated("The call came without a client certificate.")
         identity = self._identify(pem)
         _CALLER.set(identity)
-        if identity.not_after_ms <= self._now_ms():
-            raise _expired()
+        self._admission.admit(identity)
         if identity.role not in ACCESS.get(method, _NOBODY):
             raise PermissionDenied(f"The certificate of a {identity.role.value} does not allow {method}.")
         return identity
 
     async def _while_valid(self, identity: Identity, call: Awaitable[Any]) -> Any:
-        """gRPC lets a stream live on when its certificate has expired; this ends it."""
+        """gRPC lets a stream live on when its certificate has expired or was revoked; this ends it."""
+        faults: list[TaskRunError] = []
         try:
-            async with asyncio.timeout((identity.not_after_ms - self._now_ms()) / 1000) as limit:
-                return await call
+            async with asyncio.timeout(None) as limit:
+
+                def cut(fault: TaskRunError) -> None:
+                    faults.append(fault)
+                    limit.reschedule(asyncio.get_running_loop().time())
+
+                with self._admission.present(identity, cut):
+                    return await call
         except TimeoutError:
             if limit.expired():
-                raise _expired() from None
+                raise faults[0] from None
             raise
 
 
@@ -170,7 +175,3 @@ def _who() -> dict[str, str]:
     """Whose call it is, for the log: nobody's before its certificate was read."""
     identity = _CALLER.get(None)
     return {"role": identity.role.value, "caller": identity.name} if identity else {}
-
-
-def _expired() -> Unauthenticated:
-    return Unauthenticated("The client certificate has expired.")

@@ -19,8 +19,10 @@ from taskrun.adapters.grpc.keys import Keys
 from taskrun.adapters.grpc.route import Route, Trip, system_chance
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.grpc.unreachable import failure
+from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.explanation import Explanation
+from taskrun.domain.limits import MAX_PAGE
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.ports.enrollment import BootstrapToken
@@ -123,6 +125,27 @@ class AsyncClient:
     async def create_token(self, worker_id: str = "", ttl_ms: int = 0) -> BootstrapToken:
         """See `Client.create_token`."""
         return await self._ask(calls.CREATE_TOKEN, (worker_id, ttl_ms))
+
+    # Certificates.
+
+    async def certificates(self, owner: str = "") -> Sequence[Certificate]:
+        """See `Client.certificates`."""
+        found: list[Certificate] = []
+        query = CertificateQuery(owner, MAX_PAGE)
+        while True:
+            page = await self._ask(calls.CERTIFICATES, query)
+            found += page.certificates
+            if not page.next_page_token:
+                return found
+            query = CertificateQuery(owner, MAX_PAGE, page.next_page_token)
+
+    async def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
+        """See `Client.revoke_worker`."""
+        return await self._ask(calls.REVOKE_WORKER, worker_id)
+
+    async def revoke_serial(self, serial: str) -> Sequence[Certificate]:
+        """See `Client.revoke_serial`."""
+        return await self._ask(calls.REVOKE_SERIAL, serial)
 
     async def _create_many(self, specs: list[bytes]) -> list[Task | TaskRunError]:
         return calls.matched(await self._ask(calls.CREATE_MANY, specs), len(specs))

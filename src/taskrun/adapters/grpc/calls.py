@@ -9,6 +9,11 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from taskrun.adapters.grpc.codec_certificates import (
+    decode_certificate,
+    decode_certificate_page,
+    encode_certificate_query,
+)
 from taskrun.adapters.grpc.codec_common import parsed, to_bytes
 from taskrun.adapters.grpc.codec_explanation import decode_explanation
 from taskrun.adapters.grpc.codec_story import decode_entries
@@ -23,12 +28,14 @@ from taskrun.adapters.grpc.codec_workers import (
 )
 from taskrun.adapters.grpc.errors import error_of
 from taskrun.adapters.grpc.frames import grouped, repeated
+from taskrun.domain.certificates.certificate import Certificate, CertificatePage, CertificateQuery
 from taskrun.domain.errors import InvalidArgument, ProtocolViolation, TaskRunError
 from taskrun.domain.explanation import Explanation
 from taskrun.domain.limits import MAX_CREATE
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.ports.enrollment import BootstrapToken
+from taskrun.v1 import certificate_service_pb2 as certificates_pb
 from taskrun.v1 import task_service_pb2 as tasks_pb
 from taskrun.v1 import worker_service_pb2 as workers_pb
 
@@ -81,6 +88,10 @@ def _created(message: tasks_pb.CreateTasksResponse) -> list[Task | TaskRunError]
 def _created_and_watched(message: tasks_pb.WatchTaskResponse) -> list[Task | Sequence[StoryEntry]]:
     steps: list[Task | Sequence[StoryEntry]] = [decode_task(message.task)] if message.HasField("task") else []
     return [*steps, decode_entries(message)] if message.updates else steps
+
+
+def _revoked(message: certificates_pb.RevokeCertificatesResponse) -> Sequence[Certificate]:
+    return list(map(decode_certificate, message.certificates))
 
 
 CREATE: RemoteCall[TaskSpec, Task] = _remote("TaskService/CreateTask", encode_spec, tasks_pb.Task, decode_task)
@@ -144,6 +155,32 @@ CREATE_TOKEN: RemoteCall[tuple[str, int], BootstrapToken] = _remote(
     decode_token,
     # Each is another token.
     repeatable=False,
+)
+CERTIFICATES: RemoteCall[CertificateQuery, CertificatePage] = _remote(
+    "CertificateService/ListCertificates",
+    encode_certificate_query,
+    certificates_pb.ListCertificatesResponse,
+    decode_certificate_page,
+)
+#: Revoking what is revoked changes nothing, so it may be asked once more; then nothing is new.
+REVOKE_WORKER: RemoteCall[str, Sequence[Certificate]] = _remote(
+    "CertificateService/RevokeCertificates",
+    lambda worker_id: certificates_pb.RevokeCertificatesRequest(worker_id=worker_id),
+    certificates_pb.RevokeCertificatesResponse,
+    _revoked,
+)
+REVOKE_SERIAL: RemoteCall[str, Sequence[Certificate]] = _remote(
+    "CertificateService/RevokeCertificates",
+    lambda serial: certificates_pb.RevokeCertificatesRequest(serial=serial),
+    certificates_pb.RevokeCertificatesResponse,
+    _revoked,
+)
+#: Each makes another certificate, and the one before is good too.
+RENEW: RemoteCall[bytes, bytes] = _remote(
+    "CertificateService/RenewCertificate",
+    lambda csr_pem: certificates_pb.RenewCertificateRequest(csr_pem=csr_pem.decode()),
+    certificates_pb.RenewCertificateResponse,
+    lambda message: bytes(message.certificate_pem.encode()),
 )
 
 

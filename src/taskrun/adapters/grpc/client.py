@@ -13,8 +13,10 @@ from taskrun.adapters.grpc.address import Address, parse_addresses
 from taskrun.adapters.grpc.keys import Keys
 from taskrun.adapters.grpc.route import Route, Trip, system_chance
 from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
 from taskrun.domain.errors import InvalidArgument, TaskRunError
 from taskrun.domain.explanation import Explanation
+from taskrun.domain.limits import MAX_PAGE
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.ports.enrollment import BootstrapToken
@@ -166,6 +168,27 @@ class Client:
     def create_token(self, worker_id: str = "", ttl_ms: int = 0) -> BootstrapToken:
         """A single-use token that lets a new worker in; see `EnrollmentApi.create_token`."""
         return self._ask(self._calls.CREATE_TOKEN, (worker_id, ttl_ms))
+
+    # Certificates.
+
+    def certificates(self, owner: str = "") -> Sequence[Certificate]:
+        """Those that were issued, newest first; of one owner (`worker:<id>`), if it is given."""
+        found: list[Certificate] = []
+        query = CertificateQuery(owner, MAX_PAGE)
+        while True:
+            page = self._ask(self._calls.CERTIFICATES, query)
+            found += page.certificates
+            if not page.next_page_token:
+                return found
+            query = CertificateQuery(owner, MAX_PAGE, page.next_page_token)
+
+    def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
+        """Makes all certificates worthless that this worker was given so far; see `CertificateApi.revoke_worker`."""
+        return self._ask(self._calls.REVOKE_WORKER, worker_id)
+
+    def revoke_serial(self, serial: str) -> Sequence[Certificate]:
+        """Makes one certificate worthless; see `CertificateApi.revoke_serial`."""
+        return self._ask(self._calls.REVOKE_SERIAL, serial)
 
     # Inside.
 

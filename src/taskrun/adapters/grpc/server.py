@@ -12,6 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from taskrun.adapters.grpc.access import Context, Guard, Handler, begin
 from taskrun.adapters.grpc.address import Address, parse_address
+from taskrun.adapters.grpc.certificate_service import CertificateService
 from taskrun.adapters.grpc.options import SERVER_OPTIONS, Options
 from taskrun.adapters.grpc.run_service import RunService, StreamTimers
 from taskrun.adapters.grpc.task_service import TaskService
@@ -19,6 +20,7 @@ from taskrun.adapters.grpc.tls import ServerTls
 from taskrun.adapters.grpc.worker_service import WorkerService
 from taskrun.domain.errors import FailedPrecondition, Unavailable
 from taskrun.domain.identity import Identity
+from taskrun.ports.certificates import Admission, CertificateApi
 from taskrun.ports.control_plane import TaskApi, WorkerApi, WorkerGateway
 from taskrun.ports.enrollment import EnrollmentApi
 
@@ -31,26 +33,31 @@ class GrpcServer:
     def __init__(
         self,
         address: str,
-        tls: ServerTls,
+        tls: Callable[[], ServerTls],
         identify: Callable[[bytes], Identity],
         tasks: TaskApi,
         workers: WorkerApi,
         gateway: WorkerGateway,
         enrollment: EnrollmentApi,
+        certificates: CertificateApi,
+        admission: Admission,
         timers: StreamTimers = _DEFAULT_TIMERS,
         options: Options = SERVER_OPTIONS,
         enroll_url: Callable[[], str] = lambda: "",
     ) -> None:
-        """`identify` reads who a peer is from its certificate in PEM form, or raises a `TaskRunError`.
+        """`tls` is asked at every handshake, from any thread; it must not fail, nor take time.
+
+        `identify` reads who a peer is from its certificate in PEM form, or raises a `TaskRunError`.
 
         `enroll_url` says where a bootstrap token can be exchanged.
         """
         self._options = options
         self._address = parse_address(address)
-        self._tls, self._guard = tls, Guard(identify)
+        self._tls, self._guard = tls, Guard(identify, admission)
         self._services: dict[str, dict[str, Handler]] = {
             "taskrun.v1.TaskService": TaskService(tasks).handlers(),
             "taskrun.v1.WorkerService": WorkerService(workers, enrollment, enroll_url).handlers(),
+            "taskrun.v1.CertificateService": CertificateService(certificates).handlers(),
             "taskrun.v1.RunService": RunService(gateway, timers).handlers(),
         }
         self._health = HealthService()
@@ -96,11 +103,24 @@ class GrpcServer:
             await server.stop(grace)
 
     def _credentials(self) -> grpc.ServerCredentials:
-        return grpc.ssl_server_credentials(
-            [(self._tls.key_pem, self._tls.cert_pem)],
-            root_certificates=self._tls.ca_pem,
-            require_client_auth=True,
-        )
+        """Those of the moment: a connection keeps what it began with, and the next one gets what is there by then."""
+        tls = self._tls
+        shown = tls()
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal shown
+            current = tls()
+            if current is shown:
+                return None
+            shown = current
+            return _configuration(current)
+
+        # The stubs do not know that None is no change.
+        return grpc.dynamic_ssl_server_credentials(_configuration(shown), fetch, True)  # type: ignore[arg-type]
+
+
+def _configuration(tls: ServerTls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(tls.key_pem, tls.cert_pem)], tls.ca_pem)
 
 
 class HealthService(health.aio.HealthServicer):  # type: ignore[misc]  # it has no types

@@ -32,10 +32,12 @@ from taskrun.adapters.telemetry.usage_metrics import UsageMetrics
 from taskrun.domain.batch import Backlog
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import (
+    CertificatesAged,
     DomainEvent,
     MessageRefused,
     RunAssigned,
     RunEnded,
+    ServerCertificateShown,
     SlotsChanged,
     TaskExpired,
     TaskMoved,
@@ -89,6 +91,17 @@ class PrometheusTelemetry:
         self._reconnects = Counter("taskrun_worker_reconnects", "Workers that came back.", registry=registry)
         self._stale = Counter("taskrun_stale_messages", "Worker messages that did not count.", registry=registry)
 
+        self._aged = Gauge(
+            "taskrun_worker_certificates_aged",
+            "Connected workers whose certificate should long have been renewed.",
+            registry=registry,
+        )
+        self._server_end = Gauge(
+            "taskrun_server_certificate_end_timestamp_seconds",
+            "When the certificate that the control plane shows ends.",
+            registry=registry,
+        )
+
         # A gauge in spite of its name, which those who came before us chose.
         tasks = Gauge(
             "taskrun_tasks_total",
@@ -131,6 +144,8 @@ class PrometheusTelemetry:
             WorkerConnected: self._worker_connected,
             SlotsChanged: self._slots_changed,
             MessageRefused: self._message_refused,
+            CertificatesAged: self._certificates_aged,
+            ServerCertificateShown: self._server_certificate_shown,
         }
 
     def seed(self, counts: Mapping[TaskStatus, int]) -> None:
@@ -206,6 +221,12 @@ class PrometheusTelemetry:
     def _slots_changed(self, event: SlotsChanged) -> None:
         self._slots_taken.set(event.taken)
         self._slots_free.set(event.free)
+
+    def _certificates_aged(self, event: CertificatesAged) -> None:
+        self._aged.set(event.count)
+
+    def _server_certificate_shown(self, event: ServerCertificateShown) -> None:
+        self._server_end.set(event.not_after_ms * _MS)
 
     def _message_refused(self, event: MessageRefused) -> None:
         self._stale.inc()

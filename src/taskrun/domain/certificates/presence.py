@@ -14,7 +14,7 @@ from taskrun.domain.certificates.life import Life
 from taskrun.domain.certificates.revoked import Revoked
 from taskrun.domain.deadlines import Deadlines
 from taskrun.domain.errors import TaskRunError, Unauthenticated
-from taskrun.domain.identity import Identity
+from taskrun.domain.identity import Identity, Role
 
 
 class Presence:
@@ -32,7 +32,7 @@ class Presence:
 
     @property
     def aged(self) -> int:
-        """How many of those that are here have a certificate that should long have been renewed."""
+        """How many workers that are here have a certificate that should long have been renewed."""
         return len(self._aged)
 
     def fault(self, peer: Identity, now_ms: int) -> TaskRunError | None:
@@ -48,7 +48,9 @@ class Presence:
         self._by_serial[peer.serial].add(number)
         self._by_owner[peer.owner].add(number)
         self._ends.arm(number, peer.not_after_ms)
-        self._ages.arm(number, Life(peer.issued_at_ms, peer.not_after_ms).aged_at_ms)
+        if peer.role is Role.WORKER:
+            # A client's is renewed by a person.
+            self._ages.arm(number, Life(peer.issued_at_ms, peer.not_after_ms).aged_at_ms)
         return number
 
     def leave(self, number: int) -> None:

@@ -20,6 +20,7 @@ from taskrun.domain.batch import (
     TaskClaimed,
     TasksClaimed,
 )
+from taskrun.domain.certificates.presence import revoked
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.follow_ups import FollowUps
@@ -36,6 +37,7 @@ from taskrun.domain.control_plane.inputs import (
     QueueSeen,
     TasksInherited,
     WorkerElsewhere,
+    WorkerExpelled,
     WorkerGone,
     WorkerSpoke,
 )
@@ -102,6 +104,7 @@ class ControlPlaneCore:
             ConnectWorker: self._connect,
             WorkerSpoke: self._spoke,
             WorkerGone: self._gone,
+            WorkerExpelled: self._expelled,
             DrainStarted: self._drain,
             TasksClaimed: self._queue.tasks_claimed,
             TaskClaimed: self._queue.task_claimed,
@@ -288,6 +291,15 @@ class ControlPlaneCore:
         worker = self._fleet.of_session(gone.session)
         if worker is not None:
             self._disconnect(turn, worker)
+
+    def _expelled(self, turn: Turn, news: WorkerExpelled) -> None:
+        """Whether it is here or away: its runs go to others now, for it cannot come back to them."""
+        worker = self._fleet.of_id(news.worker_id)
+        if worker is None:
+            return
+        self._cut(turn, worker, revoked())
+        if self._fleet.of_id(worker.id) is worker:
+            self._lose(turn, worker)
 
     def _cut(self, turn: Turn, worker: Worker, error: TaskRunError) -> None:
         """Ends the worker's stream, if it is still open."""

@@ -80,6 +80,13 @@ class WorkerGone:
 
 
 @value(frozen=True, slots=True)
+class WorkerExpelled:
+    """The worker's certificate was revoked: nobody waits for it."""
+
+    worker_id: str
+
+
+@value(frozen=True, slots=True)
 class DrainStarted:
     """No new tasks and workers from now on."""
 
@@ -122,4 +129,5 @@ class WorkerElsewhere:
 
 
 News = TasksInherited | QueueSeen | QueueGrew | CancelWanted | WorkerElsewhere
-Input = CreateTask | CancelTask | ContinueTask | ConnectWorker | WorkerSpoke | WorkerGone | DrainStarted | News | Answer
+Call = CreateTask | CancelTask | ContinueTask | ConnectWorker
+Input = Call | WorkerSpoke | WorkerGone | WorkerExpelled | DrainStarted | News | Answer

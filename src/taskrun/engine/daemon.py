@@ -18,6 +18,7 @@ from loguru import logger
 from taskrun.domain.daemon.effects import Dial, Finish, HangUp, StartAgent, StopAgent
 from taskrun.domain.daemon.news import (
     AgentEnded,
+    CertificateRenewed,
     ControlPlaneSpoke,
     DaemonBegan,
     DrainAsked,
@@ -136,6 +137,10 @@ class Daemon:
         logger.info("stopping {} runs", len(self._running))
         self._feed(StopAsked())
 
+    def renewed(self) -> None:
+        """Links are opened with another certificate from now on: the one that is open is left for a new one."""
+        self._feed(CertificateRenewed())
+
     def _feed(self, news: News) -> None:
         """One piece of news to the core, and everything that comes of it. A daemon that is over hears nothing."""
         if self._over.is_set():
@@ -221,7 +226,8 @@ class Daemon:
             self._end(error)
 
     def _hang_up(self, effect: HangUp) -> None:
-        logger.warning("the link is lost: {}", effect.error.message)
+        if not effect.planned:
+            logger.warning("the link is lost: {}", effect.error.message)
         link, self._link = self._link, None
         for side in self._sides:
             side.cancel()

@@ -38,6 +38,8 @@ class HangUp:
     """Let go of the link, which is of no more use."""
 
     error: TaskRunError
+    #: Nothing is wrong: another takes its place.
+    planned: bool = False
 
 
 @value(frozen=True, slots=True)

@@ -62,6 +62,11 @@ class StopAsked:
 
 
 @value(frozen=True, slots=True)
+class CertificateRenewed:
+    """Links that are opened from now on are under another certificate. The one that is open ends with the old one's."""
+
+
+@value(frozen=True, slots=True)
 class TimePassed:
     """A deadline may have come."""
 
@@ -75,5 +80,6 @@ News = (
     | AgentEnded
     | DrainAsked
     | StopAsked
+    | CertificateRenewed
     | TimePassed
 )

@@ -19,6 +19,7 @@ from taskrun.domain.daemon.backoff import Backoff
 from taskrun.domain.daemon.effects import Dial, Effect, Finish, HangUp
 from taskrun.domain.daemon.news import (
     AgentEnded,
+    CertificateRenewed,
     ControlPlaneSpoke,
     DaemonBegan,
     DrainAsked,
@@ -91,6 +92,8 @@ class DaemonCore:
         #: The control plane has yet to say what becomes of the runs of the last link.
         self._undirected = False
         self._rota = Rota(range(places), chance)
+        #: The control plane that was dialled last.
+        self._place = 0
         self._backoff = Backoff(timers.reconnect, timers.reconnect_max, chance)
         #: The delay before the next attempt to connect is over.
         self._rested = True
@@ -108,6 +111,7 @@ class DaemonCore:
             AgentEnded: self._agent_ended,
             DrainAsked: self._drain,
             StopAsked: self._stop,
+            CertificateRenewed: self._renewed,
             TimePassed: self._expire,
         }
         self._messages: dict[type, Callable[[Step, Any], None]] = {
@@ -179,16 +183,20 @@ class DaemonCore:
             step.effects.append(HangUp(news.error))
         if news.final:
             self._refusal = news.error
-        self._state = UPLINK.after(self._state, UplinkEvent.LOST)
-        self._timer_deadlines.disarm(Timer.HEARTBEAT)
-        self._timer_deadlines.disarm(Timer.FAREWELL)
-        self.outbox.hold()
+        self._leave_link()
         if news.final or news.refused or not self.outbox.keeps:
             self._slots.let_all_go(step, self.outbox.held(), "the link to the control plane was lost")
         self._rested = self._rota.left > 0
         if not self._rested:
             self._timer_deadlines.arm(Timer.RECONNECT, step.now.mono + self._backoff.next())
         self._settle(step)
+
+    def _leave_link(self) -> None:
+        """What was said on it, and is not stored, waits for the next one."""
+        self._state = UPLINK.after(self._state, UplinkEvent.LOST)
+        self._timer_deadlines.disarm(Timer.HEARTBEAT)
+        self._timer_deadlines.disarm(Timer.FAREWELL)
+        self.outbox.hold()
 
     def _be_patient(self) -> None:
         """Up to a time by which the control plane has certainly not given up this worker: it heard of it later."""
@@ -220,11 +228,21 @@ class DaemonCore:
             elif self._state is not UplinkState.DIALLING and self._rested and not self._slots.let_go:
                 self._dial(step)
 
-    def _dial(self, step: Step) -> None:
+    def _dial(self, step: Step, place: int | None = None) -> None:
+        """The given control plane, or the one whose turn it is."""
         self._state = UPLINK.after(self._state, UplinkEvent.DIAL)
         self._dialled_at = step.now.mono
         self._rested = False
-        step.effects.append(Dial(self.outbox.live_runs(), self._rota.next()))
+        self._place = self._rota.next() if place is None else place
+        step.effects.append(Dial(self.outbox.live_runs(), self._place))
+
+    def _renewed(self, step: Step, news: CertificateRenewed) -> None:
+        """The link goes on as another, under the new certificate, before the old one's end cuts it. Runs that would not
+        outlive it are left alone, and so is a link on which nothing is settled yet: it is made anew when it is cut."""
+        if self._state is UplinkState.UP and self.outbox.keeps and not self._undirected:
+            step.effects.append(HangUp(Unavailable("The certificate was renewed."), planned=True))
+            self._leave_link()
+            self._dial(step, self._place)
 
     def _leave(self, step: Step) -> None:
         """Drained. The last heartbeat follows the last report, so its ack says that all of them arrived."""

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import uuid
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -58,7 +59,7 @@ async def main(addresses: str, ca: str, slots: str, *folders: str) -> None:
     info = WorkerInfo("bench", "0", tuple(agent.spec for agent in agents))
     daemons = []
     for address, folder in zip(cycle(addresses.split(",")), map(Path, folders), strict=False):
-        connector = GrpcConnector(address, tls_of(ca, folder))
+        connector = GrpcConnector(address, partial(tls_of, ca, folder))
         daemons.append(
             Daemon(
                 [connector],

@@ -33,7 +33,7 @@ from taskrun.ports.agents import AgentRequest, AgentSink
 from taskrun.testing.harness import RecordingTelemetry
 from taskrun.v1 import task_service_pb2 as tasks
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
-from tests.adapters.grpc.certificates import MiniCa
+from tests.adapters.grpc.certificates import MiniCa, always
 from tests.adapters.grpc.stubs import StubCertificates, StubEnrollment, make_gate
 
 CHUNKS, ROUNDS = 2_000, 3
@@ -63,7 +63,7 @@ async def watched_runs(ca: MiniCa) -> AsyncIterator[Callable[[], Awaitable[int]]
     agents = [FunctionAgent("tell", tell)]
     info = WorkerInfo("host", "1", tuple(agent.spec for agent in agents))
     daemon = Daemon(
-        [GrpcConnector(address, ca.worker("w"))], agents, info, clock, DaemonTimers(), 1, random.random, "p"
+        [GrpcConnector(address, always(ca.worker("w")))], agents, info, clock, DaemonTimers(), 1, random.random, "p"
     )
     working = asyncio.create_task(daemon.run())
     async with AsyncClient(address, ca.client()) as client:

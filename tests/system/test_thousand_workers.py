@@ -17,6 +17,7 @@ from taskrun.domain.errors import Unavailable
 from taskrun.domain.protocol import FEATURES, AssignRun, FromWorker, Heartbeat, Hello, RunReport
 from taskrun.domain.records import AgentSpec, Task, TaskQuery, TaskSpec, WorkerInfo
 from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
+from tests.adapters.grpc.certificates import always
 from tests.system.site import PATIENCE, Site
 
 WORKERS, TASKS, AGENTS = 1_000, 10_000, 10
@@ -145,7 +146,7 @@ async def connected_workers(site: Site) -> AsyncIterator[list[SimulatedWorker]]:
 
         async def connect(number: int) -> SimulatedWorker:
             info = WorkerInfo("simulated", "1", (AgentSpec(agent(number)),))
-            connector = GrpcConnector(site.grpc_addr, site.identity(f"worker-{number}"))
+            connector = GrpcConnector(site.grpc_addr, always(site.identity(f"worker-{number}")))
             async with handshakes:
                 link = await connector.connect(Hello(info, frozenset(FEATURES)))
                 worker = SimulatedWorker(link)

@@ -12,7 +12,7 @@ from loguru import logger
 
 from taskrun.adapters.ca.disk import Replacement, read_public
 from taskrun.adapters.ca.enroll_keys import checked_enrollment, fingerprint_of, new_key_and_csr
-from taskrun.adapters.ca.files import load_key_pair
+from taskrun.adapters.ca.pair_files import PairFiles
 from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.http.enroll_client import AnswerLost, request_enrollment
 from taskrun.domain import tokens
@@ -64,7 +64,7 @@ def is_enrolled(token: str, directory: Path) -> bool:
     secret, pin = tokens.split(token)
     try:
         spent = (directory / SPENT).read_text(encoding="ascii").strip()
-        load_key_pair(directory / "worker.crt", directory / "worker.key")
+        PairFiles(directory / "worker.crt", directory / "worker.key").load()
         ca_pem = read_public(directory / "ca.crt")
     except (OSError, UnicodeDecodeError, FailedPrecondition):
         return False

@@ -12,8 +12,8 @@ from pathlib import Path
 from loguru import logger
 
 from taskrun.adapters.ca.disk import read_public
-from taskrun.adapters.ca.files import load_key_pair
 from taskrun.adapters.ca.identity import parse_peer
+from taskrun.adapters.ca.pair_files import PairFiles
 from taskrun.adapters.telemetry.logs import configure
 from taskrun.apps.advice import advising
 from taskrun.apps.enrolling import address_in, enroll, is_enrolled
@@ -51,7 +51,12 @@ async def work(settings: WorkerSettings) -> None:
             containment=info.labels[CONTAINMENT_LABEL],
         )
         collect_rarely()
-        await daemon.run()
+        keeper = parts.keeper()
+        keeper.start()
+        try:
+            await daemon.run()
+        finally:
+            await keeper.stop()
         ignore_stops()
         logger.info("stopped")
 
@@ -78,7 +83,7 @@ async def _enroll(settings: WorkerSettings) -> None:
 
 def _own_id(settings: WorkerSettings) -> str:
     """Who the certificate says that this worker is. A client's is refused here: the control plane would do no other."""
-    pair = load_key_pair(settings.cert_path, settings.key_path)
+    pair = PairFiles(settings.cert_path, settings.key_path).load()
     identity = parse_peer(pair.certificate_pem)
     if identity.role is not Role.WORKER:
         raise FailedPrecondition(

@@ -7,6 +7,7 @@ import random
 import socket
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from dependency_injector import containers, providers
@@ -16,13 +17,12 @@ from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.agents.definitions import BUILT_IN, make_workshop
 from taskrun.adapters.agents.kinds import find_kind
 from taskrun.adapters.agents.program import Workshop
-from taskrun.adapters.ca.disk import read_public
-from taskrun.adapters.ca.files import load_key_pair
 from taskrun.adapters.grpc.link import GrpcConnector
-from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.system.clock import SystemClock
+from taskrun.apps.own_identity import OwnIdentity, ask_for_renewal
 from taskrun.apps.settings import OWN_LABELS, WorkerSettings
 from taskrun.domain.records import WorkerInfo
+from taskrun.engine.certificate_keeper import CertificateKeeper
 from taskrun.engine.daemon import Daemon
 from taskrun.ports.agents import Agent
 from taskrun.version import __version__
@@ -31,13 +31,12 @@ from taskrun.version import __version__
 CONTAINMENT_LABEL = f"{OWN_LABELS}containment"
 
 
-def _client_tls(settings: WorkerSettings) -> ClientTls:
-    pair = load_key_pair(settings.cert_path, settings.key_path)
-    return ClientTls(read_public(settings.ca_path), pair.certificate_pem, pair.key_pem)
+def _own_identity(settings: WorkerSettings, addrs: Sequence[str]) -> OwnIdentity:
+    return OwnIdentity(settings.cert_path, settings.key_path, settings.ca_path, partial(ask_for_renewal, addrs))
 
 
-def _connectors(addrs: Sequence[str], tls: ClientTls) -> Sequence[GrpcConnector]:
-    return [GrpcConnector(addr, tls) for addr in addrs]
+def _connectors(addrs: Sequence[str], identity: OwnIdentity) -> Sequence[GrpcConnector]:
+    return [GrpcConnector(addr, identity.tls) for addr in addrs]
 
 
 def _agents(settings: WorkerSettings, workshop: Workshop) -> Sequence[Agent]:
@@ -64,8 +63,8 @@ class WorkerContainer(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     chance = providers.Object(random.SystemRandom().random)
     process = providers.Factory(lambda: str(uuid.uuid4()))
-    tls = providers.Singleton(_client_tls, settings)
-    connectors = providers.Singleton(_connectors, addrs, tls)
+    identity = providers.Singleton(_own_identity, settings, addrs)
+    connectors = providers.Singleton(_connectors, addrs, identity)
     workshop = providers.Singleton(
         make_workshop, work_dir, providers.Object(os.environ), settings.provided.stop_grace, settings.provided.keeping
     )
@@ -82,3 +81,4 @@ class WorkerContainer(containers.DeclarativeContainer):
         chance,
         process,
     )
+    keeper = providers.Singleton(CertificateKeeper, identity, clock, chance, daemon.provided.renewed)

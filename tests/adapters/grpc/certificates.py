@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -13,6 +14,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from taskrun.adapters.grpc.tls import ClientTls, ServerTls
 
 HOUR = timedelta(hours=1)
+
+
+def always(tls: ClientTls) -> Callable[[], ClientTls]:
+    """What a worker shows that never renews its certificate."""
+    return lambda: tls
 
 
 class MiniCa:

@@ -37,7 +37,7 @@ from taskrun.domain.protocol import (
 from taskrun.domain.records import AgentSpec, OutputSegment, RunEvent, RunMessage, WorkerInfo
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, WorkerStatus
 from taskrun.v1 import run_service_pb2 as pb
-from tests.adapters.grpc.certificates import MiniCa
+from tests.adapters.grpc.certificates import MiniCa, always
 from tests.adapters.grpc.conftest import Plane
 from tests.adapters.grpc.raw import STREAM
 from tests.adapters.grpc.stubs import PATIENCE, Bell
@@ -56,7 +56,7 @@ RUN: list[FromWorker] = [
 
 @asynccontextmanager
 async def connected(address: str, ca: MiniCa, greeting: float = 10.0) -> AsyncIterator[GrpcLink]:
-    link = await GrpcConnector(address, ca.worker("w-1"), greeting).connect(HELLO)
+    link = await GrpcConnector(address, always(ca.worker("w-1")), greeting).connect(HELLO)
     yield link
     await link.close()
 
@@ -159,10 +159,10 @@ async def test_the_end_of_a_stream_says_whether_to_come_again(
 
 async def test_a_worker_that_is_refused_is_told_when_it_connects(plane: Plane) -> None:
     with pytest.raises(PermissionDenied, match="does not allow"):
-        await GrpcConnector(plane.address, plane.ca.client()).connect(HELLO)
+        await GrpcConnector(plane.address, always(plane.ca.client())).connect(HELLO)
     plane.gateway.refusal = Unavailable("Not now.")
     with pytest.raises(Unavailable, match="Not now"):
-        await GrpcConnector(plane.address, plane.ca.worker()).connect(HELLO)
+        await GrpcConnector(plane.address, always(plane.ca.worker())).connect(HELLO)
 
 
 async def test_a_control_plane_that_does_not_answer_at_all_is_given_up(
@@ -171,27 +171,27 @@ async def test_a_control_plane_that_does_not_answer_at_all_is_given_up(
     monkeypatch.setattr(link_module, "_CONNECT", 0.2)
     given_up = pytest.raises(Unavailable, match="it did not answer in time")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as silent, given_up:
-        await GrpcConnector(f"[::1]:{silent.getsockname()[1]}", plane.ca.worker()).connect(HELLO)
+        await GrpcConnector(f"[::1]:{silent.getsockname()[1]}", always(plane.ca.worker())).connect(HELLO)
 
 
 async def test_nobody_there_is_unavailable(ca: MiniCa) -> None:
     with pytest.raises(Unavailable, match="nothing listens there"):
-        await GrpcConnector("[::1]:1", ca.worker()).connect(HELLO)
+        await GrpcConnector("[::1]:1", always(ca.worker())).connect(HELLO)
 
 
 async def test_a_worker_whose_certificate_has_expired_says_so_and_gives_up(plane: Plane) -> None:
     with pytest.raises(Unauthenticated, match="The certificate expired on"):
-        await GrpcConnector(plane.address, plane.ca.worker(lasts=timedelta(seconds=-1))).connect(HELLO)
+        await GrpcConnector(plane.address, always(plane.ca.worker(lasts=timedelta(seconds=-1)))).connect(HELLO)
 
 
 async def test_a_worker_whose_clock_is_behind_says_so_and_comes_again(plane: Plane) -> None:
     with pytest.raises(Unavailable, match="and here it is"):
-        await GrpcConnector(plane.address, plane.ca.worker(age=timedelta(minutes=-5))).connect(HELLO)
+        await GrpcConnector(plane.address, always(plane.ca.worker(age=timedelta(minutes=-5)))).connect(HELLO)
 
 
 def test_an_address_without_tls_is_refused(ca: MiniCa) -> None:
     with pytest.raises(InvalidArgument, match="without TLS"):
-        GrpcConnector("http://localhost:1", ca.worker())
+        GrpcConnector("http://localhost:1", always(ca.worker()))
 
 
 # An old control plane (WIRE.md): it never acks, and knows none of the additions.

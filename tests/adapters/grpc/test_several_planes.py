@@ -21,7 +21,7 @@ from taskrun.domain.errors import InvalidArgument, NotFound, TaskRunError, Unava
 from taskrun.domain.protocol import Hello
 from taskrun.domain.records import StoryEntry, Task, TaskChange, TaskQuery, TaskSpec, WorkerInfo
 from taskrun.domain.status import TaskStatus
-from tests.adapters.grpc.certificates import MiniCa
+from tests.adapters.grpc.certificates import MiniCa, always
 from tests.adapters.grpc.conftest import Plane
 from tests.adapters.grpc.stubs import PATIENCE
 
@@ -431,7 +431,7 @@ async def test_what_is_no_list_of_addresses_is_refused(kind: Any, ca: MiniCa, ad
 
 async def test_a_connector_says_whose_word_it_is(site: Site) -> None:
     site.planes[0].gateway.refusal = Unavailable("The control plane is shutting down.")
-    connector = GrpcConnector(site.addresses[0], site.ca.worker())
+    connector = GrpcConnector(site.addresses[0], always(site.ca.worker()))
     assert str(connector) == site.addresses[0]
     with pytest.raises(Unavailable, match=f"{site.planes[0].port}: The control plane is shutting down.$"):
         await connector.connect(Hello(WorkerInfo()))

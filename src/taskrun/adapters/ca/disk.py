@@ -105,6 +105,30 @@ class Replacement:
             staged.unlink(missing_ok=True)
 
 
+def put(path: Path, content: bytes, *, private: bool) -> None:
+    """Writes a file in place of an older one: whoever reads, and whatever dies, finds the one or the other, whole.
+
+    Raises `FailedPrecondition` when its directory cannot be written.
+    """
+    staged = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        _fill(_open_new(staged), content, _PRIVATE if private else _PUBLIC)
+        take_place(staged, path)
+    except OSError as error:
+        raise _cannot_write(path.parent, error) from error
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def take_place(staged: Path, path: Path) -> None:
+    """The file `staged`, which is in the same directory, gets this name for good. Raises `FailedPrecondition`."""
+    try:
+        staged.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _cannot_write(path.parent, error) from error
+
+
 def _read(path: Path, mode: int) -> bytes:
     try:
         with path.open("rb") as file:

@@ -147,6 +147,11 @@ class AsyncClient:
         """See `Client.revoke_serial`."""
         return await self._ask(calls.REVOKE_SERIAL, serial)
 
+    async def renew_certificate(self, csr_pem: bytes) -> bytes:
+        """A worker's next certificate (PEM), for the key of this request; see `CertificateApi.renew`. Of this client,
+        opened with the worker's certificate, it is the only method that such a one may call."""
+        return await self._ask(calls.RENEW, csr_pem)
+
     async def _create_many(self, specs: list[bytes]) -> list[Task | TaskRunError]:
         return calls.matched(await self._ask(calls.CREATE_MANY, specs), len(specs))
 

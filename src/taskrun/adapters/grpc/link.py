@@ -144,22 +144,26 @@ class GrpcLink:
 class GrpcConnector:
     """Implements `Connector`. Each link has a channel of its own, so each has a handshake of its own."""
 
-    def __init__(self, address: str, tls: ClientTls, greeting: float = 2.0) -> None:
-        """`address` as `parse_address` reads it; `greeting` as for `GrpcLink.open`. Raises `InvalidArgument`."""
+    def __init__(self, address: str, tls: Callable[[], ClientTls], greeting: float = 2.0) -> None:
+        """`address` as `parse_address` reads it; `greeting` as for `GrpcLink.open`. Raises `InvalidArgument`.
+
+        `tls` is asked for each link: a certificate may be renewed between two.
+        """
         self._address, self._tls, self._greeting = parse_address(address), tls, greeting
-        self._worker_id = own_name(tls.cert_pem)
+        self._worker_id = own_name(tls().cert_pem)
 
     def __str__(self) -> str:
         return str(self._address)
 
     async def connect(self, hello: Hello) -> GrpcLink:
         """See `Connector.connect`. Raises `PermissionDenied` or `Unauthenticated` if the worker is refused for good."""
-        fault = certificate_fault(self._tls.cert_pem)
+        tls = self._tls()
+        fault = certificate_fault(tls.cert_pem)
         if fault is not None:
             raise fault
         first = to_bytes(partial(encode_hello, worker_id=self._worker_id), hello)
-        channel = open_channel(self._address, self._tls)
-        link = GrpcLink(channel, channel.stream_stream(_METHOD)(), self._worker_id, self._translate)
+        channel = open_channel(self._address, tls)
+        link = GrpcLink(channel, channel.stream_stream(_METHOD)(), self._worker_id, partial(self._translate, tls))
         try:
             async with asyncio.timeout(_CONNECT):
                 await link.open(first, self._greeting)
@@ -170,8 +174,11 @@ class GrpcConnector:
             raise
         return link
 
-    def _translate(self, error: grpc.aio.AioRpcError, accepted: bool) -> TaskRunError:
-        found = failure(error, self._address, self._tls.cert_pem, accepted=accepted)
+    def _translate(self, tls: ClientTls, error: grpc.aio.AioRpcError, accepted: bool) -> TaskRunError:
+        found = failure(error, self._address, tls.cert_pem, accepted=accepted)
+        if isinstance(found.error, Unauthenticated) and self._tls() is not tls:
+            # It was renewed meanwhile: the next link is under another.
+            return Unavailable(found.error.message)
         # A control plane's own words do not say whose they are.
         return Unavailable(f"{found}.") if is_unchanged(error) and not accepted else found.error
 

@@ -23,6 +23,10 @@ class Renewal:
         """How long there is nothing to do."""
         return max(0, self._due_ms - now_ms)
 
+    def left_ms(self, now_ms: int) -> int:
+        """How long the certificate is still good for."""
+        return max(0, self._life.ends_ms - now_ms)
+
     def is_grave(self, now_ms: int) -> bool:
         """Whether somebody should look why it fails."""
         return now_ms >= self._life.aged_at_ms

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from taskrun.adapters.ca.authority import FileAuthority
+from taskrun.adapters.ca.authority import WORKER_LIFETIME, FileAuthority
 from taskrun.adapters.ca.enroll_keys import new_key_and_csr
 from taskrun.adapters.ca.files import init_certs
 from taskrun.adapters.grpc.client import Client
@@ -79,12 +79,13 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.certs = directory / "certs"
+        #: How long the certificates of workers are good for that are made here.
+        self.cert_life = WORKER_LIFETIME
         self._stack = ExitStack()
         self._directories = iter(range(1_000_000))
 
     def __enter__(self) -> Site:
         init_certs(self.certs)
-        self._authority = FileAuthority(self.certs / "ca.crt", self.certs / "ca.key", SystemClock())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,14 +124,20 @@ class Site:
         addr: str = "",
         environ: Mapping[str, str] | None = None,
     ) -> RunningProgram:
-        """Starts a worker, whatever becomes of it."""
-        place = self.directory / f"{worker_id}-{next(self._directories)}"
+        """Starts a worker, whatever becomes of it; its files are in `place`."""
+        place = self.place = self.directory / f"{worker_id}-{next(self._directories)}"
         place.mkdir()
         tls = self.identity(worker_id)
         for name, pem in (("ca.crt", tls.ca_pem), ("worker.crt", tls.cert_pem), ("worker.key", tls.key_pem)):
             (place / name).touch(mode=0o600)
             (place / name).write_bytes(pem)
         (place / "worker.toml").write_text("".join(map(as_table, agents)))
+        return self.relaunch_worker(place, *arguments, addr=addr, environ=environ)
+
+    def relaunch_worker(
+        self, place: Path, *arguments: str, addr: str = "", environ: Mapping[str, str] | None = None
+    ) -> RunningProgram:
+        """Starts the worker whose files are there, as it was or with other arguments."""
         defaults = ["--addr", addr or self.grpc_addr, "--certs-dir", str(place), "--config", str(place / "worker.toml")]
         fast = ["--reconnect", "0.5", "--stop-grace", "2"]
         return self._start("taskrun-worker", [*defaults, *fast, *arguments], environ)
@@ -156,8 +163,10 @@ class Site:
     def identity(self, worker_id: str) -> ClientTls:
         """A certificate for a worker, as enrolment would give it."""
         key, csr = new_key_and_csr()
-        certificate = self._authority.sign_worker(csr, worker_id).certificate_pem
-        return ClientTls(self._authority.certificate_pem(), certificate, key)
+        files = (self.certs / "ca.crt", self.certs / "ca.key")
+        authority = FileAuthority(*files, SystemClock(), lifetime=self.cert_life)
+        certificate = authority.sign_worker(csr, worker_id).certificate_pem
+        return ClientTls(authority.certificate_pem(), certificate, key)
 
     # What is to be seen.
 

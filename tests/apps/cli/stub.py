@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from taskrun.adapters.grpc.address import Address
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.errors import NotFound, TaskRunError
 from taskrun.domain.explanation import Ahead, Explanation
 from taskrun.domain.fitness import WorkerFit
@@ -70,6 +71,7 @@ class StubClient:
     answer: Task = TASK  # it is frozen
     #: Where the last answer came from.
     address: Address = Address("localhost", 1)  # noqa: RUF009  # it is frozen
+    issued: list[Certificate] = field(default_factory=list)
     #: Tasks that `find` gives at once.
     page: int = 1000
 
@@ -122,6 +124,18 @@ class StubClient:
     def create_token(self, worker_id: str = "", ttl_ms: int = 0) -> BootstrapToken:
         self._hear((worker_id, ttl_ms))
         return BootstrapToken("taskrun1_secret", worker_id or "made-up", 5_000, self.enroll_url)
+
+    def certificates(self, owner: str = "") -> Sequence[Certificate]:
+        self._hear(owner)
+        return self.issued
+
+    def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
+        self._hear(("worker", worker_id))
+        return self.issued
+
+    def revoke_serial(self, serial: str) -> Sequence[Certificate]:
+        self._hear(("serial", serial))
+        return self.issued
 
     def _hear(self, *questions: object) -> None:
         if self.error:

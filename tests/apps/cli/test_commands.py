@@ -12,6 +12,7 @@ from taskrun.adapters.grpc.address import parse_address, split_addresses
 from taskrun.apps.cli.root import HOMES
 from taskrun.apps.cli.showing import local_time
 from taskrun.apps.cli.values import Duration
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -255,6 +256,7 @@ def test_certificates_are_options_and_variables(
 
 #: What a command needs besides its name; tests of their own hear what those of `PROGRAMS` answer.
 NEEDED = {
+    "revoke-worker": "w-1",
     "create-task": "--agent a --input x",
     "watch-task": "t-1",
     "get-task": "t-1",
@@ -484,6 +486,62 @@ def test_a_command_makes_a_token(client: StubClient, taskrun: Taskrun) -> None:
     assert f"once, until {local_time(5_000)}" in ended.err
 
 
+ISSUED = [
+    Certificate("a2", "worker:w-1", 2_000, 2**42),
+    Certificate("a1", "worker:w-1", 1_000, 3_000),
+    Certificate("a0", "worker:w-1", 1_000, 2**42, 4_000),
+]
+
+
+def test_certificates_are_listed_with_owner_age_and_state(client: StubClient, taskrun: Taskrun) -> None:
+    client.issued = ISSUED
+    ended = taskrun("certs", "--worker-id=w-1")
+    assert client.asked[-1] == "worker:w-1"
+    header, *rows = ended.out.splitlines()
+    assert header.split() == ["SERIAL", "OWNER", "STATE", "AGE", "ENDS", "REVOKED"]
+    assert [row.split()[:3] for row in rows] == [
+        ["a2", "worker:w-1", "VALID"],
+        ["a1", "worker:w-1", "EXPIRED"],
+        ["a0", "worker:w-1", "REVOKED"],
+    ]
+    assert rows[2].endswith(local_time(4_000))
+
+
+def test_certificates_are_listed_as_json(client: StubClient, taskrun: Taskrun) -> None:
+    client.issued = ISSUED[:1]
+    assert json.loads(taskrun("certs", "--json").out) == {
+        "certificates": [
+            {
+                "serial": "a2",
+                "owner": "worker:w-1",
+                "state": "VALID",
+                "issued_at_ms": 2_000,
+                "not_after_ms": 2**42,
+                "revoked_at_ms": 0,
+            }
+        ]
+    }
+    assert client.asked[-1] == ""
+
+
+def test_a_worker_or_one_certificate_is_revoked(client: StubClient, taskrun: Taskrun) -> None:
+    client.issued = ISSUED[2:]
+    assert "REVOKED" in taskrun("revoke-worker", "w-1").out
+    client.issued = []
+    ended = taskrun("revoke-worker", "--serial=a0")
+    assert "counts all the same" in ended.err
+    assert taskrun("revoke-worker", "w-2", "--json").err == ""
+    assert client.asked[1::2] == [("worker", "w-1"), ("serial", "a0"), ("worker", "w-2")]
+
+
+@pytest.mark.parametrize("words", ["revoke-worker", "revoke-worker w-1 --serial a0"])
+def test_what_to_revoke_is_said_in_one_way(client: StubClient, taskrun: Taskrun, words: str) -> None:
+    ended = taskrun(*words.split())
+    assert ended.code == 2
+    assert "Give the id of a worker, or --serial" in ended.err
+    assert client.asked == []
+
+
 ALONE = "(The control plane takes enrolments on its own machine only: see --http-addr and --http-tls.)"
 ELSEWHERE = "(On another machine, a name of the control plane's that is known there takes the place of {}.)"
 COPY = "(ca.crt is a copy of the control plane's.)"
@@ -546,6 +604,8 @@ def test_every_command_has_help(taskrun: Taskrun) -> None:
         "watch-task",
         "list-workers",
         "create-token",
+        "certs",
+        "revoke-worker",
     ):
         assert command in listed
         assert "--ca-cert" in taskrun(command, "--help").out

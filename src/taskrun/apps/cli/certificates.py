@@ -1,7 +1,8 @@
-"""The certificates of a new control plane."""
+"""Certificates: those of a new control plane, and those that it has issued since."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import rich_click as click
 
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
+from taskrun.apps.cli.json_form import certificate_form
 from taskrun.apps.process import ctrl_c_raises
+from taskrun.domain.certificates.certificate import Certificate
 
 
 @click.command("init")
@@ -31,3 +34,51 @@ def init(connection: Connection, directory: str, hosts: Sequence[str]) -> None:
     for path in paths:
         click.echo(path)
     showing.note(f"Keep {directory}/ca.key safe: whoever has it can be anybody. Next: taskrun-control-plane")
+
+
+@click.command("certs")
+@click.option("--worker-id", metavar="ID", default="", help="Only this worker's.")
+@client_command
+def certs(connection: Connection, worker_id: str) -> None:
+    """Lists the certificates that were issued for tokens or renewed, newest first, up to a month after their end."""
+    with connection.open() as client:
+        found = client.certificates(f"worker:{worker_id}" if worker_id else "")
+    _show(connection, found)
+
+
+@click.command("revoke-worker")
+@click.argument("worker_id", metavar="[ID]", default="")
+@click.option("--serial", metavar="HEX", default="", help="Not a worker, but this one certificate, as certs lists it.")
+@client_command
+def revoke_worker(connection: Connection, worker_id: str, serial: str) -> None:
+    """Makes all certificates worthless that a worker was given so far, for good.
+
+    Within 5 seconds its streams are cut, and its runs go to others. A new token lets it in again.
+    """
+    if bool(worker_id) == bool(serial):
+        raise click.UsageError("Give the id of a worker, or --serial and a certificate's number.")
+    with connection.open() as client:
+        found = client.revoke_serial(serial) if serial else client.revoke_worker(worker_id)
+    _show(connection, found)
+    if not found and not connection.json:
+        showing.note("None was recorded as good. It counts all the same for those that were not recorded.")
+
+
+def _show(connection: Connection, certificates: Sequence[Certificate]) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    if connection.json:
+        showing.as_json({"certificates": [certificate_form(each, now_ms) for each in certificates]})
+    else:
+        headers = ("SERIAL", "OWNER", "STATE", "AGE", "ENDS", "REVOKED")
+        showing.table(headers, [_row(each, now_ms) for each in certificates])
+
+
+def _row(certificate: Certificate, now_ms: int) -> Sequence[str]:
+    return (
+        certificate.serial,
+        certificate.owner,
+        certificate.state(now_ms).value,
+        showing.age(certificate.issued_at_ms),
+        showing.local_time(certificate.not_after_ms),
+        showing.local_time(certificate.revoked_at_ms) if certificate.revoked_at_ms else "-",
+    )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from taskrun.domain.explanation import Explanation
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.history import Said
 from taskrun.domain.records import (
     OutputSegment,
@@ -108,6 +109,16 @@ def worker_form(worker: WorkerView) -> Form:
 def explanation_form(told: Explanation) -> Form:
     """Why a task waits; the values are named as in the wire already."""
     return asdict(told) | {"status": told.status.value}
+def certificate_form(certificate: Certificate, now_ms: int) -> Form:
+    """A certificate, and what it is worth at that moment."""
+    return {
+        "serial": certificate.serial,
+        "owner": certificate.owner,
+        "state": certificate.state(now_ms).value,
+        "issued_at_ms": certificate.issued_at_ms,
+        "not_after_ms": certificate.not_after_ms,
+        "revoked_at_ms": certificate.revoked_at_ms,
+    }
 
 
 def entry_form(entry: StoryEntry) -> Form:

@@ -34,6 +34,8 @@ HOMES = {
     "release-task": "creating",
     "list-workers": "workers",
     "create-token": "workers",
+    "certs": "certificates",
+    "revoke-worker": "certificates",
     "store": "storing",
     "init": "certificates",
     "dev": "dev",

@@ -28,6 +28,9 @@ COLOURS = {
     "BUSY": "cyan",
     "DRAINING": "yellow",
     "ERROR": "red",
+    "VALID": "green",
+    "EXPIRED": "yellow",
+    "REVOKED": "red",
 }
 
 #: Characters of a column on a terminal; what is longer is folded.

@@ -136,6 +136,14 @@ async def test_one_certificate_is_revoked_and_the_worker_that_shows_it_is_expell
     scene.gate.admit(peer(serial="1"))
 
 
+async def test_a_stream_that_was_cut_is_not_cut_again_before_it_has_ended(scene: Scene, jumping: JumpingClock) -> None:
+    scene.open(peer())
+    await scene.revoke(owner="worker:w")
+    await scene.gate.learn()
+    await jumping.advance(60)
+    assert [type(fault) for _, fault in scene.cuts] == [Unauthenticated]
+
+
 async def test_what_was_revoked_before_a_start_keeps_out_and_expels_nobody(scene: Scene) -> None:
     await scene.revoke(owner="worker:w")
     await scene.gate.start()

@@ -43,6 +43,10 @@ class Driver(Protocol):
         """A new machine shows the token with a request that cannot be signed."""
         ...
 
+    def revoke_worker(self, worker_id: str) -> None:
+        """All certificates that it has are worth nothing from now on."""
+        ...
+
     # Workers.
 
     def start_worker(self, worker_id: str, setup: WorkerSetup) -> None:

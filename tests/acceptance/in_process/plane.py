@@ -11,6 +11,7 @@ from typing import TypeVar
 from taskrun.adapters.ca.authority import FileAuthority
 from taskrun.adapters.ca.enroll_keys import checked_enrollment, new_key_and_csr
 from taskrun.adapters.ca.identity import parse_peer
+from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
@@ -20,7 +21,9 @@ from taskrun.domain.explanation import Explanation
 from taskrun.domain.limits import checked_query, checked_spec
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
+from taskrun.engine.certificates import Certificates
 from taskrun.engine.enrollment import Enroller
+from taskrun.engine.gate import Gate
 from taskrun.ports.enrollment import BootstrapToken
 from taskrun.testing.clock import JumpingClock
 from taskrun.testing.harness import Harness
@@ -42,7 +45,10 @@ class InProcessDriver:
         self._telemetry = PrometheusTelemetry(lambda: self._plane.engine.backlog(), clock.now)
         self._plane = Harness(clock=clock, telemetry=self._telemetry)
         authority = FileAuthority(certs / "ca.crt", certs / "ca.key", clock)
-        self._enroller = Enroller(authority, MemoryTokenStore(), clock, UuidV7Source())
+        store = MemoryCertificateStore()
+        self._enroller = Enroller(authority, MemoryTokenStore(store), clock, UuidV7Source())
+        self._gate = Gate(store, clock, self._telemetry, self._plane.engine.expel)
+        self._certificates = Certificates(authority, store, clock, self._gate.learn)
 
     def __enter__(self) -> InProcessDriver:
         self._run(self._plane.__aenter__())
@@ -79,6 +85,9 @@ class InProcessDriver:
 
     def enrol_malformed(self, token: str) -> None:
         self._run(self._enroller.enroll(token, b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n"))
+
+    def revoke_worker(self, worker_id: str) -> None:
+        self._run(self._certificates.revoke_worker(worker_id))
 
     # Workers.
 

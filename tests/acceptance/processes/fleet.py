@@ -98,6 +98,11 @@ class ProcessesDriver:
     def enrol_malformed(self, token: str) -> None:
         request_enrollment(self._plane.http_url, token, b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n")
 
+    def revoke_worker(self, worker_id: str) -> None:
+        # Whoever comes under its name afterwards enrols anew.
+        self._plane.identities.pop(worker_id, None)
+        self._client.revoke_worker(worker_id)
+
     # Workers.
 
     def start_worker(self, worker_id: str, setup: WorkerSetup) -> None:

@@ -30,6 +30,11 @@ def lose(scene: Scene, worker: str) -> None:
     gone_within(scene, 121, worker)
 
 
+@when(says("the worker {worker:text} is revoked"))
+def revoke(scene: Scene, worker: str) -> None:
+    scene.driver.revoke_worker(worker)
+
+
 @when(says("the connection of the worker {worker:text} breaks"))
 def cut(scene: Scene, worker: str) -> None:
     scene.driver.cut_worker(worker)

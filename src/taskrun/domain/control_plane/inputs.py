@@ -129,5 +129,15 @@ class WorkerElsewhere:
 
 
 News = TasksInherited | QueueSeen | QueueGrew | CancelWanted | WorkerElsewhere
-Call = CreateTask | CancelTask | ContinueTask | ConnectWorker
-Input = Call | WorkerSpoke | WorkerGone | WorkerExpelled | DrainStarted | News | Answer
+Input = (
+    CreateTask
+    | CancelTask
+    | ContinueTask
+    | ConnectWorker
+    | WorkerSpoke
+    | WorkerGone
+    | WorkerExpelled
+    | DrainStarted
+    | News
+    | Answer
+)

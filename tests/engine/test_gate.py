@@ -24,10 +24,13 @@ class Certificates(MemoryCertificateStore):
     """Can be away."""
 
     away = False
+    broken = False
 
     async def revocations(self, after: int = 0) -> Sequence[Revocation]:
         if self.away:
             raise StoreFailed("The store is away.")
+        if self.broken:
+            raise KeyError("a bug")
         return await super().revocations(after)
 
 
@@ -171,6 +174,16 @@ async def test_a_store_that_is_away_is_asked_again_and_said_to_be_away_once(
     logger.remove(sink)
     assert scene.expelled == ["w"]
     assert lines == ["WARNING what other control planes revoke is not heard now: The store is away.\n"]
+
+
+async def test_a_bug_does_not_end_its_listening(scene: Scene, jumping: JumpingClock) -> None:
+    await scene.gate.start()
+    scene.certificates.broken = True
+    await jumping.advance(LOOK)
+    scene.certificates.broken = False
+    await scene.revoke(owner="worker:w")
+    await jumping.advance(LOOK)
+    assert scene.expelled == ["w"]
 
 
 async def test_a_certificate_that_nobody_renews_is_told_of_and_counted(

@@ -6,7 +6,6 @@ goes on being shown, and the log says why. What is shown is ready before a hands
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from taskrun.adapters.grpc.tls import ServerTls
 from taskrun.domain.certificates.life import Life
 from taskrun.domain.errors import FailedPrecondition
 from taskrun.domain.events import ServerCertificateShown
+from taskrun.engine.background import Background
 from taskrun.ports.clock import Clock
 from taskrun.ports.telemetry import Telemetry
 
@@ -39,7 +39,7 @@ class ServerCertificate:
         self._seen = self._stamps()
         self._tls, self._life = self._load()
         self._warned_at_ms = 0
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("server certificate", self._watch)
 
     def tls(self) -> ServerTls:
         """What gRPC shows now."""
@@ -54,16 +54,13 @@ class ServerCertificate:
 
     def start(self) -> None:
         """Looks at the files from now on; doing it twice is harmless."""
-        if self._task is None:
+        if not self._background.is_started:
             self._tell()
-            self._task = asyncio.create_task(self._watch(), name="server certificate")
+            self._background.start()
 
     async def stop(self) -> None:
         """Ends; doing it twice is harmless."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.stop()
 
     async def _watch(self) -> None:
         while True:

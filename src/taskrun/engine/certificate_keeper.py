@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from loguru import logger
 
 from taskrun.domain.certificates.renewal import Renewal
 from taskrun.domain.errors import TaskRunError
+from taskrun.engine.background import Background
 from taskrun.ports.certificates import Renewer
 from taskrun.ports.clock import Clock
 
@@ -24,19 +24,15 @@ class CertificateKeeper:
     ) -> None:
         self._renewer, self._clock, self._renewed = renewer, clock, renewed
         self._plan = Renewal(renewer.life(), chance)
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("certificate keeper", self._run)
 
     def start(self) -> None:
         """Begins; doing it twice is harmless."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="certificate keeper")
+        self._background.start()
 
     async def stop(self) -> None:
         """Ends; doing it twice is harmless."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.stop()
 
     async def _run(self) -> None:
         while True:

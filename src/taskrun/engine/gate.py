@@ -18,6 +18,7 @@ from taskrun.domain.errors import StoreFailed, TaskRunError
 from taskrun.domain.events import CertificatesAged
 from taskrun.domain.identity import Identity, Role
 from taskrun.engine.alarm import Alarm
+from taskrun.engine.background import Background
 from taskrun.ports.certificates import CertificateStore
 from taskrun.ports.clock import Clock
 from taskrun.ports.telemetry import Telemetry
@@ -41,26 +42,23 @@ class Gate:
         #: The number of the last revocation that was heard of.
         self._heard = 0
         self._learning = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("gate", self._listen)
         self._deaf = False
 
     # Life.
 
     async def start(self) -> None:
         """Learns what was revoked so far, and listens from now on; doing it twice is harmless. Raises `StoreFailed`."""
-        if self._task is None:
+        if not self._background.is_started:
             for revocation in await self._news():
                 # Whoever it meant was put out then: a worker of that name may have enrolled anew.
                 self._presence.revoke(revocation)
-            self._task = asyncio.create_task(self._listen(), name="gate")
+            self._background.start()
 
     async def stop(self) -> None:
         """Ends; doing it twice is harmless."""
         self._alarm.stop()
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.stop()
 
     async def learn(self) -> None:
         """Acts upon what was revoked meanwhile. Raises `StoreFailed`; then it is heard of later."""
@@ -101,6 +99,9 @@ class Gate:
                 if not self._deaf:
                     logger.warning("what other control planes revoke is not heard now: {}", error.message)
                 self._deaf = True
+            except Exception:
+                # It goes on: or nothing that others revoke would ever be heard of again.
+                logger.exception("what other control planes revoke was not acted upon")
 
     async def _news(self) -> list[Revocation]:
         """Those that were not heard of before."""

@@ -6,14 +6,13 @@ the loop's commits have the store nearly to themselves. When nothing is left to 
 
 from __future__ import annotations
 
-import asyncio
-
 from loguru import logger
 
 from taskrun.domain.batch import Retention
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.events import TasksRemoved
 from taskrun.domain.limits import KEY_LIFE_MS
+from taskrun.engine.background import Background
 from taskrun.engine.log import log_events
 from taskrun.ports.clock import Clock
 from taskrun.ports.store import Store
@@ -36,19 +35,15 @@ class Pruner:
     def __init__(self, store: Store, clock: Clock, telemetry: Telemetry, age: float, max_bytes: int) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
         self._age_ms, self._max_bytes = round(age * 1000), max_bytes
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("pruner", self._run)
 
     def start(self) -> None:
         """Begins; doing it twice is harmless."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="pruner")
+        self._background.start()
 
     async def stop(self) -> None:
         """Ends; doing it twice is harmless."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.stop()
 
     async def _run(self) -> None:
         while True:

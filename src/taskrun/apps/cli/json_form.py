@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from taskrun.domain.explanation import Explanation
 from taskrun.domain.certificates.certificate import Certificate
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.history import Said
 from taskrun.domain.records import (
     OutputSegment,
@@ -109,6 +109,8 @@ def worker_form(worker: WorkerView) -> Form:
 def explanation_form(told: Explanation) -> Form:
     """Why a task waits; the values are named as in the wire already."""
     return asdict(told) | {"status": told.status.value}
+
+
 def certificate_form(certificate: Certificate, now_ms: int) -> Form:
     """A certificate, and what it is worth at that moment."""
     return {

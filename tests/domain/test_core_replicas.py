@@ -125,6 +125,35 @@ def test_what_others_believe_that_it_has_and_it_has_not_is_lost(plane: Plane) ->
     assert turn.closes == []
 
 
+def test_what_is_inherited_while_its_worker_comes_goes_on_and_is_not_news_again(plane: Plane) -> None:
+    ask = ClaimRuns(1, "w")
+    plane.connect(1, "run-1")
+    turn = plane.turn(RunsClaimed(ask, (TASK,), frozenset({"t"})))
+    assert directives(turn, 1) == {"run-1": (Verdict.GO_ON, 7)}
+    turn = plane.turn(WorkerSpoke(1, [RunReport("run-1", RunStatus.COMPLETED, seq=7)]))
+    assert turn.batch.tasks["t"].status is TaskStatus.COMPLETED
+    assert not plane.turn(TasksInherited([TASK])).batch.tasks
+    # What is inherited once more is news.
+    assert not plane.turn(TasksInherited([replace(TASK, runs=(replace(RUN, worker_id="v"),))])).batch.tasks
+    assert plane.core.worker("v") is not None
+
+
+def test_a_run_that_is_claimed_twice_at_once_is_lost_once(plane: Plane) -> None:
+    plane.connect(1)
+    asks = [ClaimRuns(1, "w"), ClaimRuns(2, "w")]
+    turn = plane.turn(RunsClaimed(asks[0], (TASK,)), RunsClaimed(asks[1], (TASK,), frozenset({"t"})))
+    assert len(turn.batch.tasks["t"].runs) == 2
+    assert plane.turn(TasksInherited([replace(TASK, id="u")])).batch.tasks["u"].runs[0].failure is not None
+
+
+def test_what_its_own_worker_brings_back_is_no_news(plane: Plane) -> None:
+    plane.connect(1, "run-1")
+    plane.turn(RunsClaimed(ClaimRuns(1, "w"), (TASK,)))
+    plane.connect(2, "run-1")
+    turn = plane.turn(RunsClaimed(ClaimRuns(2, "w"), (TASK,), frozenset({"t"})))
+    assert (turn.batch.tasks, turn.closes) == ({}, [])
+
+
 #: A run that its worker may not have heard of, of a task that has one attempt.
 UNSTARTED = replace(RUN, status=RunStatus.ASSIGNED, started_at_ms=0, next_seq=0)
 ONCE = replace(TASK, spec=TaskSpec("echo", "1", max_attempts=1), runs=(UNSTARTED,))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taskrun.domain.errors import TaskRunError
-from taskrun.domain.protocol import FEATURES, AssignRun, FromWorker, Hello, RunReport, ToWorker
+from taskrun.domain.protocol import FEATURES, AssignRun, FromWorker, Hello, LiveRun, RunReport, ToWorker
 from taskrun.domain.records import AgentSpec, WorkerInfo
 from taskrun.domain.status import RunStatus
 from taskrun.ports.control_plane import WorkerGateway
 
 
-def hello(*agents: str, slots: int = 10, process: str = "") -> Hello:
+def hello(*agents: str, slots: int = 10, process: str = "", live: tuple[LiveRun, ...] = ()) -> Hello:
     info = WorkerInfo("host", "1", tuple(map(AgentSpec, agents)))
-    return Hello(info, frozenset(FEATURES), slots, process=process)
+    return Hello(info, frozenset(FEATURES), slots, process=process, live_runs=live)
 
 
 class Peer:
@@ -31,8 +31,11 @@ class Peer:
     def close(self, error: TaskRunError) -> None:
         self.error = self.error or error
 
-    async def connect(self, worker_id: str = "w1", slots: int = 10, process: str = "") -> None:
-        self.session = await self.gateway.connect(worker_id, hello("echo", slots=slots, process=process), self)
+    async def connect(
+        self, worker_id: str = "w1", slots: int = 10, process: str = "", live: tuple[LiveRun, ...] = ()
+    ) -> None:
+        said = hello("echo", slots=slots, process=process, live=live)
+        self.session = await self.gateway.connect(worker_id, said, self)
 
     async def say(self, *messages: FromWorker) -> None:
         await self.gateway.receive(self.session, messages)

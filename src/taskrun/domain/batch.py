@@ -53,9 +53,9 @@ class ClaimExpired:
 
 @value(frozen=True, slots=True)
 class ClaimRuns:
-    """Ask for the RUNNING tasks whose last runs this worker has from another control plane: it has come to the asker.
+    """Ask for the RUNNING tasks whose last runs this worker has, whoever has the tasks: it has come to the asker.
 
-    They are the asker's from then on; what the other still says of them is left out. `ref` is as in `ClaimNext`.
+    They are the asker's from then on; what another still says of them is left out. `ref` is as in `ClaimNext`.
     """
 
     ref: object
@@ -113,10 +113,14 @@ class KeyFound:
 
 @value(frozen=True, slots=True)
 class RunsClaimed:
-    """The answer to `ClaimRuns`, in no order. A store that nobody shares has none to give."""
+    """The answer to `ClaimRuns`, in no order. A store that nobody shares has none to give.
+
+    `own`: the ids of those that were the asker's already, perhaps by a meeting of which it has not heard yet.
+    """
 
     ask: ClaimRuns
     tasks: tuple[Task, ...]
+    own: frozenset[str] = frozenset()
 
 
 @value(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.errors import NotFound
+from taskrun.domain.protocol import HelloAck, LiveRun, RunDirective, RunReport
 from taskrun.domain.records import Task, TaskChange, TaskSpec, WorkerView
-from taskrun.domain.status import FailureKind, RunStatus, TaskStatus
+from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, Verdict
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.replica import REST
@@ -33,11 +34,18 @@ class Deaf:
         self.heard: asyncio.Queue[Call] = asyncio.Queue()
         #: How many meetings have begun, and which was the last that ended.
         self.begun = self.ended = 0
+        #: Whether a meeting gave tasks of another; while `told` is not set nobody hears of them.
+        self.inherited = False
+        self.told = asyncio.Event()
+        self.told.set()
 
     async def meet(self, workers: Sequence[WorkerView]) -> Meeting:
         self.begun += 1
         number = self.begun
         meeting = await self._peers.meet(workers)
+        if meeting.inherited:
+            self.inherited = True
+            await self.told.wait()
         self.ended = number
         return meeting
 
@@ -60,7 +68,11 @@ class Plane:
         # One that is under way does not know all.
         begun = self.peers.begun
         self.peers.heard.put_nowait(Call(meet=True))
-        while self.peers.ended <= begun:
+        await self.until(lambda: self.peers.ended > begun)
+
+    async def until(self, so: Callable[[], bool]) -> None:
+        """Goes on until it is so, and does what follows from it."""
+        while not so():
             await self.clock.advance(REST)
             await self.do_all()
         await self.do_all()
@@ -70,9 +82,9 @@ class Plane:
         with pytest.raises(NotFound):
             await self.engine.cancel("unknown")
 
-    async def worker(self, worker_id: str, process: str = "p") -> Peer:
+    async def worker(self, worker_id: str, *live: LiveRun) -> Peer:
         peer = Peer(self.engine)
-        await peer.connect(worker_id, process=process)
+        await peer.connect(worker_id, process="p", live=live)
         return peer
 
     async def create(self, **spec: Any) -> Task:
@@ -165,11 +177,35 @@ async def test_who_inherits_a_run_whose_worker_is_elsewhere_and_never_heard_of_i
     a, b, c = await start(), await start(), await start()
     task, worker = await assigned_to_one_that_left(a, b)
     await a.stop()
+    # At one it inherits the task and awaits the worker; at the next it hears where that is.
     await c.meet()
-    assert await c.engine.get(task.id) == task
     await c.meet()
     assert (await c.engine.get(task.id)).status is PENDING
     await b.meet()
     task = await b.engine.get(task.id)
     assert [(run.failure, run.attempt) for run in task.runs] == [(FailureKind.REJECTED, 1), (None, 1)]
     assert [order.run_id for order in worker.runs] == [task.runs[1].id]
+
+
+async def test_a_worker_goes_on_with_runs_that_are_inherited_in_the_moment_in_which_it_comes(start: Start) -> None:
+    """The store has them with the new one already, which has not heard of it when the worker asks."""
+    a, b = await start(), await start()
+    before = await a.worker("one")
+    task = await a.create(max_attempts=1)
+    [order] = before.runs
+    await before.say(RunReport(order.run_id, RunStatus.RUNNING, seq=0))
+    await a.do_all()
+    await a.stop()
+    b.peers.told.clear()
+    b.peers.heard.put_nowait(Call(meet=True))
+    await b.until(lambda: b.peers.inherited)
+    worker = await b.worker("one", LiveRun(order.run_id, 1))
+    [welcome, *_] = worker.heard
+    assert isinstance(welcome, HelloAck)
+    assert welcome.directives == (RunDirective(order.run_id, Verdict.GO_ON, 1),)
+    await worker.say(RunReport(order.run_id, RunStatus.COMPLETED, seq=1))
+    await b.do_all()
+    b.peers.told.set()
+    await b.meet()
+    task = await b.engine.get(task.id)
+    assert (task.status, len(task.runs)) == (COMPLETED, 1)

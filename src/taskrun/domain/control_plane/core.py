@@ -89,6 +89,8 @@ class ControlPlaneCore:
         self._graces: Deadlines[str] = Deadlines()
         #: Workers that wait for the store's word about runs that they bring along, by session.
         self._arriving: dict[int, ConnectWorker] = {}
+        #: Tasks that are ours by a meeting whose news is still on its way, and that a worker has brought before it.
+        self._foretold: set[str] = set()
         self._rest = Rest()
         self._expiry = Expiry(scheduler)
         self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, self._expiry, timers, new_id)
@@ -171,7 +173,8 @@ class ControlPlaneCore:
     # Other control planes on the same store.
 
     def _inherited(self, turn: Turn, news: TasksInherited) -> None:
-        self._take_over(turn, news.tasks, _DIED)
+        self._take_over(turn, [task for task in news.tasks if task.id not in self._foretold], _DIED)
+        self._foretold.difference_update(task.id for task in news.tasks)
 
     def _take_over(self, turn: Turn, tasks: Iterable[Task], why: str) -> None:
         """Their workers are given the time to come; of those that will not this is why their runs are lost."""
@@ -233,9 +236,15 @@ class ControlPlaneCore:
         known = self._fleet.of_id(answer.ask.worker_id)
         if request is not None and known is not None and answer.tasks:
             self._cut(turn, known, _newer_stream())
-        self._take_over(turn, answer.tasks, _LEFT)
+        self._take_over(turn, self._news_of(turn, answer), _LEFT)
         if request is not None:
             self._let_in(turn, request)
+
+    def _news_of(self, turn: Turn, answer: RunsClaimed) -> list[Task]:
+        """Those of the claimed tasks of which nothing is known here, nor was decided in this turn."""
+        tasks = [task for task in answer.tasks if task.id not in turn.batch.tasks and not self._reunion.has(task)]
+        self._foretold |= {task.id for task in tasks if task.id in answer.own}
+        return tasks
 
     def _let_in(self, turn: Turn, request: ConnectWorker) -> None:
         if self._draining:

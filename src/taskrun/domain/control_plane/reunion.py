@@ -45,11 +45,15 @@ class Reunion:
         overdue = worker.overdue if worker is not None else ()
         return all(self._runs.of_run(live.run_id) is not None or live.run_id in overdue for live in live_runs)
 
+    def has(self, task: Task) -> bool:
+        """Whether the task's last run is followed here."""
+        return self._runs.of_run(task.runs[-1].id) is not None
+
     def recover(self, turn: Turn, task: Task, why: str) -> Worker | None:
         """A task that ran under another control plane, or an earlier one: its worker may come back to it, if it is one
         that does. Then this is the worker. If not, its run has ended, and this is why."""
         run = task.runs[-1]
-        if self._runs.of_run(run.id) is not None:
+        if self.has(task):
             # It was read from the store twice.
             return None
         worker = self._fleet.of_id(run.worker_id)

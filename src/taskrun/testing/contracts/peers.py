@@ -129,10 +129,19 @@ class OwnershipOfSeveralContract:
         first, second = make_task(1, RUNNING), of_worker("worker-2", make_task(2, RUNNING))
         await save(a, first, second, of_worker("worker-2", make_task(3, COMPLETED)))
         assert await claim_runs(b, "another") == ()
-        assert await claim_runs(b, "worker-2") == (second,)
-        assert await claim_runs(b, "worker-2") == ()
+        asks = [ClaimRuns(None, "worker-2")]
+        assert list(await b.commit(Batch(asks=[*asks]))) == [RunsClaimed(asks[0], (second,))]
+        assert list(await b.commit(Batch(asks=[*asks]))) == [RunsClaimed(asks[0], (second,), frozenset({second.id}))]
         await save(b, moved(second, COMPLETED))
         await save(a, moved(first, COMPLETED))
+
+    async def test_what_was_inherited_a_worker_brings_as_well(self, a: SharedStore, b: SharedStore) -> None:
+        task = make_task(1, RUNNING)
+        await save(a, task)
+        await a.close()
+        assert list(await inherit(b)) == [task]
+        ask = ClaimRuns(None, "worker-1")
+        assert list(await b.commit(Batch(asks=[ask]))) == [RunsClaimed(ask, (task,), frozenset({task.id}))]
 
     async def test_what_another_has_is_left_out_of_a_batch_and_named(self, a: SharedStore, b: SharedStore) -> None:
         tasks = {n: of_worker(f"worker-{n}", make_task(n, RUNNING)) for n in (1, 2)}

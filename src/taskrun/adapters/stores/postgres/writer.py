@@ -108,10 +108,12 @@ _FIND_KEY = """
 #: What another writes of them at this moment is waited for: it is a part of what the worker goes on from.
 _CLAIM_RUNS = """
     WITH brought AS MATERIALIZED (
-        SELECT id FROM tasks WHERE worker_id = %b::text AND status = 'RUNNING' AND owner <> %b::int8
+        SELECT id, birth, state, owner FROM tasks WHERE worker_id = %b::text AND status = 'RUNNING'
         ORDER BY id FOR UPDATE
+    ), taken AS (
+        UPDATE tasks SET owner = %b::int8 FROM brought WHERE tasks.id = brought.id AND brought.owner <> %b::int8
     )
-    UPDATE tasks SET owner = %b::int8 FROM brought WHERE tasks.id = brought.id RETURNING tasks.id, birth, state
+    SELECT id, birth, state, owner = %b::int8 FROM brought
 """
 #: Its row is locked with those of the batch: whoever ends the task was before this, or sees it.
 _RELAY_CANCEL = """
@@ -194,7 +196,7 @@ class Writer:
             case FindKey():
                 return _FIND_KEY, [ask.caller, ask.key, ask.since_ms]
             case ClaimRuns():
-                return _CLAIM_RUNS, [ask.worker_id, owner, owner]
+                return _CLAIM_RUNS, [ask.worker_id, owner, owner, owner]
             case RelayCancel():
                 return _RELAY_CANCEL, [ask.task_id, ask.task_id]
 
@@ -250,6 +252,7 @@ def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
         case FindKey():
             return KeyFound(ask, task_of(*rows[0]) if rows else None)
         case ClaimRuns():
-            return RunsClaimed(ask, tuple([task_of(*row) for row in rows]))
+            own = frozenset(task_id for task_id, *_, was_own in rows if was_own)
+            return RunsClaimed(ask, tuple([task_of(*row[:3]) for row in rows]), own)
         case RelayCancel():
             return CancelRelayed(ask, task_of(*rows[0]) if rows else None)

@@ -50,7 +50,7 @@ def test_all_that_an_owner_was_given_before_the_second_of_the_word_is_covered(is
 
 def test_a_client_of_a_worker_s_name_is_somebody_else() -> None:
     word = Revocation(9_000, owner="worker:w-1")
-    assert not word.covers(peer(role=Role.CLIENT))
+    assert not word.covers(peer(role=Role.ADMIN))
     assert word.names(CERTIFICATE)
     assert not word.names(Certificate("a1", "client:w-1", 1_000, 5_000))
 

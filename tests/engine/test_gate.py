@@ -110,7 +110,7 @@ async def test_what_another_control_plane_revokes_is_heard_within_two_seconds(
     await scene.gate.start()
     scene.open(peer(serial="1", seconds=90_000))
     scene.open(peer("other", serial="2", seconds=90_000))
-    scene.open(peer("w", serial="3", seconds=90_000, role=Role.CLIENT))
+    scene.open(peer("w", serial="3", seconds=90_000, role=Role.ADMIN))
     await scene.revoke(owner="worker:w")
     await jumping.advance(LOOK)
     assert scene.cut == ["1"]
@@ -130,7 +130,7 @@ async def test_a_worker_that_is_away_is_expelled_too(scene: Scene) -> None:
 async def test_one_certificate_is_revoked_and_the_worker_that_shows_it_is_expelled(scene: Scene) -> None:
     scene.open(peer(serial="1"))
     scene.open(peer(serial="2"))
-    scene.open(peer("client", serial="3", role=Role.CLIENT))
+    scene.open(peer("client", serial="3", role=Role.ADMIN))
     await scene.revoke(serial="2")
     await scene.revoke(serial="3")
     await scene.gate.learn()
@@ -191,7 +191,7 @@ async def test_a_certificate_that_nobody_renews_is_told_of_and_counted(
 ) -> None:
     sink = logger.add(lines.append, format="{level} {extra} {message}")
     stream = scene.open(peer())
-    scene.open(peer("admin", "2", role=Role.CLIENT))
+    scene.open(peer("admin", "2", role=Role.ADMIN))
     await jumping.advance(14.999)
     assert telemetry.events == []
     await jumping.advance(0.001)

@@ -171,7 +171,7 @@ def test_a_worker_s_certificate_lets_nobody_create_a_task(fortress: Site, evil: 
     code, message = ask(fortress.grpc_addr, evil, CREATE, request)
     assert (code, message) == (
         grpc.StatusCode.PERMISSION_DENIED,
-        "The certificate of a worker does not allow /taskrun.v1.TaskService/CreateTask.",
+        "The role worker does not allow /taskrun.v1.TaskService/CreateTask.",
     )
 
 
@@ -181,7 +181,7 @@ def test_a_client_s_certificate_opens_no_run_stream(fortress: Site) -> None:
         code, message = stream.status()
     assert (code, message) == (
         grpc.StatusCode.PERMISSION_DENIED,
-        "The certificate of a client does not allow /taskrun.v1.RunService/StreamConnect.",
+        "The role admin does not allow /taskrun.v1.RunService/StreamConnect.",
     )
 
 
@@ -189,7 +189,7 @@ def test_the_command_line_says_that_a_worker_s_certificate_does_not_do(fortress:
     ended = fortress.run("list-tasks", cert="worker")
     assert (ended.returncode, ended.stderr) == (
         3,
-        "taskrun: The certificate of a worker does not allow /taskrun.v1.TaskService/ListTasks.\n",
+        "taskrun: The role worker does not allow /taskrun.v1.TaskService/ListTasks.\n",
     )
 
 

@@ -87,7 +87,7 @@ def _own_id(settings: WorkerSettings) -> str:
     identity = parse_peer(pair.certificate_pem)
     if identity.role is not Role.WORKER:
         raise FailedPrecondition(
-            f"{settings.cert_path} is the certificate of {identity.role.value}:{identity.name}: a worker needs its own."
+            f"{settings.cert_path} is the certificate of {identity.owner}: a worker needs its own."
         )
     return identity.name
 

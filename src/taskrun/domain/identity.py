@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import re
+
+from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.status import Word
 from taskrun.domain.values import value
 
 
 class Role(Word):
-    """What a certificate is for. The value is the word before the colon of its common name."""
+    """What somebody is here for; `taskrun.domain.rights` says what that allows."""
 
+    #: A machine's daemon. Its certificate is `worker:<id>`.
     WORKER = "worker"
-    CLIENT = "client"
+    #: People and programs. Each of these may do all that the one before may.
+    READ = "read"
+    SUBMIT = "submit"
+    ADMIN = "admin"
+    #: Somebody who showed nothing that says who it is. Only HTTP knows such callers.
+    NOBODY = "nobody"
+
+
+#: What people and programs can be given.
+CLIENT_ROLES = (Role.READ, Role.SUBMIT, Role.ADMIN)
+
+#: What an owner is at least, by the word before the colon of its common name.
+_LEAST = {"worker": Role.WORKER, "client": Role.READ}
+_CLIENT_NAME = re.compile(r"[a-zA-Z0-9._@-]{1,63}")
 
 
 @value(frozen=True, slots=True)
@@ -29,11 +46,20 @@ class Identity:
 
     @property
     def owner(self) -> str:
-        """The common name in its certificate: the role and the name."""
-        return f"{self.role.value}:{self.name}"
+        """The common name in its certificate: `worker:<id>` or `client:<name>`."""
+        return f"{'worker' if self.role is Role.WORKER else 'client'}:{self.name}"
 
     @classmethod
     def of(cls, owner: str, not_after_ms: int, serial: str, issued_at_ms: int) -> Identity:
-        """The one of this owner. Raises `ValueError` for a role that there is none of."""
-        role, _, name = owner.partition(":")
-        return cls(Role(role), name, not_after_ms, serial, issued_at_ms)
+        """The one of this owner; what a client may is not in its name, so it is the least here. Raises `ValueError`
+        for an owner of another kind."""
+        word, _, name = owner.partition(":")
+        if word not in _LEAST:
+            raise ValueError(f"{owner!a} is the owner of no certificate.")
+        return cls(_LEAST[word], name, not_after_ms, serial, issued_at_ms)
+
+
+def check_client_name(name: str) -> None:
+    """Raises `InvalidArgument` unless it can be the name of a person or a program."""
+    if not _CLIENT_NAME.fullmatch(name):
+        raise InvalidArgument("A name has 1 to 63 letters, digits, dots, underscores, hyphens and @ signs.")

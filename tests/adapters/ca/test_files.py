@@ -102,7 +102,7 @@ def test_each_certificate_has_one_use(certs: Path, name: str, usage: x509.Object
 def test_worker_and_client_carry_their_roles(certs: Path) -> None:
     worker, client = (parse_peer((certs / name).read_bytes()) for name in ("worker.crt", "client.crt"))
     assert (worker.role, worker.name) == (Role.WORKER, "local")
-    assert (client.role, client.name) == (Role.CLIENT, "admin")
+    assert (client.role, client.name) == (Role.ADMIN, "admin")
 
 
 def test_validity_is_exact_to_the_second_and_begins_a_little_earlier(tmp_path: Path) -> None:

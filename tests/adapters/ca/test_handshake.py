@@ -105,7 +105,7 @@ async def ask(port: int, directory: Path, name: str) -> bytes:
         return await who(b"", timeout=30)
 
 
-@pytest.mark.parametrize(("name", "role"), [("worker", Role.WORKER), ("client", Role.CLIENT)])
+@pytest.mark.parametrize(("name", "role"), [("worker", Role.WORKER), ("client", Role.ADMIN)])
 async def test_grpc_connects_with_the_made_certificates_and_learns_who_calls(
     port: int, certs: Path, name: str, role: Role
 ) -> None:

@@ -29,11 +29,13 @@ def peer(
     key: CertificatePublicKeyTypes | None = None,
     usages: Sequence[x509.ObjectIdentifier] = (CLIENT,),
     organisation: str = "",
+    units: Sequence[str] = (),
 ) -> bytes:
     """A certificate such as a careless CA might have signed, and the handshake would let pass."""
     parts = [x509.NameAttribute(NameOID.COMMON_NAME, cn) for cn in common_names]
     if organisation:
         parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
+    parts += [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in units]
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name(parts))
@@ -55,7 +57,42 @@ def test_a_worker_is_known_by_its_common_name() -> None:
 
 def test_a_client_is_known_by_its_common_name() -> None:
     identity = parse_peer(peer("client:Ann.O_Nym-1@example"))
-    assert (identity.role, identity.name) == (Role.CLIENT, "Ann.O_Nym-1@example")
+    assert identity.name == "Ann.O_Nym-1@example"
+
+
+@pytest.mark.parametrize("role", [Role.READ, Role.SUBMIT, Role.ADMIN])
+def test_a_clients_role_is_an_organisational_unit(role: Role) -> None:
+    assert parse_peer(peer("client:ann", units=["Sales", f"role:{role.value}"])).role is role
+
+
+@pytest.mark.parametrize("units", [[], ["Engineering"], ["admin"], ["read"]])
+def test_a_client_that_tells_no_role_may_what_it_always_could(units: list[str]) -> None:
+    assert parse_peer(peer("client:ann", units=units)).role is Role.ADMIN
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        ["role:root"],
+        ["role:"],
+        ["role:worker"],
+        ["role:nobody"],
+        ["Role:read"],
+        ["role:READ"],
+        ["role:read "],
+        ["role:read", "role:admin"],
+        ["role:read", "role:read"],
+        ["role:read\x00"],
+    ],
+)
+def test_a_client_that_tells_a_crooked_role_is_nobody(units: list[str]) -> None:
+    with pytest.raises(Unauthenticated, match="must tell one role"):
+        parse_peer(peer("client:ann", units=units))
+
+
+def test_a_worker_cannot_tell_a_clients_role() -> None:
+    with pytest.raises(Unauthenticated, match="no client's role"):
+        parse_peer(peer("worker:w-1", units=["role:admin"]))
 
 
 def test_an_identity_says_when_it_ends_and_which_certificate_it_is() -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from taskrun.adapters.grpc.tls import ClientTls, ServerTls
+from taskrun.domain.identity import Role
 
 HOUR = timedelta(hours=1)
 
@@ -46,8 +47,15 @@ class MiniCa:
         names = [_host(host) for host in hosts or ("localhost", "::1", "127.0.0.1")]
         return ServerTls(self.pem, *self._issue("server", ExtendedKeyUsageOID.SERVER_AUTH, san=names))
 
-    def client(self, common_name: str = "client:admin", age: timedelta = HOUR, lasts: timedelta = HOUR) -> ClientTls:
-        return ClientTls(self.pem, *self._issue(common_name, ExtendedKeyUsageOID.CLIENT_AUTH, age, lasts))
+    def client(
+        self, common_name: str = "client:admin", age: timedelta = HOUR, lasts: timedelta = HOUR, unit: str = ""
+    ) -> ClientTls:
+        issued = self._issue(common_name, ExtendedKeyUsageOID.CLIENT_AUTH, age, lasts, unit=unit)
+        return ClientTls(self.pem, *issued)
+
+    def of(self, role: Role) -> ClientTls:
+        """The certificate of somebody in this role."""
+        return self.worker() if role is Role.WORKER else self.client("client:someone", unit=f"role:{role.value}")
 
     def worker(self, worker_id: str = "w-1", age: timedelta = HOUR, lasts: timedelta = HOUR) -> ClientTls:
         return self.client(f"worker:{worker_id}", age, lasts)
@@ -59,12 +67,14 @@ class MiniCa:
         age: timedelta = HOUR,
         lasts: timedelta = HOUR,
         san: list[x509.GeneralName] | None = None,
+        unit: str = "",
     ) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
+        units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []
         builder = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+            .subject_name(x509.Name([*units, x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())

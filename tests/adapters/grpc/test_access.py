@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from importlib import import_module
+from pkgutil import iter_modules
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,8 @@ import pytest
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 
-from taskrun.adapters.grpc.access import ACCESS, Guard
+from taskrun import v1
+from taskrun.adapters.grpc.access import Guard
 from taskrun.adapters.grpc.address import parse_address
 from taskrun.adapters.grpc.channel import open_channel
 from taskrun.adapters.grpc.run_service import RunService, StreamTimers
@@ -22,11 +25,12 @@ from taskrun.adapters.grpc.task_service import TaskService
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.domain.certificates.certificate import Revocation
-from taskrun.domain.identity import Identity, Role
+from taskrun.domain.identity import CLIENT_ROLES, Identity, Role
 from taskrun.domain.records import StoryEntry, TaskChange, TaskSpec
+from taskrun.domain.rights import METHODS
 from taskrun.domain.status import TaskStatus
 from taskrun.testing.clock import JumpingClock
-from taskrun.v1 import certificate_service_pb2, run_service_pb2, task_service_pb2, worker_service_pb2
+from taskrun.v1 import task_service_pb2
 from tests.adapters.grpc.conftest import Plane
 from tests.adapters.grpc.raw import status, stream
 from tests.adapters.grpc.stubs import StubGateway, StubTasks, make_gate
@@ -34,35 +38,54 @@ from tests.adapters.grpc.stubs import StubGateway, StubTasks, make_gate
 #: It lets in whoever has a certificate.
 AT_0 = make_gate(clock=JumpingClock(utc_ms=0))
 
-SERVICES: dict[str, frozenset[Role]] = {
-    "taskrun.v1.TaskService": frozenset({Role.CLIENT}),
-    "taskrun.v1.WorkerService": frozenset({Role.CLIENT}),
-    "taskrun.v1.CertificateService": frozenset({Role.CLIENT}),
-    "taskrun.v1.RunService": frozenset({Role.WORKER}),
-    "grpc.health.v1.Health": frozenset(Role),
-}
-#: Of a service that is for others.
-FOR_WORKERS = {"/taskrun.v1.CertificateService/RenewCertificate": frozenset({Role.WORKER})}
-FILES: Any = (certificate_service_pb2, task_service_pb2, worker_service_pb2, run_service_pb2, health_pb2)
+#: All there are: a new one has to be in the table without being named here.
+FILES: list[Any] = [
+    *(import_module(f"taskrun.v1.{name}") for _, name, _ in iter_modules(v1.__path__) if name.endswith("_pb2")),
+    health_pb2,
+]
 DESCRIPTORS: list[ServiceDescriptor] = [
     service for file in FILES for service in file.DESCRIPTOR.services_by_name.values()
 ]
-UNARY = [
-    f"/{service.full_name}/{method.name}"
-    for service in DESCRIPTORS
-    if service.full_name.startswith("taskrun")
-    for method in service.methods
-    if not method.server_streaming and f"/{service.full_name}/{method.name}" not in FOR_WORKERS
-]
+EVERY = {f"/{service.full_name}/{method.name}": method for service in DESCRIPTORS for method in service.methods}
+UNARY = [name for name, method in EVERY.items() if Role.WORKER not in METHODS[name] and not method.server_streaming]
+#: Those that can have a certificate.
+ROLES = [Role.WORKER, *CLIENT_ROLES]
 
 
 def test_the_table_names_every_method_of_every_service_and_no_other() -> None:
-    described = {
-        (path := f"/{service.full_name}/{method.name}"): FOR_WORKERS.get(path, SERVICES[service.full_name])
-        for service in DESCRIPTORS
-        for method in service.methods
-    }
-    assert described == ACCESS
+    assert EVERY.keys() == METHODS.keys()
+
+
+def test_the_server_offers_what_the_table_names_and_nothing_else(plane: Plane) -> None:
+    offered = {f"/{service}/{name}" for service, methods in plane.server()._services.items() for name in methods}
+    assert offered == {method for method in METHODS if not method.startswith("/grpc.health")}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("role", ROLES)
+async def test_each_role_may_call_over_tls_what_the_table_says_and_nothing_else(
+    plane: Plane, role: Role, method: str
+) -> None:
+    code = await ask_for(plane, plane.ca.of(role), method)
+    assert (code is not grpc.StatusCode.PERMISSION_DENIED) is (role in METHODS[method])
+
+
+async def ask_for(plane: Plane, tls: ClientTls, method: str) -> grpc.StatusCode:
+    """How a call of any kind ends; OK once something was answered."""
+    if EVERY[method].client_streaming:
+        async with stream(plane.address, tls, b"no hello") as opened:
+            return (await status(opened))[0]
+    if not EVERY[method].server_streaming:
+        return await call(plane, tls, method)
+    async with open_channel(parse_address(plane.address), tls) as channel:
+        ask: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(method)
+        answers = ask(b"", timeout=30)
+        try:
+            await answers.read()
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+        answers.cancel()
+        return grpc.StatusCode.OK
 
 
 async def call(plane: Plane, tls: ClientTls, method: str, request: bytes = b"") -> grpc.StatusCode:
@@ -84,7 +107,7 @@ async def test_a_workers_certificate_calls_none_of_the_clients_methods(plane: Pl
 async def test_who_was_refused_is_logged(plane: Plane, lines: list[str]) -> None:
     method = "/taskrun.v1.TaskService/GetTask"
     await call(plane, plane.ca.worker("w-7"), method)
-    says = f"refused a call of {method}: The certificate of a worker does not allow {method}."
+    says = f"refused a call of {method}: The role worker does not allow {method}."
     assert lines == [f"WARNING {{'role': 'worker', 'caller': 'w-7'}} {says}\n"]
 
 
@@ -92,7 +115,7 @@ async def test_a_clients_certificate_opens_no_run_stream(plane: Plane) -> None:
     async with stream(plane.address, plane.ca.client()) as opened:
         code, details = await status(opened)
     assert code is grpc.StatusCode.PERMISSION_DENIED
-    assert details == "The certificate of a client does not allow /taskrun.v1.RunService/StreamConnect."
+    assert details == "The role admin does not allow /taskrun.v1.RunService/StreamConnect."
     assert not plane.gateway.sessions
 
 
@@ -173,7 +196,7 @@ async def guarded(guard: Guard, method: str) -> Callable[[Any, Any], Awaitable[A
 
 
 @pytest.mark.parametrize("method", ["/taskrun.v1.TaskService/Forgotten", "/other.Service/Method", ""])
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", ROLES)
 async def test_what_the_table_does_not_name_is_denied_although_it_is_served(role: Role, method: str) -> None:
     guard = Guard(lambda pem: Identity(role, "me", 10, "1"), AT_0)
     context = FakeContext([b"pem"])
@@ -184,7 +207,7 @@ async def test_what_the_table_does_not_name_is_denied_although_it_is_served(role
 
 async def test_a_certificate_that_expired_on_a_live_connection_is_refused() -> None:
     clock = JumpingClock(utc_ms=9)
-    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 10, "1"), make_gate(clock=clock))
+    guard = Guard(lambda pem: Identity(Role.ADMIN, "me", 10, "1"), make_gate(clock=clock))
     ask = await guarded(guard, "/taskrun.v1.TaskService/GetTask")
     context = FakeContext([b"pem"])
     assert await ask(b"", context) == b"answer"
@@ -198,14 +221,14 @@ async def test_a_revoked_certificate_calls_nothing() -> None:
     await certificates.revoke(Revocation(1, serial="1"))
     gate = make_gate(certificates)
     await gate.learn()
-    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 2**50, "1"), gate)
+    guard = Guard(lambda pem: Identity(Role.ADMIN, "me", 2**50, "1"), gate)
     context = FakeContext([b"pem"])
     await (await guarded(guard, "/taskrun.v1.TaskService/GetTask"))(b"", context)
     assert context.ended == (grpc.StatusCode.UNAUTHENTICATED, "The client certificate was revoked.")
 
 
 async def test_a_call_that_somehow_has_no_certificate_is_refused() -> None:
-    guard = Guard(lambda pem: Identity(Role.CLIENT, "me", 10, "1"), AT_0)
+    guard = Guard(lambda pem: Identity(Role.ADMIN, "me", 10, "1"), AT_0)
     context = FakeContext([])
     await (await guarded(guard, "/taskrun.v1.TaskService/GetTask"))(b"", context)
     assert context.ended is not None
@@ -217,7 +240,7 @@ async def test_a_certificate_is_parsed_once() -> None:
 
     def identify(pem: bytes) -> Identity:
         parsed.append(pem)
-        return Identity(Role.CLIENT, "me", 10, "1")
+        return Identity(Role.ADMIN, "me", 10, "1")
 
     ask = await guarded(Guard(identify, AT_0), "/taskrun.v1.TaskService/GetTask")
     for pem in (b"one", b"one", b"two", b"one"):
@@ -239,8 +262,8 @@ class HangsUp(FakeContext):
 NEW_TASK = task_service_pb2.CreateTaskRequest(agent_name="general", input_json="1")
 STREAMS: dict[str, tuple[Role, bytes, int]] = {
     "RunService/StreamConnect": (Role.WORKER, b"", 0),
-    "TaskService/WatchTask": (Role.CLIENT, task_service_pb2.WatchTaskRequest(id="t-0").SerializeToString(), 1),
-    "TaskService/CreateAndWatchTask": (Role.CLIENT, NEW_TASK.SerializeToString(), 1),
+    "TaskService/WatchTask": (Role.ADMIN, task_service_pb2.WatchTaskRequest(id="t-0").SerializeToString(), 1),
+    "TaskService/CreateAndWatchTask": (Role.ADMIN, NEW_TASK.SerializeToString(), 1),
 }
 
 

@@ -267,7 +267,7 @@ NEEDED = {
     "init": "--dir new",
     "completion": "bash",
 }
-PROGRAMS = {"dev", "demo", "store"}
+PROGRAMS = {"dev", "demo", "store", "create-client"}
 
 
 @pytest.mark.parametrize("command", [command for command in HOMES if command not in PROGRAMS])
@@ -585,6 +585,39 @@ def test_init_makes_certificates_and_never_overwrites(taskrun: Taskrun, tmp_path
     again = taskrun("init", "--dir", str(directory))
     assert (again.code, again.out) == (2, "")
     assert "exists already: nothing was written" in again.err
+
+
+def test_a_client_is_made_in_a_directory_of_its_own(
+    taskrun: Taskrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    taskrun("init")
+    ended = taskrun("create-client", "ann", "--role", "submit", "--ttl", "1h", "--json")
+    files = [f"clients/ann/{name}" for name in ("ca.crt", "client.crt", "client.key")]
+    assert (ended.code, json.loads(ended.out)) == (0, {"files": files})
+    again = taskrun("create-client", "ann", "--role", "admin")
+    assert (again.code, again.out) == (2, "")
+    assert "exists already: nothing was written" in again.err
+    assert taskrun("create-client", "bob", "--role", "read", "--to", "b").out.split()[0] == "b/ca.crt"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("ann", "Missing option '--role'"),
+        ("ann --role root", "'root' is not one of"),
+        ("../ann --role read", "A name has"),
+        (".. --role read", "say where to put the files"),
+    ],
+)
+def test_a_client_that_cannot_be_made_is_one_line(
+    taskrun: Taskrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = taskrun("create-client", *words.split())
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("shell", "says"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "complete ")])

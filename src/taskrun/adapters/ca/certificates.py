@@ -59,10 +59,13 @@ def self_signed_ca(key: ec.EllipticCurvePrivateKey, now: datetime) -> Issuer:
 
 
 def client_certificate(
-    issuer: Issuer, cn: str, key: CertificatePublicKeyTypes, now: datetime, lifetime: timedelta
+    issuer: Issuer, cn: str, key: CertificatePublicKeyTypes, now: datetime, lifetime: timedelta, unit: str = ""
 ) -> x509.Certificate:
-    """For clientAuth only. It ends with the CA at the latest; raises `FailedPrecondition` once that has expired."""
-    builder = _end_entity(issuer, cn, key, now, lifetime, ExtendedKeyUsageOID.CLIENT_AUTH)
+    """For clientAuth only; `unit` is the subject's organisational unit, if it is to have one.
+
+    It ends with the CA at the latest; raises `FailedPrecondition` once that has expired.
+    """
+    builder = _end_entity(issuer, _name(cn, unit), key, now, lifetime, ExtendedKeyUsageOID.CLIENT_AUTH)
     certificate = builder.sign(issuer.key, hashes.SHA256())
     verify_client(certificate, issuer.certificate, now)
     return certificate
@@ -77,7 +80,7 @@ def server_certificate(
     names: Sequence[x509.DNSName | x509.IPAddress],
 ) -> x509.Certificate:
     """For serverAuth only, under these names. Ends and raises as `client_certificate`."""
-    builder = _end_entity(issuer, cn, key, now, lifetime, ExtendedKeyUsageOID.SERVER_AUTH)
+    builder = _end_entity(issuer, _name(cn), key, now, lifetime, ExtendedKeyUsageOID.SERVER_AUTH)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     certificate = builder.sign(issuer.key, hashes.SHA256())
     for name in names:
@@ -87,7 +90,7 @@ def server_certificate(
 
 def _end_entity(
     issuer: Issuer,
-    cn: str,
+    subject: x509.Name,
     key: CertificatePublicKeyTypes,
     now: datetime,
     lifetime: timedelta,
@@ -100,7 +103,7 @@ def _end_entity(
     ends = min(now + lifetime, ca.not_valid_after_utc)
     ca_key_id = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
-        _builder(_name(cn), key, begins, ends)
+        _builder(subject, key, begins, ends)
         # The very name in the CA's file: rebuilt, it would differ in an encoding one day and no chain would verify.
         .issuer_name(ca.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -124,8 +127,9 @@ def _builder(
     )
 
 
-def _name(cn: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cn)])
+def _name(cn: str, unit: str = "") -> x509.Name:
+    units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []
+    return x509.Name([*units, x509.NameAttribute(NameOID.COMMON_NAME, cn)])
 
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:

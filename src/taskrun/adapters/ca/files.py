@@ -18,16 +18,18 @@ from taskrun.adapters.ca.certificates import client_certificate, pem, self_signe
 from taskrun.adapters.ca.chain import verify_client, verify_issued
 from taskrun.adapters.ca.disk import create_all, read_private, read_public
 from taskrun.adapters.ca.hosts import is_dns_name
+from taskrun.adapters.ca.identity import ROLE_UNIT
 from taskrun.adapters.ca.keys import new_key, to_pem
 from taskrun.adapters.ca.malformed import MALFORMED
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
+from taskrun.domain.identity import Role
 
 #: A server certificate always holds these names.
 LOCAL_HOSTS = ("localhost", "::1", "127.0.0.1")
 #: Of the certificates that `init_certs` makes; the CA's is in `certificates`.
 LIFETIME = timedelta(days=365)
-#: The peers that `init_certs` makes: file name and identity.
-PEERS = {"worker": "worker:local", "client": "client:admin"}
+#: The peers that `init_certs` makes: file name, identity and organisational unit.
+PEERS = {"worker": ("worker:local", ""), "client": ("client:admin", f"{ROLE_UNIT}{Role.ADMIN.value}")}
 
 #: All that it makes.
 CERT_FILES = tuple(f"{name}.{kind}" for name in ("ca", "server", *PEERS) for kind in ("crt", "key"))
@@ -61,8 +63,8 @@ def init_certs(directory: Path, hosts: Sequence[str] = (), *, now: datetime | No
         "ca": ca.certificate,
         "server": server_certificate(ca, "server", keys["server"].public_key(), now, LIFETIME, names),
         **{
-            name: client_certificate(ca, identity, keys[name].public_key(), now, LIFETIME)
-            for name, identity in PEERS.items()
+            name: client_certificate(ca, identity, keys[name].public_key(), now, LIFETIME, unit)
+            for name, (identity, unit) in PEERS.items()
         },
     }
     files: dict[str, bytes] = {}

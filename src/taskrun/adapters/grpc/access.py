@@ -1,4 +1,4 @@
-"""Who may call what, and what becomes of errors: every call passes here, and what the table does not name is denied."""
+"""Every call passes here: `taskrun.domain.rights` says whether it may, and errors become statuses."""
 
 from __future__ import annotations
 
@@ -14,41 +14,14 @@ from loguru import logger
 
 from taskrun.adapters.grpc.errors import details_of, status_of, trailer_of
 from taskrun.domain.errors import InvalidArgument, PermissionDenied, TaskRunError, Unauthenticated
-from taskrun.domain.identity import Identity, Role
+from taskrun.domain.identity import Identity
+from taskrun.domain.rights import check_right
 from taskrun.ports.certificates import Admission
 
 # In quotes: these classes are generic for type checkers only.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
-
-_WORKERS = frozenset({Role.WORKER})
-_CLIENTS = frozenset({Role.CLIENT})
-_ALL = _WORKERS | _CLIENTS
-_NOBODY: frozenset[Role] = frozenset()
-
-#: Every method that can be called, and by whom.
-ACCESS: dict[str, frozenset[Role]] = {
-    "/taskrun.v1.RunService/StreamConnect": _WORKERS,
-    "/taskrun.v1.TaskService/CreateTask": _CLIENTS,
-    "/taskrun.v1.TaskService/CreateTasks": _CLIENTS,
-    "/taskrun.v1.TaskService/GetTask": _CLIENTS,
-    "/taskrun.v1.TaskService/ListTasks": _CLIENTS,
-    "/taskrun.v1.TaskService/CancelTask": _CLIENTS,
-    "/taskrun.v1.TaskService/ContinueTask": _CLIENTS,
-    "/taskrun.v1.TaskService/ExplainTask": _CLIENTS,
-    "/taskrun.v1.TaskService/WatchTask": _CLIENTS,
-    "/taskrun.v1.TaskService/CreateAndWatchTask": _CLIENTS,
-    "/taskrun.v1.WorkerService/ListWorkers": _CLIENTS,
-    "/taskrun.v1.WorkerService/GetWorker": _CLIENTS,
-    "/taskrun.v1.WorkerService/CreateBootstrapToken": _CLIENTS,
-    "/taskrun.v1.CertificateService/RenewCertificate": _WORKERS,
-    "/taskrun.v1.CertificateService/ListCertificates": _CLIENTS,
-    "/taskrun.v1.CertificateService/RevokeCertificates": _CLIENTS,
-    "/grpc.health.v1.Health/Check": _ALL,
-    "/grpc.health.v1.Health/List": _ALL,
-    "/grpc.health.v1.Health/Watch": _ALL,
-}
 
 #: Seconds that the end of a call may take. A peer that reads nothing gets it when it does.
 _FAREWELL = 2.0
@@ -127,8 +100,7 @@ class Guard(grpc.aio.ServerInterceptor):
         identity = self._identify(pem)
         _CALLER.set(identity)
         self._admission.admit(identity)
-        if identity.role not in ACCESS.get(method, _NOBODY):
-            raise PermissionDenied(f"The certificate of a {identity.role.value} does not allow {method}.")
+        check_right(identity.role, method)
         return identity
 
     async def _while_valid(self, identity: Identity, call: Awaitable[Any]) -> Any:

@@ -38,6 +38,7 @@ HOMES = {
     "revoke-worker": "certificates",
     "store": "storing",
     "init": "certificates",
+    "create-client": "clients",
     "dev": "dev",
     "demo": "demo",
     "completion": "completion",

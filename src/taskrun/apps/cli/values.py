@@ -9,6 +9,10 @@ import rich_click as click
 
 from taskrun.apps.kinds import labels_from, seconds
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.identity import CLIENT_ROLES
+
+#: What somebody may: the value of a `Role`.
+ROLE = click.Choice([role.value for role in CLIENT_ROLES])
 
 
 class Duration(click.ParamType[int]):

@@ -34,7 +34,7 @@ from taskrun.testing.harness import RecordingTelemetry
 from taskrun.v1 import task_service_pb2 as tasks
 from taskrun.v1 import task_service_pb2_grpc as tasks_grpc
 from tests.adapters.grpc.certificates import MiniCa, always
-from tests.adapters.grpc.stubs import StubCertificates, StubEnrollment, make_gate
+from tests.adapters.grpc.stubs import StubCertificates, StubEnrollment, StubKeys, make_gate
 
 CHUNKS, ROUNDS = 2_000, 3
 # How many chunks a program's output brings at one read. Each alone would leave it to the machine whether one waits for
@@ -57,7 +57,7 @@ async def watched_runs(ca: MiniCa) -> AsyncIterator[Callable[[], Awaitable[int]]
     plane = ControlPlane(MemoryStore(), clock, UuidV7Source(), RecordingTelemetry(), ControlPlaneTimers())
     tls = ca.server()
     parts = (plane, plane, plane, StubEnrollment(), StubCertificates(), make_gate())
-    server = GrpcServer("[::1]:0", lambda: tls, parse_peer, *parts, StreamTimers(), SERVER_OPTIONS)
+    server = GrpcServer("[::1]:0", lambda: tls, parse_peer, *parts, StreamTimers(), SERVER_OPTIONS, keys=StubKeys())
     await plane.start()
     address = f"https://[::1]:{await server.start()}"
     agents = [FunctionAgent("tell", tell)]

@@ -14,8 +14,10 @@ from taskrun.adapters.grpc.server import GrpcServer
 from taskrun.adapters.http.app import create_app
 from taskrun.adapters.http.server import HttpServer
 from taskrun.adapters.stores.memory import MemoryStore
+from taskrun.adapters.stores.memory_api_keys import MemoryApiKeyStore
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
+from taskrun.adapters.stores.sqlite.api_keys import SqliteApiKeyStore
 from taskrun.adapters.stores.sqlite.certificates import SqliteCertificateStore
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
@@ -31,7 +33,9 @@ from taskrun.engine.certificates import Certificates
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.enrollment import Enroller
 from taskrun.engine.gate import Gate
+from taskrun.engine.key_ring import KeyRing
 from taskrun.engine.retention import Pruner
+from taskrun.ports.api_keys import ApiKeyStore
 from taskrun.ports.certificates import CertificateStore
 from taskrun.ports.enrollment import TokenStore
 from taskrun.ports.store import Store
@@ -79,6 +83,12 @@ def _postgres_store(settings: ControlPlaneSettings, database: Any) -> Store:
     return PostgresStore(database, settings.lease)
 
 
+def _postgres_api_keys(database: Any) -> ApiKeyStore:
+    from taskrun.adapters.stores.postgres.api_keys import PostgresApiKeyStore
+
+    return PostgresApiKeyStore(database)
+
+
 def _postgres_tokens(database: Any) -> TokenStore:
     from taskrun.adapters.stores.postgres.tokens import PostgresTokenStore
 
@@ -119,6 +129,12 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
         sqlite=providers.Singleton(SqliteTokenStore, database),
         postgresql=providers.Singleton(_postgres_tokens, postgres),
     )
+    api_keys = providers.Selector(
+        settings.provided.store.kind,
+        memory=providers.Singleton(MemoryApiKeyStore),
+        sqlite=providers.Singleton(SqliteApiKeyStore, database),
+        postgresql=providers.Singleton(_postgres_api_keys, postgres),
+    )
     telemetry = providers.Singleton(PrometheusTelemetry, store.provided.backlog, clock.provided.now)
 
     peers = providers.Selector(
@@ -134,6 +150,7 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
         Pruner, store, clock, telemetry, settings.provided.retention_age, settings.provided.retention_size
     )
     authority = providers.Singleton(_authority, settings, clock)
+    key_ring = providers.Singleton(KeyRing, api_keys, clock)
     enroller = providers.Singleton(Enroller, authority, tokens, clock, new_id)
 
     gate = providers.Singleton(Gate, certificate_store, clock, telemetry, engine.provided.expel)
@@ -161,6 +178,7 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
         certificates,
         gate,
         enroll_url=advertised.provided.enroll_url,
+        keys=key_ring,
     )
     app = providers.Singleton(_app, settings, engine, enroller, telemetry, advertised)
     http_server = providers.Singleton(_http_server, settings, app, server_certificate)

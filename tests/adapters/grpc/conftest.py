@@ -15,7 +15,15 @@ from taskrun.adapters.grpc.tls import ClientTls, ServerTls
 from taskrun.domain.identity import Identity
 from taskrun.engine.gate import Gate
 from tests.adapters.grpc.certificates import MiniCa
-from tests.adapters.grpc.stubs import StubCertificates, StubEnrollment, StubGateway, StubTasks, StubWorkers, make_gate
+from tests.adapters.grpc.stubs import (
+    StubCertificates,
+    StubEnrollment,
+    StubGateway,
+    StubKeys,
+    StubTasks,
+    StubWorkers,
+    make_gate,
+)
 
 
 @dataclass
@@ -33,6 +41,7 @@ class Plane:
     #: What the server shows.
     tls: ServerTls = field(init=False)
     identify: Callable[[bytes], Identity] = parse_peer
+    keys: StubKeys = field(default_factory=StubKeys)
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -55,6 +64,7 @@ class Plane:
             self.gate,
             self.timers,
             options,
+            keys=self.keys,
         )
 
     def client(self, tls: ClientTls | None = None) -> AsyncClient:

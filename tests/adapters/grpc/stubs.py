@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.adapters.system.clock import SystemClock
+from taskrun.domain.api_keys import ApiKey
 from taskrun.domain.certificates.certificate import Certificate, CertificatePage, CertificateQuery
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, NotFound, TaskRunError
 from taskrun.domain.explanation import Ahead, Explanation
 from taskrun.domain.fitness import WorkerFit
-from taskrun.domain.identity import Identity
+from taskrun.domain.identity import Identity, Role
 from taskrun.domain.protocol import FEATURES, FromWorker, Hello, HelloAck
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import TaskStatus, WorkerStatus
 from taskrun.engine.gate import Gate
+from taskrun.ports.api_keys import NewApiKey
 from taskrun.ports.certificates import CertificateStore
 from taskrun.ports.clock import Clock
 from taskrun.ports.control_plane import WorkerOutbox
@@ -210,3 +212,27 @@ def make_gate(certificates: CertificateStore | None = None, clock: Clock | None 
     """A gate of which nobody hears. Where nothing is revoked it need not be started."""
     telemetry = RecordingTelemetry()
     return Gate(certificates or MemoryCertificateStore(), clock or SystemClock(), telemetry, lambda worker_id: None)
+
+
+class StubKeys:
+    """Keeps what it was asked to make."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, ApiKey] = {}
+
+    async def create(self, name: str, role: Role, ttl_ms: int, created_by: str) -> NewApiKey:
+        if ttl_ms < 0:
+            raise InvalidArgument("A key cannot end before it begins.")
+        self.made[name] = ApiKey(name, role, b"the digest", 1, 1 + ttl_ms, created_by)
+        return NewApiKey("the text", self.made[name])
+
+    async def list(self) -> Sequence[ApiKey]:
+        return [*self.made.values()]
+
+    async def revoke(self, name: str) -> ApiKey:
+        if name not in self.made:
+            raise NotFound("There is no API key of that name.")
+        return replace(self.made[name], revoked_at_ms=7)
+
+    async def authenticate(self, text: str) -> ApiKey:
+        raise NotImplementedError

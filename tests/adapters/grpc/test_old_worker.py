@@ -22,7 +22,7 @@ from taskrun.engine.control_plane import ControlPlane
 from taskrun.v1 import run_service_pb2 as pb
 from tests.adapters.grpc.certificates import MiniCa
 from tests.adapters.grpc.raw import Call, heard, hello, send, status, stream
-from tests.adapters.grpc.stubs import StubCertificates, StubEnrollment, make_gate
+from tests.adapters.grpc.stubs import StubCertificates, StubEnrollment, StubKeys, make_gate
 
 SPEC = TaskSpec("general", '"hi"')
 
@@ -38,7 +38,7 @@ async def address(ca: MiniCa) -> AsyncIterator[str]:
     await plane.start()
     tls = ca.server()
     parts = (plane, plane, plane, StubEnrollment(), StubCertificates(), make_gate())
-    server = GrpcServer("[::1]:0", lambda: tls, parse_peer, *parts)
+    server = GrpcServer("[::1]:0", lambda: tls, parse_peer, *parts, keys=StubKeys())
     yield f"[::1]:{await server.start()}"
     await plane.stop()
     await server.stop(0)

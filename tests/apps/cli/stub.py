@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from taskrun.adapters.grpc.address import Address
+from taskrun.domain.api_keys import ApiKey
 from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.errors import NotFound, TaskRunError
 from taskrun.domain.explanation import Ahead, Explanation
 from taskrun.domain.fitness import WorkerFit
+from taskrun.domain.identity import Role
 from taskrun.domain.records import (
     AgentSpec,
     ModelBackend,
@@ -25,6 +27,7 @@ from taskrun.domain.records import (
     WorkerView,
 )
 from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
+from taskrun.ports.api_keys import NewApiKey
 from taskrun.ports.enrollment import BootstrapToken
 
 TASK = Task("t-1", TaskSpec("general", '"hi"'), TaskStatus.PENDING, "admin", created_at_ms=1_000)
@@ -54,6 +57,8 @@ EXPLANATION = Explanation(
     ),
     workers_looked_at=2,
 )
+
+KEY = ApiKey("ci", Role.SUBMIT, b"", 1_000, 5_000, "admin")
 
 
 @dataclass
@@ -120,6 +125,18 @@ class StubClient:
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> Sequence[WorkerView]:
         self._hear((agent, status))
         return [WORKER]
+
+    def create_key(self, name: str, role: Role, ttl_ms: int = 0) -> NewApiKey:
+        self._hear((name, role, ttl_ms))
+        return NewApiKey("taskrunkey1_secret", replace(KEY, name=name, role=role))
+
+    def keys(self) -> Sequence[ApiKey]:
+        self._hear()
+        return [KEY]
+
+    def revoke_key(self, name: str) -> ApiKey:
+        self._hear(name)
+        return replace(KEY, revoked_at_ms=3_000)
 
     def create_token(self, worker_id: str = "", ttl_ms: int = 0) -> BootstrapToken:
         self._hear((worker_id, ttl_ms))

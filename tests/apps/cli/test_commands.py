@@ -25,6 +25,7 @@ from taskrun.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from taskrun.domain.identity import Role
 from taskrun.domain.records import (
     AgentSpec,
     Consumption,
@@ -264,6 +265,8 @@ NEEDED = {
     "cancel-task": "t-1",
     "continue-task": "t-1 more",
     "release-task": "t-1",
+    "create-key": "ci --role read",
+    "revoke-key": "ci",
     "init": "--dir new",
     "completion": "bash",
 }
@@ -573,6 +576,25 @@ def test_a_ttl_too_long_for_a_number_is_for_the_control_plane_to_refuse(client: 
     assert taskrun("create-token", "--ttl=99999999999999999999d").code == 0
     assert client.asked[1] == ("", Duration.LONGEST)
     assert MAX_TTL_MS < Duration.LONGEST < 2**63
+
+
+def test_a_command_makes_a_key_and_prints_it_alone(client: StubClient, taskrun: Taskrun) -> None:
+    ended = taskrun("create-key", "ci", "--role=submit", "--ttl=7d")
+    assert client.asked[1] == ("ci", Role.SUBMIT, 7 * 86_400_000)
+    assert ended.out == "taskrunkey1_secret\n"
+    assert f"until {local_time(5_000)}" in ended.err
+
+
+def test_keys_are_listed_with_what_they_are_worth(client: StubClient, taskrun: Taskrun) -> None:
+    listed = taskrun("list-keys").out.splitlines()
+    assert listed[0].split() == ["NAME", "ROLE", "STATE", "EXPIRES", "CREATED", "BY"]
+    assert listed[1].split()[:3] == ["ci", "submit", "EXPIRED"]
+
+
+def test_a_command_revokes_a_key(client: StubClient, taskrun: Taskrun) -> None:
+    ended = taskrun("revoke-key", "ci")
+    assert (ended.code, client.asked[1]) == (0, "ci")
+    assert json.loads(taskrun("revoke-key", "ci", "--json").out)["state"] == "REVOKED"
 
 
 # The rest

@@ -3,8 +3,8 @@
 gRPC's own reading of the subject cuts a CN at a NUL (`worker:victim\\x00.evil` becomes `worker:victim`), and its
 handshake accepts weak keys and certificates made for servers. So the certificate itself is parsed, and checked again.
 
-The common name says who it is, `worker:<id>` or `client:<name>`; of a client an organisational unit, `role:submit`, says
-what it may. Both are written by the CA alone: it copies no name out of a request.
+The common name says who it is, `worker:<id>` or `client:<name>`; of a client an organisational unit, `role:submit`,
+says what it may. Both are written by the CA alone: it copies no name out of a request.
 """
 
 from __future__ import annotations

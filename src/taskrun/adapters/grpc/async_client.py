@@ -19,12 +19,15 @@ from taskrun.adapters.grpc.keys import Keys
 from taskrun.adapters.grpc.route import Route, Trip, system_chance
 from taskrun.adapters.grpc.tls import ClientTls
 from taskrun.adapters.grpc.unreachable import failure
+from taskrun.domain.api_keys import ApiKey
 from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.explanation import Explanation
+from taskrun.domain.identity import Role
 from taskrun.domain.limits import MAX_PAGE
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
+from taskrun.ports.api_keys import NewApiKey
 from taskrun.ports.enrollment import BootstrapToken
 
 Question = TypeVar("Question")
@@ -151,6 +154,18 @@ class AsyncClient:
         """A worker's next certificate (PEM), for the key of this request; see `CertificateApi.renew`. Of this client,
         opened with the worker's certificate, it is the only method that such a one may call."""
         return await self._ask(calls.RENEW, csr_pem)
+
+    async def create_key(self, name: str, role: Role, ttl_ms: int = 0) -> NewApiKey:
+        """See `Client.create_key`."""
+        return await self._ask(calls.CREATE_KEY, (name, role, ttl_ms))
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """See `Client.keys`."""
+        return await self._ask(calls.KEYS, None)
+
+    async def revoke_key(self, name: str) -> ApiKey:
+        """See `Client.revoke_key`."""
+        return await self._ask(calls.REVOKE_KEY, name)
 
     async def _create_many(self, specs: list[bytes]) -> list[Task | TaskRunError]:
         return calls.matched(await self._ask(calls.CREATE_MANY, specs), len(specs))

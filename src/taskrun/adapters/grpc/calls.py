@@ -16,6 +16,7 @@ from taskrun.adapters.grpc.codec_certificates import (
 )
 from taskrun.adapters.grpc.codec_common import parsed, to_bytes
 from taskrun.adapters.grpc.codec_explanation import decode_explanation
+from taskrun.adapters.grpc.codec_keys import decode_key, decode_new_key
 from taskrun.adapters.grpc.codec_story import decode_entries
 from taskrun.adapters.grpc.codec_tasks import decode_page, decode_task, encode_query, encode_spec
 from taskrun.adapters.grpc.codec_workers import (
@@ -28,14 +29,19 @@ from taskrun.adapters.grpc.codec_workers import (
 )
 from taskrun.adapters.grpc.errors import error_of
 from taskrun.adapters.grpc.frames import grouped, repeated
+from taskrun.adapters.grpc.words import CLIENT_ROLE_NUMBERS
+from taskrun.domain.api_keys import ApiKey
 from taskrun.domain.certificates.certificate import Certificate, CertificatePage, CertificateQuery
 from taskrun.domain.errors import InvalidArgument, ProtocolViolation, TaskRunError
 from taskrun.domain.explanation import Explanation
+from taskrun.domain.identity import Role
 from taskrun.domain.limits import MAX_CREATE
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
+from taskrun.ports.api_keys import NewApiKey
 from taskrun.ports.enrollment import BootstrapToken
 from taskrun.v1 import certificate_service_pb2 as certificates_pb
+from taskrun.v1 import key_service_pb2 as keys_pb
 from taskrun.v1 import task_service_pb2 as tasks_pb
 from taskrun.v1 import worker_service_pb2 as workers_pb
 
@@ -181,6 +187,24 @@ RENEW: RemoteCall[bytes, bytes] = _remote(
     lambda csr_pem: certificates_pb.RenewCertificateRequest(csr_pem=csr_pem.decode()),
     certificates_pb.RenewCertificateResponse,
     lambda message: bytes(message.certificate_pem.encode()),
+)
+#: Of (name, role, ttl_ms).
+CREATE_KEY: RemoteCall[tuple[str, Role, int], NewApiKey] = _remote(
+    "KeyService/CreateKey",
+    lambda wanted: keys_pb.CreateKeyRequest(name=wanted[0], role=CLIENT_ROLE_NUMBERS[wanted[1]], ttl_ms=wanted[2]),
+    keys_pb.CreateKeyResponse,
+    decode_new_key,
+    # The first may have taken the name.
+    repeatable=False,
+)
+KEYS: RemoteCall[None, list[ApiKey]] = _remote(
+    "KeyService/ListKeys",
+    lambda _: keys_pb.ListKeysRequest(),
+    keys_pb.ListKeysResponse,
+    lambda message: [decode_key(key) for key in message.keys],
+)
+REVOKE_KEY: RemoteCall[str, ApiKey] = _remote(
+    "KeyService/RevokeKey", lambda name: keys_pb.RevokeKeyRequest(name=name), keys_pb.ApiKey, decode_key
 )
 
 

@@ -13,12 +13,15 @@ from taskrun.adapters.grpc.address import Address, parse_addresses
 from taskrun.adapters.grpc.keys import Keys
 from taskrun.adapters.grpc.route import Route, Trip, system_chance
 from taskrun.adapters.grpc.tls import ClientTls
+from taskrun.domain.api_keys import ApiKey
 from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
 from taskrun.domain.errors import InvalidArgument, TaskRunError
 from taskrun.domain.explanation import Explanation
+from taskrun.domain.identity import Role
 from taskrun.domain.limits import MAX_PAGE
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
+from taskrun.ports.api_keys import NewApiKey
 from taskrun.ports.enrollment import BootstrapToken
 
 if TYPE_CHECKING:
@@ -189,6 +192,20 @@ class Client:
     def revoke_serial(self, serial: str) -> Sequence[Certificate]:
         """Makes one certificate worthless; see `CertificateApi.revoke_serial`."""
         return self._ask(self._calls.REVOKE_SERIAL, serial)
+
+    # API keys.
+
+    def create_key(self, name: str, role: Role, ttl_ms: int = 0) -> NewApiKey:
+        """An API key for HTTP; see `ApiKeys.create`."""
+        return self._ask(self._calls.CREATE_KEY, (name, role, ttl_ms))
+
+    def keys(self) -> Sequence[ApiKey]:
+        """The API keys, by name, without their digests; see `ApiKeys.list`."""
+        return self._ask(self._calls.KEYS, None)
+
+    def revoke_key(self, name: str) -> ApiKey:
+        """Makes an API key worthless, at once and for good. Raises `NotFound`."""
+        return self._ask(self._calls.REVOKE_KEY, name)
 
     # Inside.
 

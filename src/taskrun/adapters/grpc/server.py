@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from taskrun.adapters.grpc.access import Context, Guard, Handler, begin
 from taskrun.adapters.grpc.address import Address, parse_address
 from taskrun.adapters.grpc.certificate_service import CertificateService
+from taskrun.adapters.grpc.key_service import KeyService
 from taskrun.adapters.grpc.options import SERVER_OPTIONS, Options
 from taskrun.adapters.grpc.run_service import RunService, StreamTimers
 from taskrun.adapters.grpc.task_service import TaskService
@@ -20,6 +21,7 @@ from taskrun.adapters.grpc.tls import ServerTls
 from taskrun.adapters.grpc.worker_service import WorkerService
 from taskrun.domain.errors import FailedPrecondition, Unavailable
 from taskrun.domain.identity import Identity
+from taskrun.ports.api_keys import ApiKeys
 from taskrun.ports.certificates import Admission, CertificateApi
 from taskrun.ports.control_plane import TaskApi, WorkerApi, WorkerGateway
 from taskrun.ports.enrollment import EnrollmentApi
@@ -44,6 +46,8 @@ class GrpcServer:
         timers: StreamTimers = _DEFAULT_TIMERS,
         options: Options = SERVER_OPTIONS,
         enroll_url: Callable[[], str] = lambda: "",
+        *,
+        keys: ApiKeys,
     ) -> None:
         """`tls` is asked at every handshake, from any thread; it must not fail, nor take time.
 
@@ -58,6 +62,7 @@ class GrpcServer:
             "taskrun.v1.TaskService": TaskService(tasks).handlers(),
             "taskrun.v1.WorkerService": WorkerService(workers, enrollment, enroll_url).handlers(),
             "taskrun.v1.CertificateService": CertificateService(certificates).handlers(),
+            "taskrun.v1.KeyService": KeyService(keys).handlers(),
             "taskrun.v1.RunService": RunService(gateway, timers).handlers(),
         }
         self._health = HealthService()

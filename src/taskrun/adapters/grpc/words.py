@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.identity import CLIENT_ROLES as ROLES_OF_CLIENTS
 from taskrun.domain.status import (
     ChatRole,
     FailureKind,
@@ -20,6 +21,7 @@ from taskrun.domain.status import (
     WorkerStatus,
 )
 from taskrun.v1 import common_pb2 as pb
+from taskrun.v1.key_service_pb2 import ClientRole
 from taskrun.v1.run_service_pb2 import RunDirective
 
 W = TypeVar("W", bound=Word)
@@ -48,6 +50,7 @@ CHAT_ROLE_NUMBERS = _numbers(pb.ChatRole, "CHAT_ROLE", ChatRole)
 EVENT_TYPE_NUMBERS = _numbers(pb.RunEventType, "RUN_EVENT_TYPE", set(RunEventType) - {RunEventType.UNKNOWN})
 FAILURE_KIND_NUMBERS = _numbers(pb.FailureKind, "FAILURE_KIND", FailureKind)
 VERDICT_NUMBERS = _numbers(RunDirective.Verdict, "VERDICT", Verdict)
+CLIENT_ROLE_NUMBERS = _numbers(ClientRole, "CLIENT_ROLE", ROLES_OF_CLIENTS)
 WORKER_STATUS_NUMBERS = _numbers(pb.WorkerStatus, "WORKER_STATUS", set(WorkerStatus) - {WorkerStatus.LOST})
 
 #: Numbers from here on are additions, which an old peer does not know (WIRE.md).
@@ -61,6 +64,7 @@ CHAT_ROLES = Words("chat role", CHAT_ROLE_NUMBERS)
 EVENT_TYPES = {number: word for word, number in EVENT_TYPE_NUMBERS.items() if word}
 FAILURE_KINDS = Words("failure kind", FAILURE_KIND_NUMBERS)
 VERDICTS = Words("verdict", VERDICT_NUMBERS)
+CLIENT_ROLES = Words("role", CLIENT_ROLE_NUMBERS)
 WORKER_STATUSES = Words("worker status", WORKER_STATUS_NUMBERS)
 
 #: What a worker may report of a run: the states before RUNNING are the control plane's to give.

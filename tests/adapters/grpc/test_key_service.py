@@ -1,0 +1,45 @@
+"""API keys over the wire: who asks is who made them, and a digest never leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskrun.domain.errors import InvalidArgument, NotFound
+from taskrun.domain.identity import CLIENT_ROLES, Role
+from tests.adapters.grpc.conftest import Plane
+
+
+@pytest.mark.parametrize("role", CLIENT_ROLES)
+async def test_a_key_is_made_for_who_asks_and_comes_without_its_digest(plane: Plane, role: Role) -> None:
+    async with plane.client(plane.ca.client("client:ann")) as client:
+        made = await client.create_key("ci", role, 5_000)
+    assert made.text == "the text"
+    assert (made.key.name, made.key.role, made.key.created_by) == ("ci", role, "ann")
+    assert (made.key.created_at_ms, made.key.expires_at_ms, made.key.digest) == (1, 5_001, b"")
+
+
+async def test_keys_are_listed(plane: Plane) -> None:
+    async with plane.client() as client:
+        made = [(await client.create_key(name, Role.READ)).key for name in ("a", "b")]
+        assert await client.keys() == made
+
+
+async def test_a_revoked_key_says_when(plane: Plane) -> None:
+    async with plane.client() as client:
+        await client.create_key("ci", Role.READ)
+        assert (await client.revoke_key("ci")).revoked_at_ms == 7
+
+
+async def test_refusals_keep_their_kind(plane: Plane) -> None:
+    async with plane.client() as client:
+        with pytest.raises(NotFound):
+            await client.revoke_key("none")
+        with pytest.raises(InvalidArgument):
+            await client.create_key("ci", Role.READ, -1)
+
+
+async def test_a_key_needs_a_role(plane: Plane) -> None:
+    async with plane.client() as client:
+        with pytest.raises((InvalidArgument, KeyError)):
+            await client.create_key("ci", Role.WORKER)
+    assert not plane.keys.made

@@ -14,7 +14,8 @@ from taskrun.apps.agent_tables import _rule
 from taskrun.apps.configuration import SettingRow, load, table
 from taskrun.apps.kinds import HostPort, StorePlace
 from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
-from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.errors import FailedPrecondition, InvalidArgument
+from taskrun.domain.identity import Role
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 
 #: A value for each setting, as a flag or variable has it, and what it means. No default is among them.
@@ -24,7 +25,9 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "http_addr": ("localhost:2", HostPort("localhost", 2)),
         "advertise_addr": ("https://plane:2", "https://plane:2"),
         "http_tls": ("true", True),
-        "http_allow_remote": ("true", True),
+        "http_keys": ("true", True),
+        "http_dangerously_without_tls": ("true", True),
+        "http_dangerously_without_keys": ("true", True),
         "http_host": ("plane.example.org", ("plane.example.org",)),
         "certs_dir": ("/tls", Path("/tls")),
         "data_dir": ("/var/lib/taskrun", Path("/var/lib/taskrun")),
@@ -107,6 +110,36 @@ def test_no_variable_of_the_command_line_is_taken_for_the_workers() -> None:
     own = {row.variable for row in table(WorkerSettings)}
     assert own.isdisjoint({"TASKRUN_CA_CERT", "TASKRUN_CERT", "TASKRUN_KEY", "TASKRUN_JSON"})
     assert {"TASKRUN_WORKER_CA_CERT", "TASKRUN_WORKER_CERT", "TASKRUN_WORKER_KEY"} <= own
+
+
+@pytest.mark.parametrize(
+    ("addr", "told", "stranger"),
+    [
+        ("[::1]:1", {}, Role.READ),
+        ("127.0.0.9:1", {}, Role.READ),
+        ("localhost:1", {}, Role.READ),
+        ("[::1]:1", {"http_keys": "true"}, Role.NOBODY),
+        ("[::]:1", {"http_tls": "true"}, Role.NOBODY),
+        ("192.0.2.1:1", {"http_tls": "true"}, Role.NOBODY),
+        ("plane.example.org:1", {}, Role.NOBODY),
+        ("0.0.0.0:1", {"http_dangerously_without_tls": "true"}, Role.NOBODY),
+        ("[::]:1", {"http_tls": "true", "http_dangerously_without_keys": "true"}, Role.READ),
+    ],
+)
+def test_http_asks_for_keys_wherever_others_can_come(addr: str, told: dict[str, str], stranger: Role) -> None:
+    assert load(ControlPlaneSettings, {"http_addr": addr, **told}, {}, None).http_stranger is stranger
+
+
+def test_keys_are_asked_for_or_they_are_not() -> None:
+    both = {"http_keys": "true", "http_dangerously_without_keys": "true"}
+    with pytest.raises(InvalidArgument, match="not both"):
+        load(ControlPlaneSettings, both, {}, None)
+
+
+def test_without_keys_is_not_without_tls() -> None:
+    told = {"http_addr": "[::]:1", "http_dangerously_without_keys": "true"}
+    with pytest.raises(FailedPrecondition, match="open to other machines"):
+        load(ControlPlaneSettings, told, {}, None)
 
 
 def test_a_flag_counts_more_than_a_variable_and_that_more_than_the_file(tmp_path: Path) -> None:

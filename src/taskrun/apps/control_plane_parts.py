@@ -52,6 +52,7 @@ def _app(
     enroller: Enroller,
     telemetry: PrometheusTelemetry,
     advertised: Advertised,
+    keys: KeyRing,
 ) -> ASGIApp:
     return create_app(
         engine,
@@ -60,6 +61,8 @@ def _app(
         telemetry.render,
         (settings.http_addr.host, *settings.http_host),
         draining=lambda: engine.draining,
+        keys=keys,
+        stranger=settings.http_stranger,
         grpc_addr=advertised.grpc_addr,
     )
 
@@ -67,7 +70,7 @@ def _app(
 def _http_server(settings: ControlPlaneSettings, app: ASGIApp, certificate: ServerCertificate) -> HttpServer:
     tls = certificate.http() if settings.http_tls else None
     address = settings.http_addr
-    return HttpServer(app, address.host, address.port, tls=tls, allow_remote=settings.http_allow_remote)
+    return HttpServer(app, address.host, address.port, tls=tls, allow_remote=settings.http_dangerously_without_tls)
 
 
 def _postgres(settings: ControlPlaneSettings) -> Any:
@@ -180,5 +183,5 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
         enroll_url=advertised.provided.enroll_url,
         keys=key_ring,
     )
-    app = providers.Singleton(_app, settings, engine, enroller, telemetry, advertised)
+    app = providers.Singleton(_app, settings, engine, enroller, telemetry, advertised, key_ring)
     http_server = providers.Singleton(_http_server, settings, app, server_certificate)

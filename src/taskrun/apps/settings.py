@@ -10,7 +10,7 @@ from typing import Any
 from taskrun.adapters.agents.definition import AgentDefinition
 from taskrun.adapters.agents.sessions.shelf import Keeping
 from taskrun.adapters.grpc.address import parse_address, parse_addresses, split_addresses
-from taskrun.adapters.http.exposure import refuse_exposed
+from taskrun.adapters.http.exposure import is_local, refuse_exposed
 from taskrun.adapters.telemetry.logs import FORMATS, LEVELS
 from taskrun.apps.agent_tables import read_agents
 from taskrun.apps.configuration import setting
@@ -33,6 +33,7 @@ from taskrun.apps.kinds import (
     whole_number,
 )
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.identity import Role
 from taskrun.domain.limits import MAX_CONCURRENT_RUNS
 from taskrun.domain.protocol import DEFAULT_MAX_CONCURRENT_RUNS
 from taskrun.domain.records import NO_LABELS, Labels
@@ -86,7 +87,11 @@ class ControlPlaneSettings:
     http_addr: HostPort = setting(HostPort("::1", 50052), "Where HTTP listens. Port 0: any.", ADDRESS)
     advertise_addr: str = setting("", "Where workers that enrol find gRPC, if not where it seems.", _GRPC_URL)
     http_tls: bool = setting(False, "Serve HTTP over TLS, with the server's certificate.", SWITCH)
-    http_allow_remote: bool = setting(False, "Let HTTP without TLS listen beyond this machine.", SWITCH)
+    http_keys: bool = setting(False, "Ask for API keys on this machine too, as everywhere beyond it.", SWITCH)
+    http_dangerously_without_tls: bool = setting(False, "Let HTTP without TLS listen beyond this machine.", SWITCH)
+    http_dangerously_without_keys: bool = setting(
+        False, "Let everybody who reaches HTTP read what it shows, from beyond this machine too.", SWITCH
+    )
     http_host: tuple[str, ...] = setting((), "A name, beside loopback's, under which HTTP may be asked.", HOSTS)
     certs_dir: Path = setting(Path("certs"), "Where ca.crt, ca.key, server.crt and server.key are.", PATH)
     data_dir: Path = setting(Path("data"), "Where the database is, unless --store says more.", PATH)
@@ -122,8 +127,16 @@ class ControlPlaneSettings:
             raise InvalidArgument(f"gRPC and HTTP cannot both listen on {self.grpc_addr}: give one another port.")
         if not MIN_CERT_LIFE <= self.worker_cert_life <= MAX_CERT_LIFE or self.worker_cert_life % 1:
             raise InvalidArgument("A worker's certificate is good for 2 seconds to a year, in whole seconds.")
-        if not (self.http_tls or self.http_allow_remote):
+        if not (self.http_tls or self.http_dangerously_without_tls):
             refuse_exposed(self.http_addr.host, str(self.http_addr))
+        if self.http_keys and self.http_dangerously_without_keys:
+            raise InvalidArgument("Give --http-keys or --http-dangerously-without-keys, not both.")
+
+    @property
+    def http_stranger(self) -> Role:
+        """Who one is that shows HTTP no API key: a reader on this machine alone, nobody where others can come."""
+        asks = self.http_keys or not is_local(self.http_addr.host)
+        return Role.NOBODY if asks and not self.http_dangerously_without_keys else Role.READ
 
     @property
     def database_path(self) -> Path:

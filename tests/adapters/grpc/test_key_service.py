@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 
+from taskrun.adapters.grpc.address import parse_address
+from taskrun.adapters.grpc.channel import open_channel
 from taskrun.domain.errors import InvalidArgument, NotFound
 from taskrun.domain.identity import CLIENT_ROLES, Role
+from taskrun.v1 import key_service_pb2 as pb
 from tests.adapters.grpc.conftest import Plane
 
 
@@ -39,7 +43,10 @@ async def test_refusals_keep_their_kind(plane: Plane) -> None:
 
 
 async def test_a_key_needs_a_role(plane: Plane) -> None:
-    async with plane.client() as client:
-        with pytest.raises((InvalidArgument, KeyError)):
-            await client.create_key("ci", Role.WORKER)
+    request = pb.CreateKeyRequest(name="ci").SerializeToString()
+    async with open_channel(parse_address(plane.address), plane.ca.client()) as channel:
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/taskrun.v1.KeyService/CreateKey")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await ask(request, timeout=30)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert not plane.keys.made

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 import pytest_asyncio
+from starlette.applications import Starlette
 
 from taskrun.adapters.http.app import create_app
 from taskrun.adapters.http.server import HttpServer
-from taskrun.domain.errors import NotFound
+from taskrun.domain.api_keys import ApiKey
+from taskrun.domain.errors import NotFound, Unauthenticated
+from taskrun.domain.identity import CLIENT_ROLES, Role
 from taskrun.domain.now import Now
 from taskrun.domain.records import AgentSpec, ModelBackend, WorkerInfo, WorkerView
 from taskrun.domain.status import WorkerStatus
+from taskrun.ports.api_keys import NewApiKey
 from taskrun.ports.enrollment import BootstrapToken, Enrollment
 
 NOW_MS = 1_700_000_000_000
@@ -71,21 +75,43 @@ class Desk:
         return Enrollment("w-1", b"the certificate", b"the CA")
 
 
+class Keys:
+    """An `ApiKeys` with one good key for each role: `the <role> key`."""
+
+    async def authenticate(self, text: str) -> ApiKey:
+        for role in CLIENT_ROLES:
+            if text == f"the {role.value} key":
+                return ApiKey(f"a {role.value} program", role, b"", 1, 2)
+        raise Unauthenticated("It was /etc/secret.")
+
+    async def create(self, name: str, role: Role, ttl_ms: int, created_by: str) -> NewApiKey:
+        raise NotImplementedError
+
+    async def list(self) -> Sequence[ApiKey]:
+        raise NotImplementedError
+
+    async def revoke(self, name: str) -> ApiKey:
+        raise NotImplementedError
+
+
 @dataclass
 class Surface:
     """A running HTTP server and what stands behind it. `seconds` is its monotonic clock."""
 
     workers: Workers = field(default_factory=Workers)
     desk: Desk = field(default_factory=Desk)
+    keys: Keys = field(default_factory=Keys)
+    stranger: Role = Role.READ
     ready: bool = True
     draining: bool = False
     seconds: float = 1000.0
+    scheme: str = "http"
     port: int = 0
     client: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(verify=False))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def now(self) -> Now:
         return Now(self.seconds, NOW_MS)
@@ -102,18 +128,22 @@ class Surface:
         # What failed in an earlier test is forgiven by now.
         self.seconds += 86_400
 
-    def server(self, port: int = 0) -> HttpServer:
-        app = create_app(
+    def app(self) -> Starlette:
+        return create_app(
             self.workers,
             self.desk,
             lambda: self.ready,
             self.metrics,
             ["control.example.com"],
             draining=lambda: self.draining,
+            keys=self.keys,
+            stranger=self.stranger,
             now=self.now,
             grpc_addr=lambda asked: f"https://{asked}:1",
         )
-        return HttpServer(app, "127.0.0.1", port)
+
+    def server(self, port: int = 0) -> HttpServer:
+        return HttpServer(self.app(), "127.0.0.1", port)
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         return await self.client.get(self.url + path, headers=headers)

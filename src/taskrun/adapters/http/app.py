@@ -9,17 +9,19 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from taskrun.adapters.http.assets import Assets
+from taskrun.adapters.http.door import Door
 from taskrun.adapters.http.enrolling_route import EnrollRoute
 from taskrun.adapters.http.health import HealthRoute
 from taskrun.adapters.http.perimeter import SECURITY_HEADERS, Perimeter
 from taskrun.adapters.http.refusals import HANDLERS, refusal
-from taskrun.adapters.http.throttle import Throttle
 from taskrun.adapters.http.worker_json import WorkersRoute
 from taskrun.adapters.http.worker_page import WorkerPage
+from taskrun.domain.identity import Role
 from taskrun.domain.now import Now
+from taskrun.domain.throttle import Throttle
+from taskrun.ports.api_keys import ApiKeys
 from taskrun.ports.control_plane import WorkerApi
 from taskrun.ports.enrollment import EnrollmentApi
 
@@ -40,15 +42,18 @@ def create_app(
     *,
     draining: Callable[[], bool],
     now: Callable[[], Now] = system_now,
-    throttle: Throttle | None = None,
+    keys: ApiKeys,
+    stranger: Role = Role.NOBODY,
     grpc_addr: Callable[[str], str] = lambda asked: "",
 ) -> Starlette:
     """The ASGI application. It answers under loopback's names and `allowed_hosts` (names or addresses, no port).
 
-    `metrics` gives Prometheus' text format. `throttle` slows failing enrolments; its default lets an address fail 20
-    times and then 10 times a minute. `grpc_addr` says where gRPC is for somebody who asked for this host.
+    `metrics` gives Prometheus' text format. `stranger` is the role of one who shows no API key. `grpc_addr` says where
+    gRPC is for somebody who asked for this host. An address may fail 20 times to enrol and 20 times to show a good key,
+    and then 10 times a minute each.
     """
-    enroll = EnrollRoute(enrollment, throttle or Throttle(lambda: now().mono), grpc_addr)
+    enroll = EnrollRoute(enrollment, Throttle(lambda: now().mono), grpc_addr)
+    route = Door(keys, Throttle(lambda: now().mono), stranger).route
     page = WorkerPage(workers, now)
 
     async def show_metrics(_: Request) -> Response:
@@ -56,14 +61,14 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Route("/", _to_the_page),
-            Route("/health", HealthRoute(ready, draining).get),
-            Route("/metrics", show_metrics),
-            Route("/v1/workers", WorkersRoute(workers, now).get),
-            Route("/v1/enroll", enroll.post, methods=["POST"]),
-            Route("/ui/workers", page.get),
-            Route("/ui/workers/live", page.get_live),
-            Route("/ui/assets/{name}", Assets().get),
+            route("GET", "/", _to_the_page),
+            route("GET", "/health", HealthRoute(ready, draining).get),
+            route("GET", "/metrics", show_metrics),
+            route("GET", "/v1/workers", WorkersRoute(workers, now).get),
+            route("POST", "/v1/enroll", enroll.post),
+            route("GET", "/ui/workers", page.get),
+            route("GET", "/ui/workers/live", page.get_live),
+            route("GET", "/ui/assets/{name}", Assets().get),
         ],
         middleware=[Middleware(Perimeter, allowed_hosts=tuple(allowed_hosts))],
         exception_handlers={**HANDLERS, Exception: _bug},

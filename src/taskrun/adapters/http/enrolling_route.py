@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 from taskrun.adapters.http.bodies import read_json
 from taskrun.adapters.http.refusals import TooSoon
-from taskrun.adapters.http.throttle import Throttle
 from taskrun.domain.errors import InvalidArgument, Unauthenticated
+from taskrun.domain.throttle import Throttle
 from taskrun.ports.enrollment import EnrollmentApi
 
 MAX_ENROLL_BYTES = 16 * 1024
@@ -36,12 +36,14 @@ class EnrollRoute:
         peer = request.client.host if request.client else ""
         wait = self._throttle.wait(peer)
         if wait > 0:
-            raise TooSoon("Too many failed enrolments: try again later.", wait)
+            raise _too_soon(wait)
         try:
             return await self._enroll(request)
         except (InvalidArgument, Unauthenticated) as error:
-            self._throttle.failed(peer)
+            wait = self._throttle.failed(peer)
             logger.info("enrolment refused: {}", type(error).__name__, peer=peer)
+            if wait > 0:
+                raise _too_soon(wait) from None
             raise
 
     async def _enroll(self, request: Request) -> Response:
@@ -59,3 +61,7 @@ class EnrollRoute:
                 "grpc_addr": self._grpc_addr(request.url.hostname or ""),
             }
         )
+
+
+def _too_soon(wait: float) -> TooSoon:
+    return TooSoon("Too many failed enrolments: try again later.", wait)

@@ -1,4 +1,4 @@
-"""Where plain HTTP may listen: on this machine alone, for it has no login and nothing is secret on its way."""
+"""Where HTTP may listen without TLS, and to whom it may answer without a key: on this machine alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,22 @@ def refuse_exposed(host: str, where: str) -> None:
 
     A name passes: what it means is known when it is looked up.
     """
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return
-    if not address.is_loopback:
+    if _is_address(host) and not is_local(host):
         raise FailedPrecondition(
             f"Plain HTTP on {where} would be open to other machines: listen on [::1] or 127.0.0.1, or use TLS."
         )
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can come to this address, or to this name whatever it means."""
+    if not _is_address(host):
+        return host.lower() == "localhost"
+    return ip_address(host.partition("%")[0]).is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

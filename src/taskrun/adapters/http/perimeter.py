@@ -1,7 +1,8 @@
 """The fence around every route: whose host name, whose web page, how large, and what a browser may do with the answer.
 
-A browser of the operator's can reach this port from any web page he visits, and plain HTTP has no login. So a page of
-another origin gets nothing changed (Origin) and nothing read (no CORS, no rebound host names).
+A browser of the operator's can reach this port from any web page he visits, and would show his key along, or needs none
+on his own machine. So a page of another origin gets nothing changed (Origin) and nothing read (no CORS, no rebound
+host names).
 """
 
 from __future__ import annotations

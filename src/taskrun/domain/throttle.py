@@ -8,13 +8,17 @@ from ipaddress import IPv6Address, ip_address
 
 #: Addresses that are remembered; the one that failed longest ago is forgotten first.
 MAX_ADDRESSES = 4096
+#: Seconds that the common bucket is in debt at most. However many have guessed, one that has failed once and comes
+#: again waits no longer than that for the others.
+MAX_COMMON_DEBT = 60.0
 
 
 class Throttle:
     """Counts failed attempts by address and in all, each in a bucket that refills with time. Successes cost nothing.
 
     An address waits while its own bucket is empty. While the common one is empty, every address waits that has failed
-    of late; one that has not is let in, so that strangers who guess cannot keep an honest worker out.
+    of late. One that has not may try, so that strangers who guess cannot keep an honest caller out; if it fails, it is
+    told to wait like the others, and so learns no more from one address each than from one for all.
 
     `mono` gives seconds on a clock that never goes back. Each call is O(1).
     """
@@ -25,8 +29,8 @@ class Throttle:
         *,
         per_minute: float = 10,
         burst: int = 20,
-        overall_per_minute: float = 100,
-        overall_burst: int = 100,
+        overall_per_minute: float = 60,
+        overall_burst: int = 50,
         max_addresses: int = MAX_ADDRESSES,
     ) -> None:
         self._mono = mono
@@ -42,20 +46,25 @@ class Throttle:
 
     def wait(self, address: str) -> float:
         """Seconds until this address may try; 0 if now."""
-        now = self._mono()
-        full_at = self._full_at.get(_neighbourhood(address), now)
-        if full_at <= now:
-            return 0.0
-        return max(0.0, full_at - now - self._leeway, self._overall_full_at - now - self._overall_leeway)
-
-    def failed(self, address: str) -> None:
-        """This address tried and failed."""
         now, key = self._mono(), _neighbourhood(address)
+        return self._wait(key, now) if self._full_at.get(key, now) > now else 0.0
+
+    def failed(self, address: str) -> float:
+        """This address tried and failed. Returns the seconds that it had to wait, had it been known that it would: as
+        long as that is 0 it may be told that it failed, and else only when to come again."""
+        now, key = self._mono(), _neighbourhood(address)
+        wait = self._wait(key, now)
         self._full_at[key] = max(now, self._full_at.get(key, now)) + self._every
         self._full_at.move_to_end(key)
         if len(self._full_at) > self._max_addresses:
             self._full_at.popitem(last=False)
-        self._overall_full_at = max(now, self._overall_full_at) + self._overall_every
+        most = now + self._overall_leeway + MAX_COMMON_DEBT
+        self._overall_full_at = min(most, max(now, self._overall_full_at) + self._overall_every)
+        return wait
+
+    def _wait(self, key: str, now: float) -> float:
+        own = self._full_at.get(key, now) - now - self._leeway
+        return max(0.0, own, self._overall_full_at - now - self._overall_leeway)
 
 
 def _neighbourhood(address: str) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskrun.adapters.http.throttle import Throttle
+from taskrun.domain.throttle import Throttle
 
 
 class Seconds:
@@ -105,3 +105,33 @@ def test_the_addresses_of_one_ipv6_network_share_a_bucket(
 ) -> None:
     fail(throttle, one, 3)
     assert (throttle.wait(other) > 0) is together
+
+
+def test_one_that_fails_is_told_so_while_it_may_fail(throttle: Throttle) -> None:
+    assert [throttle.failed("a") for _ in range(4)] == [0, 0, 0, pytest.approx(10)]
+
+
+def test_failures_at_once_beyond_the_burst_are_told_to_wait(throttle: Throttle) -> None:
+    waits = [throttle.failed("a") for _ in range(30)]
+    assert [wait > 0 for wait in waits] == [False] * 3 + [True] * 27
+
+
+def test_guesses_from_an_address_each_are_told_to_wait_once_all_have_failed_too_often(throttle: Throttle) -> None:
+    waits = [throttle.failed(f"10.0.0.{number}") for number in range(200)]
+    assert [wait > 0 for wait in waits] == [False] * 10 + [True] * 190
+
+
+def test_what_others_have_failed_is_held_against_nobody_for_long(throttle: Throttle, clock: Seconds) -> None:
+    for number in range(10_000):
+        throttle.failed(f"10.{number}")
+    throttle.failed("honest, but once wrong")
+    assert throttle.wait("honest, but once wrong") <= 60
+    clock.now += 60
+    assert throttle.wait("honest, but once wrong") == 0
+
+
+def test_the_common_bucket_fills_again(throttle: Throttle, clock: Seconds) -> None:
+    for number in range(10_000):
+        throttle.failed(f"10.{number}")
+    clock.now += 70
+    assert throttle.failed("another") == 0

@@ -113,7 +113,9 @@ class Caller:
         return int(head.split()[1]), head + await self._reader.readexactly(length)
 
 
-async def guess(target: Target, make: Callable[[Target, int], bytes], address_of: Callable[[int], str]) -> Counter[int]:
+async def guess(
+    target: Target, guesses: int, make: Callable[[Target, int], bytes], address_of: Callable[[int], str]
+) -> Counter[int]:
     """How all guesses were answered; every 429 says when to come again."""
     answered: Counter[int] = Counter()
 

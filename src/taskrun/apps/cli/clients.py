@@ -27,6 +27,7 @@ def create_client(
 ) -> None:
     """Makes a certificate for a person or a program, where the CA's key is. Never overwrites any."""
     from taskrun.adapters.ca import clients
+    from taskrun.adapters.ca.identity import parse_peer
 
     # Before it becomes part of a path, as which two good names have a meaning of their own.
     check_client_name(name)
@@ -42,3 +43,5 @@ def create_client(
     for path in paths:
         click.echo(path)
     showing.note(f"Hand {to} over to {name} on a safe way, as its certs/, and delete it here.")
+    serial = parse_peer((to / "client.crt").read_bytes()).serial
+    showing.note(f"To take it back: taskrun revoke-worker --serial {serial}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from taskrun.adapters.ca.authority import WORKER_LIFETIME, FileAuthority
+from taskrun.adapters.ca.authority import FileAuthority
 from taskrun.adapters.ca.enroll_keys import new_key_and_csr
 from taskrun.adapters.ca.files import init_certs
 from taskrun.adapters.grpc.client import Client
@@ -79,8 +79,6 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.certs = directory / "certs"
-        #: How long the certificates of workers are good for that are made here.
-        self.cert_life = WORKER_LIFETIME
         self._stack = ExitStack()
         self._directories = iter(range(1_000_000))
 
@@ -164,7 +162,7 @@ class Site:
         """A certificate for a worker, as enrolment would give it."""
         key, csr = new_key_and_csr()
         files = (self.certs / "ca.crt", self.certs / "ca.key")
-        authority = FileAuthority(*files, SystemClock(), lifetime=self.cert_life)
+        authority = FileAuthority(*files, SystemClock())
         certificate = authority.sign_worker(csr, worker_id).certificate_pem
         return ClientTls(authority.certificate_pem(), certificate, key)
 

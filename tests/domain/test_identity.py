@@ -32,3 +32,13 @@ def test_a_name_of_a_client(name: str) -> None:
 def test_what_cannot_be_the_name_of_a_client(name: str) -> None:
     with pytest.raises(InvalidArgument):
         check_client_name(name)
+
+
+def test_an_owner_alone_tells_no_role_and_so_is_the_least() -> None:
+    assert Identity.of("client:a", 1, "0a", 0).role is Role.READ
+    assert Identity.of("worker:a", 1, "0a", 0) == Identity(Role.WORKER, "a", 1, "0a")
+
+
+def test_what_is_neither_a_worker_nor_a_client_owns_no_certificate() -> None:
+    with pytest.raises(ValueError, match="the owner of no certificate"):
+        Identity.of("admin:a", 1, "0a", 0)

@@ -162,7 +162,7 @@ def test_addresses_that_cannot_be_listened_on_are_one_line(
     "options",
     [
         ["--http-addr=[::]:0", "--http-tls"],
-        ["--http-addr=0.0.0.0:0", "--http-dangerously-without-tls"],
+        ["--http-addr=0.0.0.0:0", "--http-unsafe-no-tls"],
         ["--http-addr=plane.example.org:80"],
         ["--http-addr=[::1%lo]:0", "--grpc-addr=[::1%lo]:0"],
     ],

@@ -26,8 +26,8 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "advertise_addr": ("https://plane:2", "https://plane:2"),
         "http_tls": ("true", True),
         "http_keys": ("true", True),
-        "http_dangerously_without_tls": ("true", True),
-        "http_dangerously_without_keys": ("true", True),
+        "http_unsafe_no_tls": ("true", True),
+        "http_unsafe_no_keys": ("true", True),
         "http_host": ("plane.example.org", ("plane.example.org",)),
         "certs_dir": ("/tls", Path("/tls")),
         "data_dir": ("/var/lib/taskrun", Path("/var/lib/taskrun")),
@@ -122,8 +122,8 @@ def test_no_variable_of_the_command_line_is_taken_for_the_workers() -> None:
         ("[::]:1", {"http_tls": "true"}, Role.NOBODY),
         ("192.0.2.1:1", {"http_tls": "true"}, Role.NOBODY),
         ("plane.example.org:1", {}, Role.NOBODY),
-        ("0.0.0.0:1", {"http_dangerously_without_tls": "true"}, Role.NOBODY),
-        ("[::]:1", {"http_tls": "true", "http_dangerously_without_keys": "true"}, Role.READ),
+        ("0.0.0.0:1", {"http_unsafe_no_tls": "true"}, Role.NOBODY),
+        ("[::]:1", {"http_tls": "true", "http_unsafe_no_keys": "true"}, Role.READ),
     ],
 )
 def test_http_asks_for_keys_wherever_others_can_come(addr: str, told: dict[str, str], stranger: Role) -> None:
@@ -131,13 +131,13 @@ def test_http_asks_for_keys_wherever_others_can_come(addr: str, told: dict[str, 
 
 
 def test_keys_are_asked_for_or_they_are_not() -> None:
-    both = {"http_keys": "true", "http_dangerously_without_keys": "true"}
+    both = {"http_keys": "true", "http_unsafe_no_keys": "true"}
     with pytest.raises(InvalidArgument, match="not both"):
         load(ControlPlaneSettings, both, {}, None)
 
 
 def test_without_keys_is_not_without_tls() -> None:
-    told = {"http_addr": "[::]:1", "http_dangerously_without_keys": "true"}
+    told = {"http_addr": "[::]:1", "http_unsafe_no_keys": "true"}
     with pytest.raises(FailedPrecondition, match="open to other machines"):
         load(ControlPlaneSettings, told, {}, None)
 

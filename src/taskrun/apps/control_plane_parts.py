@@ -70,7 +70,7 @@ def _app(
 def _http_server(settings: ControlPlaneSettings, app: ASGIApp, certificate: ServerCertificate) -> HttpServer:
     tls = certificate.http() if settings.http_tls else None
     address = settings.http_addr
-    return HttpServer(app, address.host, address.port, tls=tls, allow_remote=settings.http_dangerously_without_tls)
+    return HttpServer(app, address.host, address.port, tls=tls, allow_remote=settings.http_unsafe_no_tls)
 
 
 def _postgres(settings: ControlPlaneSettings) -> Any:

@@ -88,8 +88,8 @@ class ControlPlaneSettings:
     advertise_addr: str = setting("", "Where workers that enrol find gRPC, if not where it seems.", _GRPC_URL)
     http_tls: bool = setting(False, "Serve HTTP over TLS, with the server's certificate.", SWITCH)
     http_keys: bool = setting(False, "Ask for API keys on this machine too, as everywhere beyond it.", SWITCH)
-    http_dangerously_without_tls: bool = setting(False, "Let HTTP without TLS listen beyond this machine.", SWITCH)
-    http_dangerously_without_keys: bool = setting(
+    http_unsafe_no_tls: bool = setting(False, "Let HTTP without TLS listen beyond this machine.", SWITCH)
+    http_unsafe_no_keys: bool = setting(
         False, "Let everybody who reaches HTTP read what it shows, from beyond this machine too.", SWITCH
     )
     http_host: tuple[str, ...] = setting((), "A name, beside loopback's, under which HTTP may be asked.", HOSTS)
@@ -127,16 +127,16 @@ class ControlPlaneSettings:
             raise InvalidArgument(f"gRPC and HTTP cannot both listen on {self.grpc_addr}: give one another port.")
         if not MIN_CERT_LIFE <= self.worker_cert_life <= MAX_CERT_LIFE or self.worker_cert_life % 1:
             raise InvalidArgument("A worker's certificate is good for 2 seconds to a year, in whole seconds.")
-        if not (self.http_tls or self.http_dangerously_without_tls):
+        if not (self.http_tls or self.http_unsafe_no_tls):
             refuse_exposed(self.http_addr.host, str(self.http_addr))
-        if self.http_keys and self.http_dangerously_without_keys:
-            raise InvalidArgument("Give --http-keys or --http-dangerously-without-keys, not both.")
+        if self.http_keys and self.http_unsafe_no_keys:
+            raise InvalidArgument("Give --http-keys or --http-unsafe-no-keys, not both.")
 
     @property
     def http_stranger(self) -> Role:
         """Who one is that shows HTTP no API key: a reader on this machine alone, nobody where others can come."""
         asks = self.http_keys or not is_local(self.http_addr.host)
-        return Role.NOBODY if asks and not self.http_dangerously_without_keys else Role.READ
+        return Role.NOBODY if asks and not self.http_unsafe_no_keys else Role.READ
 
     @property
     def database_path(self) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskrun.domain.batch import Recovery
-from taskrun.domain.control_plane.active_run import ActiveRun
+from taskrun.domain.control_plane.active_run import ActiveRun, lost
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.hearing import Hearing
 from taskrun.domain.control_plane.queue import Queue
@@ -191,7 +191,10 @@ def handed_out_twice(patch: Patch) -> None:
 def handed_out_again_at_a_restart(patch: Patch) -> None:
     """The control plane takes what was running for waiting, and the worker does not stop what it has."""
 
-    patch.setattr(Reunion, "recover", lambda self, turn, task, why: self._runs.give_up(turn, task, why))
+    def give_up(self: Any, turn: Turn, task: Task, why: str) -> None:
+        self._runs.give_up(turn, task, lost(task.runs[-1].id, why))
+
+    patch.setattr(Reunion, "recover", give_up)
     patch.setattr(RunSlots, "_let_go", lambda self, step, run_id, why: self._outbox.forget(run_id))
 
 

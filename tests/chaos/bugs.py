@@ -227,7 +227,7 @@ def tried_again_after_success(patch: Patch) -> None:
     def again(self: Any, turn: Turn, task: Task, run: Run) -> None:
         if run.status is RunStatus.COMPLETED and len(task.runs) == 1:
             task = self._change(turn, task, TaskEvent.REQUEUED, run)
-            self.offer(turn, task, self._scheduler.place(task.spec.requirement), waited_ms=0)
+            self.offer(turn, task, self._scheduler.place(task.requirement), waited_ms=0)
         else:
             settle(self, turn, task, run)
 

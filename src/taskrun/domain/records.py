@@ -86,14 +86,23 @@ class Usage(Consumption):
     by_model: Mapping[str, Consumption] = field(default_factory=dict)
 
 
-class Requirement(NamedTuple):
-    """What a task needs of a worker: the agent, and labels the worker must carry (sorted pairs).
+#: Whose a task is where limits and turns are concerned: pairs of a key, such as "client" or "label:team", and its value.
+#: Which keys are in it says `taskrun.domain.quotas`; a key that the task has no value for is not.
+Share = tuple[tuple[str, str], ...]
 
-    Tasks with equal requirements wait in one queue.
+#: Seconds: a step of priority that no age makes up for.
+FOR_EVER = 2**33
+
+
+class Requirement(NamedTuple):
+    """What a task needs of a worker: the agent, and labels the worker must carry (sorted pairs). And whose it is.
+
+    Tasks with equal requirements wait in one line.
     """
 
     agent: str
     selector: tuple[tuple[str, str], ...] = ()
+    share: Share = ()
 
 
 @value(frozen=True, slots=True)
@@ -134,6 +143,7 @@ class TaskSpec:
 
     @property
     def requirement(self) -> Requirement:
+        """What it needs of a worker, whosoever it is."""
         return Requirement(self.agent, self.selector)
 
 
@@ -188,6 +198,20 @@ class Task:
     #: Why it failed while no worker had it, and in words. What a run failed of is told by the run.
     failure: FailureKind | None = None
     error: str = ""
+    #: Whose it is. It is that for good, whatever is limited later: the line in which it waits hangs on it.
+    share: Share = ()
+    #: Seconds of age that a step of priority is worth; 0: no age is worth one.
+    ageing: int = 0
+
+    @property
+    def requirement(self) -> Requirement:
+        """The line in which it waits."""
+        return Requirement(self.spec.agent, self.spec.selector, self.share)
+
+    @property
+    def rank(self) -> int:
+        """Its place in the line: the least goes first, then the oldest id. In seconds, so that few have one each."""
+        return self.created_at_ms // 1000 - self.spec.priority * (self.ageing or FOR_EVER)
 
     @property
     def waits_since_ms(self) -> int:
@@ -207,6 +231,8 @@ class Task:
             finished_at_ms,
             self.next_seq + 1,
             self.expires_at_ms,
+            share=self.share,
+            ageing=self.ageing,
         )
 
     def with_run(self, run: Run) -> tuple[Run, ...]:

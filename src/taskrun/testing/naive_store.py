@@ -58,8 +58,8 @@ class NaiveStore:
         self.claimed.clear()
         backlog: dict[Requirement, Backlog] = {}
         for task in self.waiting():
-            known = backlog.get(task.spec.requirement, Backlog(0, task.created_at_ms))
-            backlog[task.spec.requirement] = Backlog(known.waiting + 1, min(known.oldest_ms, task.created_at_ms))
+            known = backlog.get(task.requirement, Backlog(0, task.created_at_ms))
+            backlog[task.requirement] = Backlog(known.waiting + 1, min(known.oldest_ms, task.created_at_ms))
         return Recovery(tuple(self.having(TaskStatus.RUNNING)), backlog, expires_at_ms=self._next_ms())
 
     def having(self, status: TaskStatus) -> list[Task]:
@@ -69,13 +69,13 @@ class NaiveStore:
     def waiting(self) -> list[Task]:
         """The queue, in its order."""
         queue = (task for task in self.having(TaskStatus.PENDING) if task.id not in self.claimed)
-        return sorted(queue, key=lambda task: -task.spec.priority)
+        return sorted(queue, key=lambda task: task.rank)
 
     def _answer(self, ask: Ask) -> Answer:
         return self._answers[type(ask)](ask)
 
     def _claim_next(self, ask: ClaimNext) -> TasksClaimed:
-        fitting = [task for task in self.waiting() if task.spec.requirement in ask.requirements]
+        fitting = [task for task in self.waiting() if task.requirement in ask.requirements]
         taken = fitting[: ask.limit]
         self.claimed.update(task.id for task in taken)
         return TasksClaimed(ask, tuple(taken))

@@ -122,7 +122,7 @@ async def test_what_an_older_version_had_is_taken_over(postgres_url: str, monkey
                 [
                     task.id,
                     task.status.value,
-                    line_of(task.spec.requirement),
+                    line_of(task.requirement),
                     owners[name],
                     birth_of(task).decode(),
                     state_of(task).decode(),

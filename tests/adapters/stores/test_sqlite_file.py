@@ -18,6 +18,7 @@ from taskrun.adapters.stores.sqlite import migrating
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.migrating import known_migrations
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
+from taskrun.domain.records import FOR_EVER
 
 HOLD = """
 import sys
@@ -178,10 +179,15 @@ def test_an_older_database_gets_what_it_lacks(path: Path) -> None:
         older.setattr(migrating, "known_migrations", lambda: known_migrations()[:1])
         _opened_and_closed(path)
     with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO queue (requirement, rank, task_id, since) VALUES (1, 0, 'old', 1)")
+        connection.execute("INSERT INTO requirements (number, agent, selector, waiting) VALUES (1, 'echo', '[]', 1)")
+        connection.execute("INSERT INTO queue (requirement, rank, task_id, since) VALUES (1, -3, 'old', 1)")
+        connection.execute("INSERT INTO births VALUES ('old', ?)", (b'{"created_at_ms": 7500}',))
     connection.close()
     _opened_and_closed(path)
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM tokens").fetchone() == (0,)
         assert connection.execute("SELECT task_id, expires_at FROM queue").fetchall() == [("old", None)]
+        assert connection.execute("SELECT rank FROM queue").fetchone() == (7 - 3 * FOR_EVER,)
+        lines = connection.execute("SELECT number, agent, selector, share, waiting FROM requirements").fetchall()
+        assert lines == [(1, "echo", "[]", "[]", 1)]
     connection.close()

@@ -100,9 +100,9 @@ class StoreModel(RuleBasedStateMachine):
                 for task in self.tasks.values()
                 if task.status is TaskStatus.PENDING
                 and task.id not in self.claimed
-                and task.spec.requirement in requirements
+                and task.requirement in requirements
             ),
-            key=lambda task: (-task.spec.priority, task.id),
+            key=lambda task: (task.rank, task.id),
         )
 
     def put(self, task: Task) -> None:
@@ -165,7 +165,7 @@ class StoreModel(RuleBasedStateMachine):
         task = self.tasks.get(task_id(n))
         answer = self.do(lambda store: claim_task(store, task_id(n)))
         assert answer.task == task
-        assert answer.owned is (task is not None and task in self.waiting(task.spec.requirement))
+        assert answer.owned is (task is not None and task in self.waiting(task.requirement))
         if answer.owned:
             self.claimed.add(task_id(n))
 
@@ -219,7 +219,7 @@ class StoreModel(RuleBasedStateMachine):
     @rule(n=NUMBERS, most=st.integers(0, 4))
     def find_place(self, n: int, most: int) -> None:
         task = self.tasks.get(task_id(n))
-        line = self.waiting(task.spec.requirement) if task else []
+        line = self.waiting(task.requirement) if task else []
         expected = min(line.index(task), most) if task in line else None
         assert self.do(lambda store: store.ahead(task_id(n), most)) == expected
 

@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 
 from taskrun.adapters.stores.memory_expiry import MemoryExpiry
 from taskrun.domain.batch import Backlog
-from taskrun.domain.records import Requirement, Task
+from taskrun.domain.records import Requirement, Share, Task
 
 #: A heap smaller than this is not worth tidying up.
 _SMALL = 64
@@ -15,7 +15,7 @@ _SMALL = 64
 #: Least first: by priority, then age, which is the order of ids.
 _Rank = tuple[int, str]
 #: A requirement in a form that hashes fast.
-_LineKey = tuple[str, tuple[tuple[str, str], ...]]
+_LineKey = tuple[str, tuple[tuple[str, str], ...], Share]
 
 
 class _Line:
@@ -89,7 +89,7 @@ class _Line:
 
 
 def _rank(task: Task) -> _Rank:
-    return -task.spec.priority, task.id
+    return task.rank, task.id
 
 
 class MemoryQueue:
@@ -101,17 +101,17 @@ class MemoryQueue:
 
     def add(self, task: Task) -> None:
         """The task waits from now on; it must not be waiting already."""
-        key = (task.spec.agent, task.spec.selector)
+        key = (task.spec.agent, task.spec.selector, task.share)
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line(task.spec.requirement)
+            line = self._lines[key] = _Line(task.requirement)
         line.add(task)
         if task.expires_at_ms:
             self._expiry.add(task.id, task.expires_at_ms)
 
     def remove(self, task: Task) -> bool:
         """The task waits no longer. False if it did not wait."""
-        key = (task.spec.agent, task.spec.selector)
+        key = (task.spec.agent, task.spec.selector, task.share)
         line = self._lines.get(key)
         if line is None or task.id not in line:
             return False
@@ -121,7 +121,7 @@ class MemoryQueue:
     def take(self, requirements: Iterable[Requirement], limit: int) -> list[str]:
         """Takes out the next tasks of any of these requirements, at most `limit`: by priority, then age."""
         lines = self._lines
-        keys = dict.fromkeys((requirement.agent, requirement.selector) for requirement in requirements)
+        keys = dict.fromkeys(tuple(requirement) for requirement in requirements)
         heads = [(lines[key].first(), key) for key in keys if key in lines]
         heapify(heads)
         taken: list[str] = []
@@ -146,7 +146,7 @@ class MemoryQueue:
 
     def ahead(self, task: Task, most: int) -> int | None:
         """How many of its line go before the task, counted up to `most`. None if it does not wait."""
-        line = self._lines.get((task.spec.agent, task.spec.selector))
+        line = self._lines.get((task.spec.agent, task.spec.selector, task.share))
         return None if line is None or task.id not in line else line.ahead(_rank(task), most)
 
     def backlog(self) -> Mapping[Requirement, Backlog]:

@@ -19,6 +19,7 @@ from taskrun.domain.records import (
     Requirement,
     RunEvent,
     RunMessage,
+    Share,
     StoryBody,
     StoryEntry,
     Task,
@@ -27,12 +28,14 @@ from taskrun.domain.records import (
 )
 
 
-class Birth(msgspec.Struct, frozen=True):
+class Birth(msgspec.Struct, frozen=True, omit_defaults=True):
     """What never changes about a task."""
 
     created_by: str
     created_at_ms: int
     spec: TaskSpec
+    share: Share = ()
+    ageing: int = 0
 
 
 _FIXED = {"id", *Birth.__struct_fields__}
@@ -57,7 +60,7 @@ _decode_birth = msgspec.json.Decoder(Birth).decode
 _decode_state = msgspec.json.Decoder(_State).decode
 _decode_entries = msgspec.json.Decoder(list[tuple[int, int, str, msgspec.Raw]]).decode
 _body_decoders: dict[str, Any] = {mark: msgspec.json.Decoder(body).decode for body, mark in _MARKS.items()}
-_decode_selector = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+_decode_pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 
 
 def state_of(task: Task) -> bytes:
@@ -67,7 +70,7 @@ def state_of(task: Task) -> bytes:
 
 def birth_of(task: Task) -> bytes:
     """What never changes about the task."""
-    return _encode(Birth(task.created_by, task.created_at_ms, task.spec))
+    return _encode(Birth(task.created_by, task.created_at_ms, task.spec, task.share, task.ageing))
 
 
 def tasks_of(json: str | bytes) -> list[Task]:
@@ -86,6 +89,8 @@ def _task(task_id: str, birth: Birth, state: Any) -> Task:
         created_by=birth.created_by,
         created_at_ms=birth.created_at_ms,
         spec=birth.spec,
+        share=birth.share,
+        ageing=birth.ageing,
         **dict(zip(_MOVING_NAMES, _moving_values(state), strict=True)),
     )
 
@@ -105,11 +110,11 @@ def _body(mark: str, raw: msgspec.Raw) -> StoryBody:
     return body
 
 
-def selector_json(selector: Sequence[tuple[str, str]]) -> str:
-    """A requirement's selector: equal ones have equal texts."""
-    return _encode(selector).decode()
+def pairs_json(pairs: Sequence[tuple[str, str]]) -> str:
+    """A requirement's selector, or its share: equal ones have equal texts."""
+    return _encode(pairs).decode()
 
 
-def requirement_of(agent: str, selector: str) -> Requirement:
+def requirement_of(agent: str, selector: str, share: str) -> Requirement:
     """The requirement of these columns."""
-    return Requirement(agent, _decode_selector(selector))
+    return Requirement(agent, _decode_pairs(selector), _decode_pairs(share))

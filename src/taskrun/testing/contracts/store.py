@@ -51,6 +51,7 @@ from taskrun.testing.contracts.store_queue import (
     ClaimNextContract,
     ClaimTaskContract,
     FindKeyContract,
+    ShareContract,
 )
 from taskrun.testing.contracts.store_reading import FindContract, StoryContract
 
@@ -238,6 +239,7 @@ class StoreContract(
     CommitContract,
     ClaimNextContract,
     ClaimTaskContract,
+    ShareContract,
     ClaimExpiredContract,
     FindKeyContract,
     BacklogContract,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from taskrun.domain.records import OutputSegment, Requirement, Run, StoryEntry, Task, TaskChange, TaskSpec
+from taskrun.domain.records import OutputSegment, Requirement, Run, Share, StoryEntry, Task, TaskChange, TaskSpec
 from taskrun.domain.status import RunStatus, TaskStatus
 from taskrun.ports.store import (
     Batch,
@@ -41,6 +41,8 @@ def make_task(
     by: str = "ann",
     at_ms: int = 0,
     until_ms: int = 0,
+    share: Share = (),
+    ageing: int = 0,
     **spec: Any,
 ) -> Task:
     """The n-th task, created by `by` at `at_ms`, waiting until `until_ms`; `spec` are further fields of its spec."""
@@ -53,6 +55,8 @@ def make_task(
         runs=() if status is PENDING else (_RUN,),
         next_seq=1,
         expires_at_ms=until_ms,
+        share=share,
+        ageing=ageing,
     )
 
 

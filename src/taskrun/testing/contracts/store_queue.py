@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from taskrun.domain.records import Requirement
+from taskrun.domain.records import Requirement, Share
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.store import (
     Backlog,
@@ -37,6 +37,14 @@ from taskrun.testing.contracts.store_cases import (
     save,
     task_id,
 )
+
+ANNS: Share = (("client", "ann"),)
+BOBS: Share = (("client", "bob"), ("label:team", "blue"))
+
+
+def of(share: Share) -> Requirement:
+    """The line of those of this share."""
+    return GENERAL._replace(share=share)
 
 
 class ClaimNextContract:
@@ -159,6 +167,43 @@ class ClaimNextContract:
             taken += got
         taken += await claim(store, *needs, limit=300)
         assert sorted(taken) == ids(*range(300))
+
+
+class ShareContract:
+    """Tasks of different shares wait in lines of their own."""
+
+    async def test_a_claim_takes_only_from_the_lines_that_it_names(self, store: Store) -> None:
+        await save(store, make_task(1, share=ANNS), make_task(2, share=BOBS), make_task(3))
+        assert await claim(store, of(ANNS)) == ids(1)
+        assert await claim(store, GENERAL) == ids(3)
+        assert await claim(store, of(ANNS), of(BOBS)) == ids(2)
+
+    async def test_a_share_is_kept(self, store: Store) -> None:
+        task = make_task(1, share=ANNS, ageing=60)
+        await save(store, task)
+        assert await store.get(task.id) == task
+        [answer] = await store.commit(Batch(asks=[ClaimNext(None, (of(ANNS),), 1)]))
+        assert isinstance(answer, TasksClaimed)
+        assert answer.tasks == (task,)
+
+    async def test_what_waits_is_counted_by_share(self, store: Store) -> None:
+        await save(store, make_task(1, share=ANNS), make_task(2, share=BOBS), make_task(3, share=BOBS))
+        expected = {of(ANNS): Backlog(1, 1001), of(BOBS): Backlog(2, 1002)}
+        assert dict(await store.backlog()) == expected
+        assert dict((await store.recover()).backlog) == expected
+
+    async def test_a_task_of_a_share_is_claimed_by_its_id_and_waits_again(self, store: Store) -> None:
+        await save(store, make_task(1, share=ANNS))
+        assert (await claim_task(store, task_id(1))).owned
+        assert await claim(store, of(ANNS)) == []
+        await save(store, make_task(1, share=ANNS))
+        assert await claim(store, of(ANNS)) == ids(1)
+
+    async def test_age_makes_up_for_priority_as_the_task_says(self, store: Store) -> None:
+        late = {"priority": 1, "at_ms": 200_000}
+        await save(store, make_task(1, at_ms=100_000, ageing=60), make_task(2, ageing=60, **late))
+        await save(store, make_task(3, at_ms=150_000, ageing=60), make_task(4, **late))
+        assert await claim(store) == ids(4, 1, 2, 3)
 
 
 class ClaimTaskContract:

@@ -22,7 +22,7 @@ from taskrun.adapters.stores.postgres.database import AsyncConnection, Database
 from taskrun.adapters.stores.postgres.failures import translated
 from taskrun.domain.batch import Batch, RelayCancel
 from taskrun.domain.errors import StoreFailed
-from taskrun.domain.records import Requirement
+from taskrun.domain.records import Requirement, Share
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.peers import Call
 
@@ -40,7 +40,7 @@ class _Message(msgspec.Struct, omit_defaults=True):
     #: The process that sent it, which hears it too.
     by: str
     stories: tuple[str, ...] = ()
-    waiting: tuple[tuple[str, tuple[tuple[str, str], ...], int], ...] = ()
+    waiting: tuple[tuple[str, tuple[tuple[str, str], ...], Share, int], ...] = ()
     meet: bool = False
 
 
@@ -66,7 +66,7 @@ class Bells:
         """What is stored with this batch is of interest to others."""
         if self.others:
             self._stories.update(dict.fromkeys(batch.story))
-            waiting = (task.spec.requirement for task in batch.tasks.values() if task.status is TaskStatus.PENDING)
+            waiting = (task.requirement for task in batch.tasks.values() if task.status is TaskStatus.PENDING)
             self._waiting.update(waiting)
             self._ring(meet=any(type(ask) is RelayCancel for ask in batch.asks))
 
@@ -139,7 +139,7 @@ class Bells:
         with suppress(msgspec.MsgspecError):
             message = _decode(payload)
             if message.by != self._name:
-                waiting = {Requirement(agent, selector): more for agent, selector, more in message.waiting}
+                waiting = {Requirement(*line): more for *line, more in message.waiting}
                 return Call(message.stories, waiting, message.meet)
         return None
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from taskrun.adapters.stores.batches import count_changes
 from taskrun.adapters.stores.postgres.journey import Statement
 from taskrun.adapters.stores.postgres.lines import line_of
-from taskrun.adapters.stores.rows import birth_of, entries_json, selector_json, state_of
+from taskrun.adapters.stores.rows import birth_of, entries_json, pairs_json, state_of
 from taskrun.domain.batch import Batch
 from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.records import Requirement, Task
@@ -68,8 +68,8 @@ _KEEP_KEYS = """
     SELECT task_id FROM new WHERE task_id NOT IN (SELECT task_id FROM kept)
 """
 _KNOW = """
-    INSERT INTO requirements (line, agent, selector)
-    SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[]) AS new (line) ORDER BY line
+    INSERT INTO requirements (line, agent, selector, share)
+    SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[]) AS new (line) ORDER BY line
     ON CONFLICT DO NOTHING
 """
 _COUNT_WAITING = """
@@ -150,8 +150,8 @@ def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator
                 [task.id for task in new],
                 [task.status.value for task in new],
                 [task.spec.agent for task in new],
-                [line_of(task.spec.requirement) for task in new],
-                [-task.spec.priority for task in new],
+                [line_of(task.requirement) for task in new],
+                [task.rank for task in new],
                 [task.waits_since_ms for task in new],
                 [task.expires_at_ms for task in new],
                 [_worker(task) for task in new],
@@ -202,7 +202,7 @@ def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator
 
 def lines_put(batch: Batch) -> set[UUID]:
     """The lines that the batch's tasks come to stand in."""
-    return {line_of(task.spec.requirement) for task in batch.tasks.values() if task.status is TaskStatus.PENDING}
+    return {line_of(task.requirement) for task in batch.tasks.values() if task.status is TaskStatus.PENDING}
 
 
 class _Statuses(dict[str, tuple[TaskStatus | None, int | None]]):
@@ -220,7 +220,7 @@ def _queue(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[
     more = Counter[Requirement]()
     for task in batch.tasks.values():
         row = rows.get(task.id)
-        more[task.spec.requirement] += (task.status is TaskStatus.PENDING) - (row is not None and row.waits)
+        more[task.requirement] += (task.status is TaskStatus.PENDING) - (row is not None and row.waits)
     unknown = [needs for needs in more if line_of(needs) not in writing.known]
     if unknown and (wanted := lines_put(batch)):
         unknown = [needs for needs in unknown if line_of(needs) in wanted]
@@ -230,7 +230,8 @@ def _queue(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[
                 [
                     [line_of(needs) for needs in unknown],
                     [needs.agent for needs in unknown],
-                    [selector_json(needs.selector) for needs in unknown],
+                    [pairs_json(needs.selector) for needs in unknown],
+                    [pairs_json(needs.share) for needs in unknown],
                 ],
             )
     changed = {line_of(needs): count for needs, count in more.items() if count}

@@ -6,12 +6,15 @@ from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
-from taskrun.adapters.stores.rows import selector_json
+from taskrun.adapters.stores.rows import pairs_json
 from taskrun.domain.records import Requirement
 
 
 @lru_cache(maxsize=10_000)
 def line_of(requirement: Requirement) -> UUID:
     """The requirement's line: a digest, because a selector may be longer than what an index takes."""
-    text = f"{requirement.agent} {selector_json(requirement.selector)}"
+    text = f"{requirement.agent} {pairs_json(requirement.selector)}"
+    if requirement.share:
+        # Lines of before shares were keep their names.
+        text += f" {pairs_json(requirement.share)}"
     return UUID(bytes=blake2b(text.encode(), digest_size=16).digest())

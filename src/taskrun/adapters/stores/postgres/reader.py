@@ -38,7 +38,7 @@ _STORY = """
     ) AS measured WHERE before < %(most)b::int8 ORDER BY seq
 """
 _BACKLOG = """
-    SELECT agent, selector, amount::int8,
+    SELECT agent, selector, share, amount::int8,
         (SELECT since FROM tasks WHERE tasks.line = lines.line AND waits
             ORDER BY since LIMIT 1)
     FROM (SELECT line, sum(amount) AS amount FROM waiting GROUP BY line HAVING sum(amount) > 0) AS lines
@@ -106,7 +106,7 @@ async def story(connection: AsyncConnection, task_id: str, from_seq: int, limit:
 async def backlog(connection: AsyncConnection) -> Mapping[Requirement, Backlog]:
     """See `Store.backlog`."""
     rows = await _all(connection, _BACKLOG, [])
-    return {requirement_of(agent, selector): Backlog(waiting, oldest) for agent, selector, waiting, oldest in rows}
+    return {requirement_of(*line): Backlog(waiting, oldest) for *line, waiting, oldest in rows}
 
 
 async def ahead(connection: AsyncConnection, task_id: str, most: int) -> int | None:

@@ -13,7 +13,7 @@ from itertools import islice
 
 import msgspec
 
-from taskrun.adapters.stores.rows import selector_json
+from taskrun.adapters.stores.rows import pairs_json
 from taskrun.adapters.stores.sqlite.bulk import insert, json_list
 from taskrun.domain.records import Requirement, Task
 
@@ -35,6 +35,8 @@ _EXPIRED = """
     )
 """
 _NEXT_EXPIRY = "SELECT coalesce(min(expires_at), 0) FROM queue INDEXED BY queue_by_expiry WHERE expires_at IS NOT NULL"
+_ADD = "INSERT INTO requirements (agent, selector, share) VALUES (?, ?, ?)"
+_FIND = "SELECT number FROM requirements WHERE agent = ? AND selector = ? AND share = ?"
 _COUNT = "UPDATE requirements SET waiting = waiting + (value ->> 1) FROM json_each(?) WHERE number = value ->> 0"
 
 #: A place in a line: the requirement's number and the rank.
@@ -62,17 +64,17 @@ class Lines:
         """These wait from now on; they must not be waiting already."""
         rows = []
         for task in tasks:
-            number = self._number(task.spec.requirement)
+            number = self._number(task.requirement)
             self._changes[number] += 1
             expires_at = task.expires_at_ms or None
-            rows.append((number, -task.spec.priority, task.id, task.waits_since_ms, expires_at))
+            rows.append((number, task.rank, task.id, task.waits_since_ms, expires_at))
         insert(self._connection, "INSERT INTO queue (requirement, rank, task_id, since, expires_at)", rows)
 
     def remove(self, tasks: Iterable[Task]) -> int:
         """These wait no longer, those that did. Returns how many did."""
         leaving: defaultdict[_Place, list[str]] = defaultdict(list)
         for task in tasks:
-            leaving[self._number(task.spec.requirement), -task.spec.priority].append(task.id)
+            leaving[self._number(task.requirement), task.rank].append(task.id)
         return self._take(leaving)
 
     def take(self, requirements: Iterable[Requirement], limit: int) -> list[str]:
@@ -123,8 +125,7 @@ class Lines:
         """The requirement's number, a new one if it has none."""
         number = self._known(requirement)
         if number is None:
-            row = (requirement.agent, selector_json(requirement.selector))
-            number = self._connection.execute("INSERT INTO requirements (agent, selector) VALUES (?, ?)", row).lastrowid
+            number = self._connection.execute(_ADD, _columns(requirement)).lastrowid
             assert number is not None
             self._remember(requirement, number)
         return number
@@ -132,9 +133,7 @@ class Lines:
     def _known(self, requirement: Requirement) -> int | None:
         number = self._numbers.get(requirement)
         if number is None:
-            row = (requirement.agent, selector_json(requirement.selector))
-            sql = "SELECT number FROM requirements WHERE agent = ? AND selector = ?"
-            found = self._connection.execute(sql, row).fetchone()
+            found = self._connection.execute(_FIND, _columns(requirement)).fetchone()
             if found is not None:
                 number = found[0]
                 self._remember(requirement, number)
@@ -144,3 +143,7 @@ class Lines:
         if len(self._numbers) >= _KNOWN:
             self._numbers.clear()
         self._numbers[requirement] = number
+
+
+def _columns(requirement: Requirement) -> tuple[str, str, str]:
+    return (requirement.agent, pairs_json(requirement.selector), pairs_json(requirement.share))

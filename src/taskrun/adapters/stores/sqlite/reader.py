@@ -9,7 +9,7 @@ from itertools import chain
 import msgspec
 
 from taskrun.adapters.stores.page_tokens import id_of_token, page_token
-from taskrun.adapters.stores.rows import entries_of, requirement_of, selector_json, tasks_of
+from taskrun.adapters.stores.rows import entries_of, requirement_of, pairs_json, tasks_of
 from taskrun.adapters.stores.sqlite.bulk import json_list
 from taskrun.adapters.stores.sqlite.connection import snapshot
 from taskrun.domain.batch import Backlog
@@ -42,7 +42,7 @@ _STORY = """
     ORDER BY seq LIMIT ?3
 """
 _BACKLOG = """
-    SELECT agent, selector, waiting, (SELECT min(since) FROM queue WHERE requirement = number)
+    SELECT agent, selector, share, waiting, (SELECT min(since) FROM queue WHERE requirement = number)
     FROM requirements WHERE waiting > 0
 """
 #: No row if it does not wait. Compared with parameters the pair is one range of the key, so that nobody behind the task
@@ -54,7 +54,7 @@ _AHEAD = """
         )
     )
     FROM requirements JOIN queue AS mine ON mine.requirement = number
-    WHERE agent = :agent AND selector = :selector AND mine.rank = :rank AND mine.task_id = :id
+    WHERE agent = :agent AND selector = :selector AND share = :share AND mine.rank = :rank AND mine.task_id = :id
 """
 
 _NEWEST = """
@@ -104,7 +104,7 @@ def story(connection: sqlite3.Connection, task_id: str, from_seq: int, limit: in
 def backlog(connection: sqlite3.Connection) -> Mapping[Requirement, Backlog]:
     """See `Store.backlog`."""
     rows = connection.execute(_BACKLOG).fetchall()
-    return {requirement_of(agent, selector): Backlog(waiting, oldest) for agent, selector, waiting, oldest in rows}
+    return {requirement_of(*line): Backlog(waiting, oldest) for *line, waiting, oldest in rows}
 
 
 def ahead(connection: sqlite3.Connection, task_id: str, most: int) -> int | None:
@@ -112,9 +112,13 @@ def ahead(connection: sqlite3.Connection, task_id: str, most: int) -> int | None
     found = task(connection, task_id)
     if found is None:
         return None
-    agent, selector = found.spec.requirement
     # What the place is found by never changes about a task: it may move between the two reads.
-    place = {"agent": agent, "selector": selector_json(selector), "rank": -found.spec.priority, "id": task_id}
+    line = {
+        "agent": found.spec.agent,
+        "selector": pairs_json(found.spec.selector),
+        "share": pairs_json(found.share),
+    }
+    place = line | {"rank": found.rank, "id": task_id}
     row = connection.execute(_AHEAD, place | {"most": most}).fetchone()
     return None if row is None else int(row[0])
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskrun.domain import scheduler as scheduler_module
 from taskrun.domain.records import Requirement
 from taskrun.domain.scheduler import Claim, Scheduler
+from taskrun.domain.scheduling import lines as lines_module
 
 ECHO, OTHER = Requirement("echo"), Requirement("other")
 GPU = Requirement("echo", (("gpu", "yes"),))
@@ -199,7 +199,7 @@ def test_waiting_tasks_beyond_the_slots_of_one_worker_are_claimed_for_the_next(s
 def test_requirements_that_nobody_waits_for_are_forgotten_when_there_are_many(
     scheduler: Scheduler[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "_MANY_LANES", 8)
+    monkeypatch.setattr(lines_module, "_MANY_LINES", 8)
     scheduler = Scheduler()
     scheduler.join("a", ["echo"], {"n": "5"}, 2)
     kept = Requirement("echo", (("n", "kept"),))
@@ -207,7 +207,7 @@ def test_requirements_that_nobody_waits_for_are_forgotten_when_there_are_many(
     for number in range(100):
         scheduler.place(Requirement("echo", (("n", str(number)),)))
         scheduler.place(Requirement(f"agent-{number}"))
-    assert len(scheduler._lanes) <= 9
+    assert len(scheduler._lines) <= 9
     assert len(scheduler._agents) <= 10
     assert scheduler.waiting(kept) == 1
     assert scheduler.place(ECHO) == "a"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
+from taskrun.domain.quotas import AccountName
 from taskrun.domain.records import Consumption, Requirement, Task
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.values import value
@@ -33,6 +34,22 @@ class TaskExpired:
 
     task: Task
     waited_ms: int
+
+
+@value(frozen=True, slots=True)
+class TaskRefused:
+    """There was to be one more task, and a limit forbade it: this figure of this account's."""
+
+    account: AccountName
+    #: "waiting" or "per_minute".
+    figure: str
+
+
+@value(frozen=True, slots=True)
+class TasksHeld:
+    """So many waiting tasks are held by limits on how many run at once, by the keys that these count by."""
+
+    by: Mapping[str, int]
 
 
 @value(frozen=True, slots=True)
@@ -121,6 +138,8 @@ DomainEvent = (
     | TasksRemoved
     | TaskRequeued
     | TaskExpired
+    | TaskRefused
+    | TasksHeld
     | RunAssigned
     | RunEnded
     | WorkerMoved

@@ -1,113 +1,42 @@
 """Which worker gets a task: a pure scheduler, usable by itself.
 
-A *requirement* (an agent, and labels that the worker must carry) is served by the workers that fit it; of those with a
-free slot the least loaded goes first, and of equals the one that waited longest. What finds no slot waits. The
-scheduler never holds the waiting tasks, only how many wait for each requirement: whoever keeps the queue is asked for
-the next ones by a `Claim`, for which slots are set aside until it is settled.
+A *requirement* (an agent, labels that the worker must carry, and whose the task is) is served by the workers that fit it;
+of those with a free slot the least loaded goes first, and of equals the one that waited longest. What finds no slot
+waits. The scheduler never holds the waiting tasks, only how many wait for each requirement: whoever keeps the queue is
+asked for the next ones by a `Claim`, for which slots are set aside until it is settled.
 
-Every operation costs O(log n) or less in workers and tasks. A worker pays for each requirement in use that it fits;
-the workers of an agent are looked through once, when a requirement is first seen.
+Whose turn it is among those that wait for the same slots goes round, party by party, as the `Policy` has it: whoever waits
+with few tasks is not kept by another's many. Whom a limit holds is passed over, and costs nothing until there is room.
+
+Every operation costs O(log n) or less in workers, tasks and shares. A worker pays for each need in use that it fits (an
+agent with labels, whosoever asks for it); the workers of an agent are looked through once, when a need is first seen.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from heapq import heapify, heappop, heapreplace
+from typing import Generic
 
+from taskrun.domain.quotas import FREE, AccountName, Policy
 from taskrun.domain.records import Labels, Requirement
+from taskrun.domain.scheduling.accounts import Account
+from taskrun.domain.scheduling.keys import Key
+from taskrun.domain.scheduling.lines import Lines
+from taskrun.domain.scheduling.needs import Need, WaitingLine
+from taskrun.domain.scheduling.seats import Seat
+from taskrun.domain.scheduling.turns import Crowd
 from taskrun.domain.values import value
-
-Key = TypeVar("Key", bound=Hashable)
-
-#: Requirements that nobody waits for are forgotten when more than this many are known, or twice as many as last stayed.
-_MANY_LANES = 4096
-
-
-@dataclass(eq=False, slots=True)
-class _Seat(Generic[Key]):
-    """A worker's slots, and the lanes it serves."""
-
-    key: Key
-    #: In the order in which it names them: a set has another in each process.
-    agents: Mapping[str, None]
-    labels: Labels
-    slots: int
-    taken: int = 0
-    reserved: int = 0
-    #: A worker that drains, failed or refused a run is not offered any.
-    open: bool = True
-    lanes: list[_Lane[Key]] = field(default_factory=list)
-    #: The load under which the lanes list it, or None while they do not.
-    listed: int | None = None
-    #: What of its slots counts in the scheduler's `vacant`.
-    counted: int = 0
-
-    @property
-    def free(self) -> int:
-        return self.slots - self.taken - self.reserved if self.open else 0
-
-    @property
-    def vacant(self) -> int:
-        """Those set aside too: nobody has them yet. Who was told to have fewer slots may have more runs than those."""
-        return max(0, self.slots - self.taken) if self.open else 0
-
-    def fits(self, requirement: Requirement) -> bool:
-        return requirement.agent in self.agents and all(self.labels.get(k) == v for k, v in requirement.selector)
-
-
-class _Ranking(Generic[Key]):
-    """Seats by load, and by arrival among equals. Loads are few and small, so they are simply buckets."""
-
-    def __init__(self) -> None:
-        self._buckets: dict[int, dict[_Seat[Key], None]] = {}
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, seat: _Seat[Key], load: int) -> None:
-        self._count += 1
-        bucket = self._buckets.get(load)
-        if bucket is None:
-            self._buckets[load] = {seat: None}
-        else:
-            bucket[seat] = None
-
-    def remove(self, seat: _Seat[Key], load: int) -> None:
-        self._count -= 1
-        bucket = self._buckets[load]
-        del bucket[seat]
-        if not bucket:
-            del self._buckets[load]
-
-    def first(self) -> _Seat[Key] | None:
-        return next(iter(self._buckets[min(self._buckets)])) if self._buckets else None
-
-
-@dataclass(eq=False, slots=True)
-class _Lane(Generic[Key]):
-    """One requirement: who can serve it, and how many wait for it."""
-
-    requirement: Requirement
-    ready: _Ranking[Key] = field(default_factory=_Ranking)
-    seats: dict[_Seat[Key], None] = field(default_factory=dict)
-    waiting: int = 0
-    #: Of those that wait, how many a claim under way is meant for.
-    promised: int = 0
-
-    @property
-    def unserved(self) -> int:
-        return self.waiting - self.promised
 
 
 @dataclass(slots=True)
 class _Agent(Generic[Key]):
-    """Who offers an agent, and the lanes that ask for it."""
+    """Who offers an agent, and the needs that ask for it."""
 
-    seats: dict[_Seat[Key], None] = field(default_factory=dict)
-    lanes: dict[_Lane[Key], None] = field(default_factory=dict)
+    seats: dict[Seat[Key], None] = field(default_factory=dict)
+    needs: dict[Need[Key], None] = field(default_factory=dict)
 
 
 @value(frozen=True, slots=True)
@@ -121,17 +50,20 @@ class Claim(Generic[Key]):
     requirements: tuple[Requirement, ...]
     limit: int
     promises: tuple[int, ...]
+    #: All of them are of accounts that limit how many run at once: these, and how many.
+    limits: tuple[tuple[AccountName, int], ...] = ()
 
 
 class Scheduler(Generic[Key]):
     """Workers are known by any hashable key of the caller's."""
 
-    def __init__(self) -> None:
-        self._seats: dict[Key, _Seat[Key]] = {}
+    def __init__(self, policy: Policy = FREE, *, shared: bool = False) -> None:
+        """`shared`: others give out tasks of the same queue. What is limited is then always claimed, never placed."""
+        self._seats: dict[Key, Seat[Key]] = {}
         self._agents: dict[str, _Agent[Key]] = {}
-        self._lanes: dict[Requirement, _Lane[Key]] = {}
-        self._many_lanes = _MANY_LANES
-        self._stirred: dict[_Seat[Key], None] = {}
+        self._lines: Lines[Key] = Lines(policy, self._open, self._close)
+        self._shared = shared
+        self._stirred: dict[Seat[Key], None] = {}
         #: Who began to wait since the queue was last asked for claims.
         self._came = Counter[Requirement]()
         #: Slots that are taken, and those that a task could get: none of a worker that is not offered any.
@@ -143,15 +75,15 @@ class Scheduler(Generic[Key]):
     def join(self, key: Key, agents: Iterable[str], labels: Labels, slots: int, taken: int = 0) -> None:
         """A worker with `slots` slots, of which it brings `taken` along as taken. `key` must not be known."""
         assert key not in self._seats
-        seat = _Seat(key, dict.fromkeys(agents), labels, slots, taken)
+        seat = Seat(key, dict.fromkeys(agents), labels, slots, taken)
         self._seats[key] = seat
         self.taken += taken
         for name in seat.agents:
             agent = self._agent(name)
             agent.seats[seat] = None
-            for lane in agent.lanes:
-                if seat.fits(lane.requirement):
-                    self._enter(seat, lane)
+            for need in agent.needs:
+                if seat.fits(need.requirement):
+                    self._enter(seat, need)
         self._list(seat)
 
     def leave(self, key: Key) -> None:
@@ -161,8 +93,8 @@ class Scheduler(Generic[Key]):
             return
         seat.open = False
         self._list(seat)
-        for lane in seat.lanes:
-            del lane.seats[seat]
+        for need in seat.needs:
+            del need.seats[seat]
         for name in seat.agents:
             agent = self._agents[name]
             del agent.seats[seat]
@@ -184,24 +116,26 @@ class Scheduler(Generic[Key]):
     # Slots.
 
     def place(self, requirement: Requirement) -> Key | None:
-        """Takes a slot of the least loaded worker that fits; None if there is no free one, or others wait for it.
+        """Takes a slot of the least loaded worker that fits; None if there is no free one, if others wait for it, or if
+        a limit holds such tasks.
 
         Others are all that wait for a slot of that worker, whatever they require: who of them goes first is decided by
-        priority and age, and that only the queue knows.
+        turns, priority and age, and that only the queue knows.
         """
-        lane = self._lane(requirement)
-        seat = lane.ready.first()
-        if seat is None:
+        line = self._lines.of(requirement)
+        seat = line.need.ready.first()
+        if seat is None or line.full() is not None or (self._shared and line.crowd.holding):
             return None
-        for rival in seat.lanes:
-            if rival.unserved > 0:
+        for rival in seat.needs:
+            if rival.unserved > 0 and rival.first() is not None:
                 return None
+        line.crowd.take(1)
         self._take(seat)
         return seat.key
 
     def replace(self, requirement: Requirement) -> Key | None:
-        """Like `place`, for a task that has waited already and goes before those that wait."""
-        seat = self._lane(requirement).ready.first()
+        """Like `place`, for a task that has waited already, was let through, and goes before those that wait."""
+        seat = self._lines.of(requirement).need.ready.first()
         if seat is None:
             return None
         self._take(seat)
@@ -223,41 +157,59 @@ class Scheduler(Generic[Key]):
             self.taken -= 1
             self._list(seat)
 
+    # Runs, which limits count wherever their workers are.
+
+    def began(self, requirement: Requirement) -> None:
+        """A worker has one more run of this."""
+        line = self._lines.of(requirement)
+        line.running += 1
+        line.run(1)
+
+    def ended(self, requirement: Requirement) -> None:
+        """And one less: whoever waited for that may be next."""
+        line = self._lines.of(requirement)
+        line.running -= 1
+        line.run(-1)
+        self._invite(line.crowd)
+
     # The queue's side.
 
     def wait(self, requirement: Requirement, count: int = 1) -> None:
         """So many more wait for this."""
-        lane = self._lane(requirement)
-        lane.waiting += count
+        line = self._lines.of(requirement)
+        line.change(waiting=count)
         self._came[requirement] += count
-        self._stir(lane)
+        self._stir(line.need)
 
     def unwait(self, requirement: Requirement, count: int = 1) -> None:
         """So many wait no longer."""
-        lane = self._lane(requirement)
-        lane.waiting = max(0, lane.waiting - count)
+        line = self._lines.of(requirement)
+        line.change(waiting=-count)
+        if line.crowd.holding:
+            # What it does not use of their room may be another's.
+            self._stir(line.need)
 
     def dry(self, requirement: Requirement) -> None:
         """The queue had nobody more for this: others have taken them. Only those wait that came since it was asked."""
-        lane = self._lane(requirement)
-        lane.waiting = min(lane.waiting, self._came[requirement])
+        line = self._lines.of(requirement)
+        self.unwait(requirement, max(0, line.waiting - self._came[requirement]))
 
     def recount(self, waiting: Mapping[Requirement, int]) -> None:
         """At least so many wait, as the queue says: others put tasks in too. What they take out shows when dry."""
         for requirement, count in waiting.items():
-            lane = self._lane(requirement)
-            lane.waiting = max(lane.waiting, count)
-            self._stir(lane)
+            line = self._lines.of(requirement)
+            line.change(waiting=max(0, count - line.waiting))
+            self._stir(line.need)
 
     def waiting(self, requirement: Requirement) -> int:
         """How many wait for this."""
-        lane = self._lanes.get(requirement)
-        return lane.waiting if lane else 0
+        line = self._lines.find(requirement)
+        return line.waiting if line else 0
 
     def serving(self, requirement: Requirement) -> tuple[int, int]:
         """How many workers offer the agent, and how many of these have the labels too: with a free slot or without."""
-        lane = self._lane(requirement)
-        return len(self._agents[requirement.agent].seats), len(lane.seats)
+        need = self._lines.of(requirement).need
+        return len(self._agents[requirement.agent].seats), len(need.seats)
 
     def claims(self) -> Iterator[Claim[Key]]:
         """What to ask the queue for now: every free slot that somebody waits for is set aside by one of these.
@@ -267,31 +219,68 @@ class Scheduler(Generic[Key]):
         self._came.clear()
         while self._stirred:
             stirred = next(iter(self._stirred))
-            lane = next((lane for lane in stirred.lanes if lane.unserved > 0), None)
-            if lane is None or stirred.free <= 0:
+            need = next((need for need in stirred.needs if need.unserved > 0 and need.first() is not None), None)
+            if need is None or stirred.free <= 0:
                 del self._stirred[stirred]
                 # Its slots may have gone to others meanwhile: whoever waited for one of them may fit elsewhere.
-                for other in stirred.lanes:
+                for other in stirred.needs:
                     self._stir(other)
                 continue
-            seat = lane.ready.first()
+            seat = need.ready.first()
             assert seat is not None
-            yield self._claim(seat)
+            yield from self._claims(seat)
 
-    def _claim(self, seat: _Seat[Key]) -> Claim[Key]:
-        lanes = [lane for lane in seat.lanes if lane.unserved > 0]
-        left, promises = seat.free, []
-        for lane in lanes:
-            promise = min(left, -(-lane.unserved // len(lane.ready)))
-            lane.promised += promise
-            left -= promise
-            promises.append(promise)
-        limit = seat.free - left
-        seat.reserved += limit
+    def _claims(self, seat: Seat[Key]) -> list[Claim[Key]]:
+        """One for each crowd that has turns at this worker's free slots."""
+        claims = [self._claim(seat, crowd, promises) for crowd, promises in self._turns(seat).items()]
+        seat.reserved += sum(claim.limit for claim in claims)
         self._list(seat)
-        for lane in lanes:
-            self._stir(lane)
-        return Claim(seat.key, tuple(lane.requirement for lane in lanes), limit, tuple(promises))
+        for need in seat.needs:
+            self._stir(need)
+        return claims
+
+    def _turns(self, seat: Seat[Key]) -> dict[Crowd, dict[WaitingLine[Key], int]]:
+        """Whose turn it is at each free slot, until this worker has its share of those that wait: by crowd and line."""
+        given: dict[Crowd, dict[WaitingLine[Key], int]] = {}
+        left, shares = seat.free, {}
+        contest = []
+        for need in seat.needs:
+            if need.unserved > 0 and (line := need.first()) is not None:
+                shares[need] = -(-need.unserved // len(need.ready))
+                contest.append((line.place, need))
+        heapify(contest)
+        while left and contest:
+            place, need = contest[0]
+            next_line = need.first()
+            if next_line is None or not shares[need]:
+                heappop(contest)
+            elif next_line.place != place:
+                heapreplace(contest, (next_line.place, need))
+            else:
+                alone = len(contest) == 1 and not need.contested
+                count = int(min(left, shares[need], next_line.unserved, next_line.crowd.room)) if alone else 1
+                self._promise(next_line, count)
+                promises = given.setdefault(next_line.crowd, {})
+                promises[next_line] = promises.get(next_line, 0) + count
+                left -= count
+                shares[need] -= count
+        return given
+
+    def _promise(self, line: WaitingLine[Key], count: int) -> None:
+        line.crowd.take(count)
+        line.run(count)
+        line.change(promised=count)
+
+    def _claim(self, seat: Seat[Key], crowd: Crowd, promises: dict[WaitingLine[Key], int]) -> Claim[Key]:
+        """Who of the crowd goes first, by priority and age, the queue knows: it may be somebody of another line."""
+        lines = {**promises, **{line: 0 for need in seat.needs for line in need.of(crowd) if line not in promises}}
+        return Claim(
+            seat.key,
+            tuple([line.requirement for line in lines]),
+            sum(promises.values()),
+            tuple(lines.values()),
+            tuple([(account.name, account.limit.running or 0) for account in crowd.holding]),
+        )
 
     def settle(self, claim: Claim[Key]) -> None:
         """The claim was answered: the slots set aside are free for the tasks it gave, by `take` or `replace`.
@@ -303,9 +292,45 @@ class Scheduler(Generic[Key]):
             seat.reserved -= claim.limit
             self._list(seat)
         for requirement, promise in zip(claim.requirements, claim.promises, strict=True):
-            lane = self._lane(requirement)
-            lane.promised = max(0, lane.promised - promise)
-            self._stir(lane)
+            line = self._lines.of(requirement)
+            line.run(-promise)
+            line.change(promised=-promise)
+            self._invite(line.crowd)
+            self._stir(line.need)
+
+    # Limits.
+
+    @property
+    def policy(self) -> Policy:
+        """What limits there are, and how turns are shared."""
+        return self._lines.policy
+
+    def rule(self, policy: Policy) -> None:
+        """From now on these limits hold, for all that wait and run."""
+        self._lines.rule(policy)
+        for seat in self._seats.values():
+            if seat.free > 0:
+                self._stirred[seat] = None
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """By the key that a limit counts by, how many tasks that wait it holds. Keys may have none."""
+        return self._lines.held
+
+    def holding(self, requirement: Requirement) -> Account[Key] | None:
+        """The account whose limit holds such a task at this moment, if one does."""
+        line = self._lines.find(requirement)
+        return line.full() if line else None
+
+    def accounts(self, requirement: Requirement) -> tuple[Account[Key], ...]:
+        """Where such tasks are counted."""
+        return self._lines.of(requirement).accounts
+
+    def _invite(self, crowd: Crowd) -> None:
+        for account in crowd.holding:
+            for need in account.parking():
+                account.invite(need)
+                self._stir(need)
 
     # Inside.
 
@@ -316,65 +341,53 @@ class Scheduler(Generic[Key]):
         return agent
 
     def _forget_if_unused(self, name: str, agent: _Agent[Key]) -> None:
-        if not agent.seats and not agent.lanes:
+        if not agent.seats and not agent.needs:
             del self._agents[name]
 
-    def _lane(self, requirement: Requirement) -> _Lane[Key]:
-        lane = self._lanes.get(requirement)
-        if lane is None:
-            lane = self._new_lane(requirement)
-        return lane
-
-    def _new_lane(self, requirement: Requirement) -> _Lane[Key]:
-        if len(self._lanes) >= self._many_lanes:
-            self._forget_idle_lanes()
-        lane = self._lanes[requirement] = _Lane(requirement)
-        agent = self._agent(requirement.agent)
-        agent.lanes[lane] = None
+    def _open(self, need: Need[Key]) -> None:
+        """A need that is new, with those who can serve it."""
+        agent = self._agent(need.requirement.agent)
+        agent.needs[need] = None
         for seat in agent.seats:
-            if seat.fits(requirement):
-                self._enter(seat, lane)
+            if seat.fits(need.requirement):
+                self._enter(seat, need)
                 if seat.listed is not None:
-                    lane.ready.add(seat, seat.listed)
-        return lane
+                    need.ready.add(seat, seat.listed)
 
-    def _forget_idle_lanes(self) -> None:
-        for lane in [lane for lane in self._lanes.values() if not lane.waiting and not lane.promised]:
-            del self._lanes[lane.requirement]
-            for seat in lane.seats:
-                seat.lanes.remove(lane)
-            agent = self._agents[lane.requirement.agent]
-            del agent.lanes[lane]
-            self._forget_if_unused(lane.requirement.agent, agent)
-        self._many_lanes = max(_MANY_LANES, 2 * len(self._lanes))
+    def _close(self, need: Need[Key]) -> None:
+        for seat in need.seats:
+            seat.needs.remove(need)
+        agent = self._agents[need.requirement.agent]
+        del agent.needs[need]
+        self._forget_if_unused(need.requirement.agent, agent)
 
-    def _enter(self, seat: _Seat[Key], lane: _Lane[Key]) -> None:
-        seat.lanes.append(lane)
-        lane.seats[seat] = None
+    def _enter(self, seat: Seat[Key], need: Need[Key]) -> None:
+        seat.needs.append(need)
+        need.seats[seat] = None
 
-    def _take(self, seat: _Seat[Key]) -> None:
+    def _take(self, seat: Seat[Key]) -> None:
         seat.taken += 1
         self.taken += 1
         self._list(seat)
 
-    def _list(self, seat: _Seat[Key]) -> None:
+    def _list(self, seat: Seat[Key]) -> None:
         """Counts and ranks the seat anew; a seat with a free slot may have somebody waiting for it."""
         vacant = seat.vacant
         self.vacant += vacant - seat.counted
         seat.counted = vacant
         listed, load = seat.listed, (seat.taken + seat.reserved) if seat.free > 0 else None
         if load != listed:
-            for lane in seat.lanes:
+            for need in seat.needs:
                 if listed is not None:
-                    lane.ready.remove(seat, listed)
+                    need.ready.remove(seat, listed)
                 if load is not None:
-                    lane.ready.add(seat, load)
+                    need.ready.add(seat, load)
             seat.listed = load
         if load is not None:
             self._stirred[seat] = None
 
-    def _stir(self, lane: _Lane[Key]) -> None:
-        if lane.unserved > 0:
-            seat = lane.ready.first()
+    def _stir(self, need: Need[Key]) -> None:
+        if need.unserved > 0:
+            seat = need.ready.first()
             if seat is not None:
                 self._stirred[seat] = None

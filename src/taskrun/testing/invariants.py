@@ -36,7 +36,9 @@ def check_core(core: ControlPlaneCore, store: NaiveStore, answers: Sequence[Answ
 def check_nobody_waits_in_vain(core: ControlPlaneCore, store: NaiveStore) -> None:
     """No task waits that fits a free slot. True when the store has nothing more to answer."""
     for task in store.waiting():
-        requirement = task.spec.requirement
+        requirement = task.requirement
+        if core._scheduler.holding(requirement) is not None:
+            continue
         free = [seat for seat in core._scheduler._seats.values() if seat.fits(requirement) and seat.free > 0]
         assert not free, f"task {task.id} waits although {free} could take it"
 
@@ -125,11 +127,11 @@ def _check_queue(scheduler: Scheduler[int], store: NaiveStore, answers: Sequence
     under_way |= {answer.ask.task_id for answer in answers if isinstance(answer, TaskClaimed) and answer.owned}
     assert store.claimed == under_way | resting, "a task is in nobody's hands"
     pending = (task for task in store.having(TaskStatus.PENDING) if task.id not in resting)
-    waiting = Counter[Requirement](task.spec.requirement for task in pending)
-    counted = {lane.requirement: lane.waiting for lane in scheduler._lanes.values() if lane.waiting}
+    waiting = Counter[Requirement](task.requirement for task in pending)
+    counted = {line.requirement: line.waiting for line in scheduler._lines if line.waiting}
     assert counted == waiting
     promised = Counter[Requirement]()
     for answer in answers:
         if isinstance(answer, TasksClaimed) and isinstance(answer.ask.ref, Claim):
             promised.update(dict(zip(answer.ask.ref.requirements, answer.ask.ref.promises, strict=True)))
-    assert {lane.requirement: lane.promised for lane in scheduler._lanes.values() if lane.promised} == +promised
+    assert {line.requirement: line.promised for line in scheduler._lines if line.promised} == +promised

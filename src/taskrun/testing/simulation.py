@@ -26,6 +26,7 @@ from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import DomainEvent
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import FEATURES, AssignRun, FromWorker, Hello, LiveRun, RunReport, ToWorker
+from taskrun.domain.quotas import FREE, Policy
 from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, StoryEntry, Task, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import FailureKind, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -41,8 +42,9 @@ _Event = TypeVar("_Event", bound=DomainEvent)
 class Simulation:
     """Callers, workers and time around one core. Every method that says something runs turns until nothing is left."""
 
-    def __init__(self, timers: ControlPlaneTimers | None = None) -> None:
+    def __init__(self, timers: ControlPlaneTimers | None = None, policy: Policy = FREE) -> None:
         self.timers = timers or ControlPlaneTimers()
+        self.policy = policy
         self.store = NaiveStore()
         self.mono = 1_000.0
         #: By how much the wall clock was set wrong.
@@ -220,7 +222,7 @@ class Simulation:
     # Inside.
 
     def _new_core(self) -> ControlPlaneCore:
-        return ControlPlaneCore(self.timers, lambda: f"{next(self._ids):08}")
+        return ControlPlaneCore(self.timers, lambda: f"{next(self._ids):08}", policy=self.policy)
 
     def _speak(self, turn: Turn) -> None:
         for session, messages in turn.sends.items():

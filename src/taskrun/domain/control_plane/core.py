@@ -33,6 +33,7 @@ from taskrun.domain.control_plane.inputs import (
     CreateTask,
     DrainStarted,
     Input,
+    PolicyChanged,
     QueueGrew,
     QueueSeen,
     TasksInherited,
@@ -50,8 +51,10 @@ from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.deadlines import Deadlines
 from taskrun.domain.errors import PermissionDenied, ProtocolViolation, TaskRunError, Unavailable
+from taskrun.domain.events import TasksHeld
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import Heartbeat, Hello, RunReport
+from taskrun.domain.quotas import FREE, Policy
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, Task, WorkerView
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import WorkerStatus
@@ -72,15 +75,19 @@ class ControlPlaneCore:
         seen: set[str] | None = None,
         *,
         shared: bool = False,
+        policy: Policy = FREE,
     ) -> None:
         """`seen` are the ids of workers that an earlier core has let in; this one adds its own.
 
-        `shared`: other control planes may be on the same store, and workers come over from them.
+        `shared`: other control planes may be on the same store, and workers come over from them. `policy` are the limits
+        that hold at first.
         """
         self._timers, self._shared = timers, shared
         self._draining = False
-        scheduler: Scheduler[int] = Scheduler()
+        scheduler: Scheduler[int] = Scheduler(policy, shared=shared)
         self._scheduler = scheduler
+        #: As telemetry was told.
+        self._held: dict[str, int] = {}
         self._fleet = Fleet(scheduler, set() if seen is None else seen)
         self._run_deadlines: Deadlines[str] = Deadlines()
         #: When a stream that stays silent is cut, by session.
@@ -108,6 +115,7 @@ class ControlPlaneCore:
             WorkerGone: self._gone,
             WorkerExpelled: self._expelled,
             DrainStarted: self._drain,
+            PolicyChanged: self._rule,
             TasksClaimed: self._queue.tasks_claimed,
             TaskClaimed: self._queue.task_claimed,
             ExpiredClaimed: self._expiry.claimed,
@@ -146,6 +154,7 @@ class ControlPlaneCore:
             self._handlers[type(item)](turn, item)
         self._expire(turn)
         self._queue.ask(turn)
+        self._tell_held(turn)
         self._fleet.tell_stored(turn)
         self._fleet.report_slots(turn)
         return turn
@@ -213,6 +222,17 @@ class ControlPlaneCore:
         """Nobody is let in any more, and nobody shall wait for a word that may never come."""
         self._draining = True
         self._fleet.tell_all_stored(turn)
+
+    # Limits.
+
+    def _rule(self, turn: Turn, news: PolicyChanged) -> None:
+        self._scheduler.rule(news.policy)
+
+    def _tell_held(self, turn: Turn) -> None:
+        held = self._scheduler.held
+        if held != self._held:
+            self._held = dict(held)
+            turn.events.append(TasksHeld(self._held))
 
     # Workers.
 

@@ -49,7 +49,7 @@ class Expiry:
         self._asked = False
         self.expect(turn, answer.next_ms)
         for task in answer.tasks:
-            self._scheduler.unwait(task.spec.requirement)
+            self._scheduler.unwait(task.requirement)
             self._end(turn, task)
 
     def ended(self, turn: Turn, task: Task) -> bool:
@@ -61,7 +61,7 @@ class Expiry:
 
     def _end(self, turn: Turn, task: Task) -> None:
         now_ms = turn.now.utc_ms
-        requirement = task.spec.requirement
+        requirement = task.requirement
         failed = expired(task, now_ms, shortage(requirement, *self._scheduler.serving(requirement)))
         turn.save(failed, TaskChange(failed.status, failure=failed.failure, error=failed.error))
         turn.events.append(TaskExpired(failed, waited_ms(task, now_ms)))

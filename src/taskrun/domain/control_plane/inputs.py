@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from taskrun.domain.batch import Answer
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.protocol import FromWorker, Hello
+from taskrun.domain.quotas import Policy
 from taskrun.domain.records import Requirement, Task, TaskSpec, WorkerView
 from taskrun.domain.values import value
 
@@ -128,6 +129,13 @@ class WorkerElsewhere:
     worker_id: str
 
 
+@value(frozen=True, slots=True)
+class PolicyChanged:
+    """From now on these limits hold."""
+
+    policy: Policy
+
+
 News = TasksInherited | QueueSeen | QueueGrew | CancelWanted | WorkerElsewhere
 Input = (
     CreateTask
@@ -138,6 +146,7 @@ Input = (
     | WorkerGone
     | WorkerExpelled
     | DrainStarted
+    | PolicyChanged
     | News
     | Answer
 )

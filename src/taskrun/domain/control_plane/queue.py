@@ -19,6 +19,7 @@ from taskrun.domain.batch import (
     TaskClaimed,
     TasksClaimed,
 )
+from taskrun.domain.control_plane.admission import Admission
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.inputs import CancelTask, CancelWanted, CreateTask, QueueGrew, QueueSeen
 from taskrun.domain.control_plane.rest import Rest
@@ -41,6 +42,7 @@ class Queue:
         self, scheduler: Scheduler[int], runs: Runs, rest: Rest, expiry: Expiry, new_id: Callable[[], str]
     ) -> None:
         self._scheduler, self._runs, self._rest, self._expiry, self._new_id = scheduler, runs, rest, expiry, new_id
+        self._admission = Admission()
         #: Creates that wait to hear whether their key was used before, by caller and key.
         self._keyed: dict[tuple[str, str], list[CreateTask]] = {}
         #: Cancels that wait for their task to be claimed. One whose list is empty is wanted elsewhere.
@@ -75,10 +77,22 @@ class Queue:
 
     def _accept(self, turn: Turn, request: CreateTask) -> Task | None:
         """The new task, if there may be one."""
-        spec, now_ms = request.spec, turn.now.utc_ms
+        spec, now_ms, policy = request.spec, turn.now.utc_ms, self._scheduler.policy
         if request.refusal is not None:
             turn.replies.append((request.reply, request.refusal))
             return None
+        share = policy.share(spec, request.created_by)
+        requirement = Requirement(spec.agent, spec.selector, share)
+        accounts = self._scheduler.accounts(requirement) if policy.limits else ()
+        refusal = self._admission.too_fast(accounts, turn.now.mono)
+        session = None if refusal else self._scheduler.place(requirement)
+        if refusal is None and session is None:
+            refusal = self._admission.too_many(accounts)
+        if refusal is not None:
+            turn.replies.append((request.reply, refusal[0]))
+            turn.events.append(refusal[1])
+            return None
+        self._admission.count(accounts, turn.now.mono)
         task = Task(
             self._new_id(),
             spec,
@@ -87,10 +101,12 @@ class Queue:
             now_ms,
             next_seq=1,
             expires_at_ms=first_wait_ends(spec, now_ms),
+            share=share,
+            ageing=policy.ageing,
         )
         turn.save(task, TaskChange(task.status))
         turn.events.append(TaskMoved(task, None, task.status))
-        task = self._runs.offer(turn, task, self._scheduler.place(spec.requirement), waited_ms=0)
+        task = self._runs.offer(turn, task, session, waited_ms=0)
         if spec.idempotency_key:
             # Another control plane may be making one at this moment: the first to store it has.
             turn.answer(request, task)
@@ -118,7 +134,7 @@ class Queue:
             # Without requests it was claimed in order to rest.
             return
         if task is not None and answer.owned:
-            self._scheduler.unwait(task.spec.requirement)
+            self._scheduler.unwait(task.requirement)
             self._reply(turn, requests, self._cancel_claimed(turn, task))
         elif task is None or task.status.is_terminal:
             self._reply(turn, requests, _nothing_to_cancel(task_id, task))
@@ -194,20 +210,20 @@ class Queue:
         claim = answer.ask.ref
         assert isinstance(claim, Claim)
         for task in answer.tasks:
-            self._scheduler.unwait(task.spec.requirement)
+            self._scheduler.unwait(task.requirement)
         if len(answer.tasks) < claim.limit:
             for requirement in claim.requirements:
                 self._scheduler.dry(requirement)
         self._scheduler.settle(claim)
         for task in answer.tasks:
             if not self._expiry.ended(turn, task):
-                self._give_out(turn, task, self._slot_of(claim, task.spec.requirement))
+                self._give_out(turn, task, self._slot_of(claim, task.requirement))
 
     def rested(self, turn: Turn) -> None:
         """Tasks whose time for another attempt has come."""
         while (task := self._rest.over(turn.now.mono)) is not None:
             if not self._expiry.ended(turn, task):
-                self._give_out(turn, task, self._scheduler.place(task.spec.requirement))
+                self._give_out(turn, task, self._scheduler.place(task.requirement))
 
     def _slot_of(self, claim: Claim[int], requirement: Requirement) -> int | None:
         return claim.key if self._scheduler.take(claim.key, requirement) else self._scheduler.replace(requirement)

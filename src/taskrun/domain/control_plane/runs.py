@@ -95,7 +95,7 @@ class Runs:
         )
         task = self._change(turn, task, TaskEvent.ASSIGNED, run)
         active = ActiveRun(task, run, worker)
-        self._by_run[run.id] = self._by_task[task.id] = active
+        self._began(active)
         self._fleet.took(turn, worker, run.id)
         self._arm(turn, active)
         turn.send(session, active.order())
@@ -105,7 +105,7 @@ class Runs:
     def offer(self, turn: Turn, task: Task, session: int | None, waited_ms: int) -> Task:
         """Gives the waiting, saved task to the worker that the scheduler found; without one it stays in the queue."""
         if session is None:
-            self._scheduler.wait(task.spec.requirement)
+            self._scheduler.wait(task.requirement)
             self._expiry.expect(turn, task.expires_at_ms)
             return task
         return self.assign(turn, task, session, waited_ms)
@@ -130,7 +130,7 @@ class Runs:
             active.stop, active.why = FailureKind.CANCELLED, _CANCELLED
         elif run.stop is not None:
             active.stop, active.why = run.stop, _why_stopped(task, run)
-        self._by_run[run.id] = self._by_task[task.id] = active
+        self._began(active)
         worker.runs.add(run.id)
         active.begin(turn.now)
         self._arm(turn, active)
@@ -141,9 +141,9 @@ class Runs:
 
     def drop(self, turn: Turn, task_id: str) -> None:
         """Another control plane has the task: what becomes of it is decided there, and told to the worker there."""
-        active = self._by_task.pop(task_id, None)
+        active = self._by_task.get(task_id)
         if active is not None:
-            del self._by_run[active.run.id]
+            self._over(active)
             self._deadlines.disarm(active.run.id)
             self._fleet.freed(turn, active.worker, active.run.id)
             _turn_away(turn, active, Unconfirmed(_ELSEWHERE.format(task_id)))
@@ -229,7 +229,7 @@ class Runs:
     def end(self, turn: Turn, active: ActiveRun, report: RunReport, *, free: bool = True) -> None:
         """The run is over, as reported; its slot is free again, unless the worker may still execute it."""
         run_id = active.run.id
-        del self._by_run[run_id], self._by_task[active.task.id]
+        self._over(active)
         self._deadlines.disarm(run_id)
         _turn_away(turn, active, FailedPrecondition(_NOT_TAKEN.format(active.task.id)))
         if free:
@@ -239,6 +239,14 @@ class Runs:
         self._settle(turn, active.task, self._ended(turn, active.run, active.verdict(report)))
 
     # Inside.
+
+    def _began(self, active: ActiveRun) -> None:
+        self._by_run[active.run.id] = self._by_task[active.task.id] = active
+        self._scheduler.began(active.task.requirement)
+
+    def _over(self, active: ActiveRun) -> None:
+        del self._by_run[active.run.id], self._by_task[active.task.id]
+        self._scheduler.ended(active.task.requirement)
 
     def _arm(self, turn: Turn, active: ActiveRun) -> None:
         """The run has from now on its time to do what it is about to do next."""
@@ -319,7 +327,7 @@ class Runs:
         task = self._change(turn, waits_again(task, run, rest), TaskEvent.REQUEUED, run)
         turn.events.append(TaskRequeued(task, run.failure))
         if not self._rest.begin(turn, task, rest):
-            self.offer(turn, task, self._scheduler.place(task.spec.requirement), waited_ms=0)
+            self.offer(turn, task, self._scheduler.place(task.requirement), waited_ms=0)
 
     def _change(self, turn: Turn, task: Task, event: TaskEvent, run: Run) -> Task:
         """Moves the task, with the run that moves it."""

@@ -13,9 +13,12 @@ from taskrun.adapters.agents.kinds import find_kind, offered
 from taskrun.apps.agent_tables import _rule
 from taskrun.apps.configuration import SettingRow, load, table
 from taskrun.apps.kinds import HostPort, StorePlace
+from taskrun.apps.limit_tables import limits_text
 from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.domain.identity import Role
+from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.quotas import Limit
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 
 #: A value for each setting, as a flag or variable has it, and what it means. No default is among them.
@@ -41,6 +44,8 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
         "retry_delay_max": ("2m", 120.0),
         "poison_window": ("0", 0.0),
         "lease": ("3s", 3.0),
+        "fair_by": ("label:team", "label:team"),
+        "priority_ageing": ("5m", 300.0),
         "start_timeout": ("3s", 3.0),
         "stop_timeout": ("4", 4.0),
         "log_format": ("json", "json"),
@@ -71,7 +76,7 @@ VALUES: dict[type, dict[str, tuple[str, Any]]] = {
     },
 }
 #: Said together, or with one possible value only: tests of their own follow.
-APART = {"enroll", "token", "token_file", "agents"}
+APART = {"enroll", "token", "token_file", "agents", "limits"}
 EACH = [(of, key) for of, values in VALUES.items() for key in values]
 
 
@@ -330,3 +335,60 @@ def test_certificates_are_in_the_certs_dir_unless_they_are_named() -> None:
     assert settings.ca_path == Path("tls/ca.crt")
     assert settings.cert_path == Path("/mine.crt")
     assert settings.key_path == Path("tls/worker.key")
+
+
+# Limits.
+
+
+def limits(tmp_path: Path, text: str) -> ControlPlaneSettings:
+    config = tmp_path / "plane.toml"
+    config.write_text(text)
+    return load(ControlPlaneSettings, {}, {}, config)
+
+
+def test_limits_are_tables_of_the_file(tmp_path: Path) -> None:
+    settings = limits(
+        tmp_path,
+        """
+        fair_by = "label:team"
+        priority_ageing = "5m"
+        [[limits]]
+        by = "client"
+        waiting = 1000
+        per_minute = 60
+        [[limits]]
+        by = "client"
+        value = "ann"
+        running = 5
+        """,
+    )
+    assert settings.policy.limits == (Limit("client", waiting=1000, per_minute=60), Limit("client", "ann", running=5))
+    assert (settings.policy.fair_by, settings.policy.ageing) == ("label:team", 300)
+    assert limits_text(settings.limits) == "client *: waiting 1000, per_minute 60; client ann: running 5"
+
+
+def test_without_them_slots_are_shared_between_clients() -> None:
+    settings = ControlPlaneSettings()
+    assert (settings.policy.limits, settings.policy.fair_by, settings.policy.ageing) == ((), "client", 60)
+    assert load(ControlPlaneSettings, {"fair_by": "none"}, {}, None).policy.fair_by == ""
+    assert limits_text(()) == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("limits = 3", "limits is 3: it must be a list of tables, each `[[limits]]`."),
+        ("[[limits]]\nrunning = 1", "limits: limit no. 1 has no `by`"),
+        ("[[limits]]\nby = 'client'\nruning = 1", "has no key 'runing'. Is 'running' meant?"),
+        ("[[limits]]\nby = 'client'\nrunning = true", "`running` is True: it must be a whole number."),
+        ("[[limits]]\nby = 7\nrunning = 1", "`by` is 7: it must be some text."),
+        ("[[limits]]\nby = 'user'\nrunning = 1", "limit no. 1: `by` is 'user'"),
+        ("fair_by = 'user'", "fair_by: fair_by is 'user'"),
+        ("priority_ageing = '1.5s'", "whole seconds"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_in_a_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        limits(tmp_path, text)
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message

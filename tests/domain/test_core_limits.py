@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from taskrun.domain.control_plane import admission
@@ -24,7 +26,7 @@ def end(sim: Simulation, session: int, task: Task) -> None:
     sim.report(session, sim.task(task.id).runs[-1].id, RunStatus.COMPLETED)
 
 
-def refusal(sim: Simulation, by: str = ANN, **options: object) -> str:
+def refusal(sim: Simulation, by: str = ANN, **options: Any) -> str:
     with pytest.raises(ResourceExhausted) as caught:
         sim.create(by=by, **options)
     return caught.value.message

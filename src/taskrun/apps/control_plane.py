@@ -8,6 +8,7 @@ import resource
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 from loguru import logger
 
@@ -17,22 +18,23 @@ from taskrun.apps.control_plane_parts import ControlPlaneContainer
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.process import begin, ctrl_c_raises
-from taskrun.apps.program import CODES, program
+from taskrun.apps.program import CODES, Again, program
 from taskrun.apps.racing import first_of
+from taskrun.apps.reloading import reload
 from taskrun.apps.settings import ControlPlaneSettings
-from taskrun.apps.signals import ignore_stops, on_stop
+from taskrun.apps.signals import ignore_stops, on_hangup, on_stop
 
 NAME = "taskrun-control-plane"
 #: Seconds for calls under way, after the streams of workers and watchers were ended.
 STOP_GRACE = 2.0
 
 
-async def serve(settings: ControlPlaneSettings) -> None:
+async def serve(settings: ControlPlaneSettings, again: Again[ControlPlaneSettings] = None) -> None:
     """Runs a control plane until SIGTERM or SIGINT. Raises `TaskRunError` if it cannot start.
 
     The certificates are read before the store is touched, and the store is locked before a port is taken: a second
     control plane on one database ends with a word about that. Until the engine is up the control plane answers that it
-    is not ready. It stops in the opposite order, health last.
+    is not ready. On SIGHUP the settings are read `again`, for the limits in them. It stops in the opposite order, health last.
     """
     parts = ControlPlaneContainer(settings=settings)
     stopped = asyncio.Event()
@@ -61,6 +63,8 @@ async def serve(settings: ControlPlaneSettings) -> None:
         parts.pruner().start()
         stack.push_async_callback(parts.pruner().stop)
         collect_rarely()
+        if again is not None:
+            on_hangup(partial(reload, again, engine.rule))
         logger.info("ready", grpc_addr=str(grpc_addr), http_addr=str(http_addr), store=str(settings.store))
         await first_of(stopped.wait(), http_server.ended(), grpc_server.ended())
         logger.info("stopping")
@@ -76,11 +80,11 @@ def _use_all_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _do(settings: ControlPlaneSettings) -> None:
+def _do(settings: ControlPlaneSettings, again: Again[ControlPlaneSettings]) -> None:
     _use_all_files()
     configure(settings.log_format, settings.log_level)
     with ctrl_c_raises():
-        asyncio.run(serve(settings))
+        asyncio.run(serve(settings, again))
 
 
 command = program(

@@ -147,7 +147,15 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
         postgresql=store.provided.peers,
     )
     engine = providers.Singleton(
-        ControlPlane, store, clock, new_id, telemetry, settings.provided.timers, peers, settings.provided.lease
+        ControlPlane,
+        store,
+        clock,
+        new_id,
+        telemetry,
+        settings.provided.timers,
+        peers,
+        settings.provided.lease,
+        settings.provided.policy,
     )
     pruner = providers.Singleton(
         Pruner, store, clock, telemetry, settings.provided.retention_age, settings.provided.retention_size

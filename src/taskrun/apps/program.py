@@ -23,18 +23,23 @@ CODES: ExitCodes = {TaskRunError: FAILED, InvalidArgument: USAGE, FailedPrecondi
 _EMPTY: tuple[Any, ...] = (None, "", (), {})
 
 
-def program(of: type[T], do: Callable[[T], int | None], name: str, help: str) -> click.Command:
+#: Reads the settings once more, as the file now is. None without a file: the rest cannot have changed.
+Again = Callable[[], T] | None
+
+
+def program(of: type[T], do: Callable[[T, Again[T]], int | None], name: str, help: str) -> click.Command:
     """A command that loads the settings of `of` from everywhere and does `do`, unless it is only to `--check`."""
     config_variable = config_variable_of(name)
 
     def invoke(config: str | None, check: bool, **flags: Any) -> int | None:
         warn_of_unknown(name, os.environ)
         config = config or os.environ.get(config_variable)
-        settings = load(of, flags, os.environ, Path(config) if config else None)
+        file = Path(config).absolute() if config else None
+        settings = load(of, flags, os.environ, file)
         if check:
             click.echo("The configuration is valid.")
             return OK
-        return do(settings)
+        return do(settings, (lambda: load(of, flags, os.environ, file)) if file else None)
 
     options: list[click.Parameter] = [
         click.Option(["--config"], metavar="FILE.toml", help=f"Read settings from this file. [{config_variable}]"),

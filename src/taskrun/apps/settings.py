@@ -32,10 +32,12 @@ from taskrun.apps.kinds import (
     one_of,
     whole_number,
 )
+from taskrun.apps.limit_tables import read_limits
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.identity import Role
 from taskrun.domain.limits import MAX_CONCURRENT_RUNS
 from taskrun.domain.protocol import DEFAULT_MAX_CONCURRENT_RUNS
+from taskrun.domain.quotas import MAX_AGEING, Limit, Policy
 from taskrun.domain.records import NO_LABELS, Labels
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 from taskrun.ports.peers import LEASE
@@ -73,6 +75,14 @@ def _worker_labels(raw: Any) -> Labels:
     return labels
 
 
+def _fair_by(raw: Any) -> str:
+    if raw != "none":
+        Policy(fair_by=TEXT.read(raw))
+    return str(raw)
+
+
+_FAIR_BY = ValueKind("KEY", "client, agent, label:KEY or none", _fair_by)
+_LIMITS = ValueKind("", "a list of tables, each `[[limits]]`", read_limits)
 _GRPC_URL = ValueKind("URL", "an address", _grpc_url)
 _GRPC_URLS = ValueKind("URL", "addresses, each https://host:port", _grpc_urls, many=True)
 _AGENTS = ValueKind("", "a list of tables, each `[[agents]]`", read_agents)
@@ -121,8 +131,15 @@ class ControlPlaneSettings:
     )
     log_format: str = setting("auto", "auto is text on a terminal, JSON elsewhere.", one_of(*FORMATS))
     log_level: str = setting("INFO", "The least level that is logged.", one_of(*LEVELS, metavar="LEVEL"))
+    fair_by: str = setting("client", "Between whom slots are shared: client, agent, label:KEY, or none.", _FAIR_BY)
+    priority_ageing: float = setting(
+        60.0, "A step of priority is worth this much waiting, in whole seconds; 0: no waiting makes up for it.", DELAY
+    )
+    limits: tuple[Limit, ...] = setting((), "How much may wait, run and come a minute, and whose.", _LIMITS, flag="")
 
     def __post_init__(self) -> None:
+        if self.priority_ageing % 1 or self.priority_ageing > MAX_AGEING:
+            raise InvalidArgument("--priority-ageing must be whole seconds, and at most ten years.")
         if self.grpc_addr == self.http_addr and self.grpc_addr.port:
             raise InvalidArgument(f"gRPC and HTTP cannot both listen on {self.grpc_addr}: give one another port.")
         if not MIN_CERT_LIFE <= self.worker_cert_life <= MAX_CERT_LIFE or self.worker_cert_life % 1:
@@ -142,6 +159,11 @@ class ControlPlaneSettings:
     def database_path(self) -> Path:
         """Where the SQLite database is, or would be."""
         return self.store.path or self.data_dir / DATABASE
+
+    @property
+    def policy(self) -> Policy:
+        """The limits, as the engine takes them."""
+        return Policy(self.limits, "" if self.fair_by == "none" else self.fair_by, round(self.priority_ageing))
 
     @property
     def timers(self) -> ControlPlaneTimers:

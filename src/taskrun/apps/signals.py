@@ -27,12 +27,17 @@ def on_stop(*steps: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(end, lambda: next(following)())
 
 
+def on_hangup(step: Callable[[], None]) -> None:
+    """Each SIGHUP does the step. Call it inside the loop."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, step)
+
+
 def ignore_stops() -> None:
     """The process is as good as ended: a signal that comes late must not turn a clean end into a death.
 
     Call it inside the loop, which would set the signals to kill when it closes.
     """
-    for end in ENDS:
+    for end in (*ENDS, signal.SIGHUP):
         asyncio.get_running_loop().remove_signal_handler(end)
         signal.signal(end, signal.SIG_IGN)
 

@@ -20,7 +20,7 @@ from taskrun.apps.enrolling import address_in, enroll, is_enrolled
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.process import begin, ctrl_c_raises
-from taskrun.apps.program import CODES, program
+from taskrun.apps.program import CODES, Again, program
 from taskrun.apps.settings import DEFAULT_ADDR, WorkerSettings
 from taskrun.apps.signals import ignore_stops, on_stop
 from taskrun.apps.work_dir import temporary_work_dir
@@ -118,7 +118,7 @@ def _work_dir(settings: WorkerSettings) -> Iterator[Path]:
     yield settings.work_dir.absolute()
 
 
-def _do(settings: WorkerSettings) -> None:
+def _do(settings: WorkerSettings, again: Again[WorkerSettings]) -> None:
     configure(settings.log_format, settings.log_level)
     with ctrl_c_raises():
         asyncio.run(work(settings))

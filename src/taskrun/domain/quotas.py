@@ -1,7 +1,7 @@
 """What limits there are, and between whom the workers' slots are shared: the rows of the configuration, as values.
 
-A limit counts by a *key*: who created a task, which agent it asks for, or what value it has for a label. Without a value
-it holds for each value of its key by itself; a limit for one value takes its place there.
+A limit counts by a *key*: who created a task, which agent it asks for, or what value it has for a label. Without a
+value it holds for each value of its key by itself; a limit for one value takes its place there.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ class Usage(Consumption):
     by_model: Mapping[str, Consumption] = field(default_factory=dict)
 
 
-#: Whose a task is where limits and turns are concerned: pairs of a key, such as "client" or "label:team", and its value.
-#: Which keys are in it says `taskrun.domain.quotas`; a key that the task has no value for is not.
+#: Whose a task is where limits and turns are concerned: pairs of a key, such as "client" or "label:team", and its
+#: value. Which keys are in it says `taskrun.domain.quotas`; a key that the task has no value for is not.
 Share = tuple[tuple[str, str], ...]
 
 #: Seconds: a step of priority that no age makes up for.

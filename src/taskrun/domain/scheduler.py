@@ -1,12 +1,13 @@
 """Which worker gets a task: a pure scheduler, usable by itself.
 
-A *requirement* (an agent, labels that the worker must carry, and whose the task is) is served by the workers that fit it;
-of those with a free slot the least loaded goes first, and of equals the one that waited longest. What finds no slot
+A *requirement* (an agent, labels that the worker must carry, and whose the task is) is served by the workers that fit
+it; of those with a free slot the least loaded goes first, and of equals the one that waited longest. What finds no slot
 waits. The scheduler never holds the waiting tasks, only how many wait for each requirement: whoever keeps the queue is
 asked for the next ones by a `Claim`, for which slots are set aside until it is settled.
 
-Whose turn it is among those that wait for the same slots goes round, party by party, as the `Policy` has it: whoever waits
-with few tasks is not kept by another's many. Whom a limit holds is passed over, and costs nothing until there is room.
+Whose turn it is among those that wait for the same slots goes round, party by party, as the `Policy` has it: whoever
+waits with few tasks is not kept by another's many. Whom a limit holds is passed over, and costs nothing until there is
+room.
 
 Every operation costs O(log n) or less in workers, tasks and shares. A worker pays for each need in use that it fits (an
 agent with labels, whosoever asks for it); the workers of an agent are looked through once, when a need is first seen.

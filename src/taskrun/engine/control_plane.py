@@ -22,6 +22,7 @@ from taskrun.domain.control_plane.inputs import (
     CreateTask,
     DrainStarted,
     Input,
+    PolicyChanged,
     WorkerExpelled,
     WorkerGone,
     WorkerSpoke,
@@ -34,6 +35,7 @@ from taskrun.domain.errors import NotFound, Overruled, ResourceExhausted, StoreF
 from taskrun.domain.events import DomainEvent, SlotsChanged, WorkerMoved
 from taskrun.domain.explanation import MOST_AHEAD, Explanation, ahead_of, explain
 from taskrun.domain.protocol import FromWorker, Hello, ToWorker
+from taskrun.domain.quotas import FREE, Policy
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -71,6 +73,7 @@ class ControlPlane:
         timers: ControlPlaneTimers,
         peers: Peers | None = None,
         lease: float = LEASE,
+        policy: Policy = FREE,
     ) -> None:
         """With `peers` it may be one of several on the store, and has to be heard of by them within `lease` seconds."""
         self._store, self._clock, self._new_id, self._telemetry, self._timers = store, clock, new_id, telemetry, timers
@@ -78,6 +81,7 @@ class ControlPlane:
         self._seen: set[str] = set()
         self._told: dict[str, WorkerStatus] = {}
         self._shared = peers is not None
+        self._policy = policy
         self._core = self._new_core()
         self._inbox = Inbox()
         self._patience = Patience()
@@ -123,6 +127,11 @@ class ControlPlane:
         """From now on no task and no worker is taken in; what is under way goes on."""
         self._draining = True
         self._submit_drain()
+
+    def rule(self, policy: Policy) -> None:
+        """From now on these limits hold: for new tasks, and for all that wait and run."""
+        self._policy = policy
+        self._submit(PolicyChanged(policy))
 
     async def stop(self) -> None:
         """Ends every stream and watch, then the loop; doing it twice is harmless. The store stays open."""
@@ -362,7 +371,7 @@ class ControlPlane:
         return recovery
 
     def _new_core(self) -> ControlPlaneCore:
-        return ControlPlaneCore(self._timers, self._new_id, self._seen, shared=self._shared)
+        return ControlPlaneCore(self._timers, self._new_id, self._seen, shared=self._shared, policy=self._policy)
 
     async def _begin_again(self) -> None:
         """The turn is lost, and with it what the core knew: the store is the truth."""

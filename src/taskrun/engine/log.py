@@ -14,6 +14,7 @@ from taskrun.domain.events import (
     RunEnded,
     TaskExpired,
     TaskMoved,
+    TaskRefused,
     TaskRequeued,
     TasksRemoved,
     WorkerConnected,
@@ -56,6 +57,10 @@ def _expired(event: TaskExpired) -> None:
     logger.debug("task waited for too long: {}", event.task.error, task_id=event.task.id)
 
 
+def _task_refused(event: TaskRefused) -> None:
+    logger.debug("task refused: the limit {} of the {}", event.figure, event.account)
+
+
 def _assigned(event: RunAssigned) -> None:
     logger.debug("run assigned", task_id=event.task_id, run_id=event.run_id, worker_id=event.worker_id)
 
@@ -75,6 +80,7 @@ _LINES: dict[type, Callable[[Any], None]] = {
     TasksRemoved: _removed,
     TaskRequeued: _requeued,
     TaskExpired: _expired,
+    TaskRefused: _task_refused,
     RunAssigned: _assigned,
     RunEnded: _ended,
     MessageRefused: _refused,

@@ -41,7 +41,9 @@ from taskrun.domain.events import (
     SlotsChanged,
     TaskExpired,
     TaskMoved,
+    TaskRefused,
     TaskRequeued,
+    TasksHeld,
     TasksRemoved,
     WorkerConnected,
     WorkerMoved,
@@ -115,6 +117,10 @@ class PrometheusTelemetry:
         self._expired = Counter(
             "taskrun_tasks_expired", "Tasks that waited for a worker for longer than they may.", registry=registry
         )
+        self._refused = Counter(
+            "taskrun_tasks_refused", "New tasks that a limit forbade.", ["by", "limit"], registry=registry
+        )
+        self._held = Gauge("taskrun_tasks_held", "Waiting tasks that a limit holds.", ["by"], registry=registry)
         failures = Counter("taskrun_run_failures", "Runs that failed, by kind.", ["kind"], registry=registry)
         self._failures = {kind: failures.labels(kind.value) for kind in FailureKind}
         self._latency = Histogram(
@@ -138,6 +144,8 @@ class PrometheusTelemetry:
             TasksRemoved: self._tasks_removed,
             TaskRequeued: self._task_requeued,
             TaskExpired: self._task_expired,
+            TaskRefused: self._task_refused,
+            TasksHeld: self._tasks_held,
             RunAssigned: self._run_assigned,
             RunEnded: self._run_ended,
             WorkerMoved: self._worker_moved,
@@ -193,6 +201,14 @@ class PrometheusTelemetry:
 
     def _task_expired(self, event: TaskExpired) -> None:
         self._expired.inc()
+
+    def _task_refused(self, event: TaskRefused) -> None:
+        # By key: the values may be many.
+        self._refused.labels(event.account.key, event.figure).inc()
+
+    def _tasks_held(self, event: TasksHeld) -> None:
+        for key, count in event.by.items():
+            self._held.labels(key).set(count)
 
     def _run_assigned(self, event: RunAssigned) -> None:
         self._agents.label(event.requirement.agent)

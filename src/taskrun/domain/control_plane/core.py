@@ -79,8 +79,8 @@ class ControlPlaneCore:
     ) -> None:
         """`seen` are the ids of workers that an earlier core has let in; this one adds its own.
 
-        `shared`: other control planes may be on the same store, and workers come over from them. `policy` are the limits
-        that hold at first.
+        `shared`: other control planes may be on the same store, and workers come over from them. `policy` has
+        the limits that hold at first.
         """
         self._timers, self._shared = timers, shared
         self._draining = False

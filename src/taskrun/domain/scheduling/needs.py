@@ -14,8 +14,8 @@ from taskrun.domain.scheduling.keys import Key
 from taskrun.domain.scheduling.seats import Ranking, Seat
 from taskrun.domain.scheduling.turns import Crowd
 
-#: When its next turn begins: its party's, of equals the older party's; within a party its crowd's, and the older line's. No
-#: two lines have one place.
+#: When its next turn begins: its party's, of equals the older party's; within a party its crowd's, and the older
+#: line's. No two lines have one place.
 Place = tuple[int, int, int, int]
 
 

@@ -200,9 +200,8 @@ class ShareContract:
         assert await claim(store, of(ANNS)) == ids(1)
 
     async def test_age_makes_up_for_priority_as_the_task_says(self, store: Store) -> None:
-        late = {"priority": 1, "at_ms": 200_000}
-        await save(store, make_task(1, at_ms=100_000, ageing=60), make_task(2, ageing=60, **late))
-        await save(store, make_task(3, at_ms=150_000, ageing=60), make_task(4, **late))
+        await save(store, make_task(1, at_ms=100_000, ageing=60), make_task(2, at_ms=200_000, ageing=60, priority=1))
+        await save(store, make_task(3, at_ms=150_000, ageing=60), make_task(4, at_ms=200_000, priority=1))
         assert await claim(store) == ids(4, 1, 2, 3)
 
 

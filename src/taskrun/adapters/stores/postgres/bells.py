@@ -139,7 +139,8 @@ class Bells:
         with suppress(msgspec.MsgspecError):
             message = _decode(payload)
             if message.by != self._name:
-                waiting = {Requirement(*line): more for *line, more in message.waiting}
+                lines = message.waiting
+                waiting = {Requirement(agent, selector, share): more for agent, selector, share, more in lines}
                 return Call(message.stories, waiting, message.meet)
         return None
 

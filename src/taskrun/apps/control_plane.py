@@ -34,8 +34,8 @@ async def serve(settings: ControlPlaneSettings, again: Again[ControlPlaneSetting
 
     The certificates are read before the store is touched, and the store is locked before a port is taken: a second
     control plane on one database ends with a word about that. Until the engine is up the control plane answers that it
-    is not ready. On SIGHUP the settings are read `again`, for the limits in them. It stops in the opposite order, health
-    last.
+    is not ready. On SIGHUP the settings are read `again`, for the limits in them. It stops in the opposite order,
+    health last.
     """
     parts = ControlPlaneContainer(settings=settings)
     stopped = asyncio.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from taskrun.domain.quotas import AccountName
 from taskrun.domain.records import Requirement, StoryEntry, Task
 from taskrun.domain.status import TaskStatus
 from taskrun.domain.values import value
@@ -21,6 +22,9 @@ class ClaimNext:
     ref: object
     requirements: tuple[Requirement, ...]
     limit: int
+    #: All tasks of these requirements are counted in these accounts, of each of which so many may run at once. A store
+    #: that several share sees to it; who is alone on a store counts itself.
+    limits: tuple[tuple[AccountName, int], ...] = ()
 
 
 @value(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class TasksClaimed:
 
     ask: ClaimNext
     tasks: tuple[Task, ...]
+    #: There may be more, but these of its accounts are full.
+    full: tuple[AccountName, ...] = ()
 
 
 @value(frozen=True, slots=True)

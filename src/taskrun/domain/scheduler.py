@@ -64,6 +64,8 @@ class Scheduler(Generic[Key]):
         self._agents: dict[str, _Agent[Key]] = {}
         self._lines: Lines[Key] = Lines(policy, self._open, self._close)
         self._shared = shared
+        #: Accounts that were shut, and not opened again by all of them together.
+        self._shut: dict[AccountName, None] = {}
         self._stirred: dict[Seat[Key], None] = {}
         #: Who began to wait since the queue was last asked for claims.
         self._came = Counter[Requirement]()
@@ -171,6 +173,8 @@ class Scheduler(Generic[Key]):
         line = self._lines.of(requirement)
         line.running -= 1
         line.run(-1)
+        for account in line.crowd.holding:
+            account.shut = False
         self._invite(line.crowd)
 
     # The queue's side.
@@ -327,11 +331,31 @@ class Scheduler(Generic[Key]):
         """Where such tasks are counted."""
         return self._lines.of(requirement).accounts
 
+    def shut(self, names: Iterable[AccountName]) -> None:
+        """Others have used up what these accounts allow: nobody of them is claimed before a run of theirs has ended
+        here, or may have ended elsewhere."""
+        for name in names:
+            account = self._lines.account(name)
+            if account is not None:
+                account.shut = True
+                self._shut[name] = None
+
+    def reopen(self) -> None:
+        """Runs may have ended elsewhere."""
+        names, self._shut = self._shut, {}
+        for account in map(self._lines.account, names):
+            if account is not None:
+                account.shut = False
+                self._let_go(account)
+
     def _invite(self, crowd: Crowd) -> None:
         for account in crowd.holding:
-            for need in account.parking():
-                account.invite(need)
-                self._stir(need)
+            self._let_go(account)
+
+    def _let_go(self, account: Account[Key]) -> None:
+        for need in account.parking():
+            account.invite(need)
+            self._stir(need)
 
     # Inside.
 

@@ -16,6 +16,7 @@ from taskrun.domain.control_plane.inputs import (
     News,
     QueueGrew,
     QueueSeen,
+    RoomMade,
     TasksInherited,
     WorkerElsewhere,
 )
@@ -150,5 +151,7 @@ class Replica:
             self._watchers.ring_all()
         if call.waiting and self._term is not None:
             self._submit(QueueGrew(call.waiting))
+        if call.room and self._term is not None:
+            self._submit(RoomMade())
         if call.meet:
             self._wanted.set()

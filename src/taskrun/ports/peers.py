@@ -46,6 +46,8 @@ class Call:
     meet: bool = False
     #: Calls may have been missed before this one.
     missed: bool = False
+    #: Runs that a limit counts have ended.
+    room: bool = False
 
 
 class Peers(Protocol):

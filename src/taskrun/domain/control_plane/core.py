@@ -36,6 +36,7 @@ from taskrun.domain.control_plane.inputs import (
     PolicyChanged,
     QueueGrew,
     QueueSeen,
+    RoomMade,
     TasksInherited,
     WorkerElsewhere,
     WorkerExpelled,
@@ -126,6 +127,7 @@ class ControlPlaneCore:
             TasksInherited: self._inherited,
             QueueSeen: self._queue.seen,
             QueueGrew: self._queue.grew,
+            RoomMade: self._queue.room_made,
             CancelWanted: self._queue.wanted,
             WorkerElsewhere: self._elsewhere,
         }

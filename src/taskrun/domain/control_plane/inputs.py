@@ -116,6 +116,11 @@ class QueueGrew:
 
 
 @value(frozen=True, slots=True)
+class RoomMade:
+    """Runs of other control planes have ended, which may have been all that a limit allows."""
+
+
+@value(frozen=True, slots=True)
 class CancelWanted:
     """Somebody wants the task to end, and was answered by another control plane."""
 
@@ -136,7 +141,7 @@ class PolicyChanged:
     policy: Policy
 
 
-News = TasksInherited | QueueSeen | QueueGrew | CancelWanted | WorkerElsewhere
+News = TasksInherited | QueueSeen | QueueGrew | RoomMade | CancelWanted | WorkerElsewhere
 Input = (
     CreateTask
     | CancelTask

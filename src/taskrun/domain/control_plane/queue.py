@@ -21,7 +21,7 @@ from taskrun.domain.batch import (
 )
 from taskrun.domain.control_plane.admission import Admission
 from taskrun.domain.control_plane.expiry import Expiry
-from taskrun.domain.control_plane.inputs import CancelTask, CancelWanted, CreateTask, QueueGrew, QueueSeen
+from taskrun.domain.control_plane.inputs import CancelTask, CancelWanted, CreateTask, QueueGrew, QueueSeen, RoomMade
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
@@ -193,6 +193,7 @@ class Queue:
     def seen(self, turn: Turn, news: QueueSeen) -> None:
         """What others put in is claimed as well, and ends when it has waited too long."""
         self._scheduler.recount(news.waiting)
+        self._scheduler.reopen()
         self._expiry.expect(turn, news.expires_at_ms)
 
     def grew(self, turn: Turn, news: QueueGrew) -> None:
@@ -200,10 +201,16 @@ class Queue:
         for requirement, count in news.more.items():
             self._scheduler.wait(requirement, count)
 
+    def room_made(self, turn: Turn, news: RoomMade) -> None:
+        """Runs of others have ended."""
+        self._scheduler.reopen()
+
     def ask(self, turn: Turn) -> None:
         """Asks the store for tasks that have waited too long, and then for tasks for the slots that are waited for."""
         self._expiry.ask(turn)
-        turn.batch.asks.extend(ClaimNext(claim, claim.requirements, claim.limit) for claim in self._scheduler.claims())
+        turn.batch.asks.extend(
+            ClaimNext(claim, claim.requirements, claim.limit, claim.limits) for claim in self._scheduler.claims()
+        )
 
     def tasks_claimed(self, turn: Turn, answer: TasksClaimed) -> None:
         """The next tasks, for the worker whose slots were set aside, or whoever has one if it is gone."""
@@ -211,7 +218,9 @@ class Queue:
         assert isinstance(claim, Claim)
         for task in answer.tasks:
             self._scheduler.unwait(task.requirement)
-        if len(answer.tasks) < claim.limit:
+        if answer.full:
+            self._scheduler.shut(answer.full)
+        elif len(answer.tasks) < claim.limit:
             for requirement in claim.requirements:
                 self._scheduler.dry(requirement)
         self._scheduler.settle(claim)

@@ -42,6 +42,8 @@ class _Message(msgspec.Struct, omit_defaults=True):
     stories: tuple[str, ...] = ()
     waiting: tuple[tuple[str, tuple[tuple[str, str], ...], Share, int], ...] = ()
     meet: bool = False
+    #: Runs have ended that a limit counts.
+    room: bool = False
 
 
 _encode = msgspec.json.Encoder().encode
@@ -58,16 +60,17 @@ class Bells:
         self.others = False
         self._stories: dict[str, None] = {}
         self._waiting = Counter[Requirement]()
-        self._meet = False
+        self._meet = self._room = False
         self._sending: asyncio.Task[None] | None = None
         self._closed = False
 
-    def tell(self, batch: Batch) -> None:
-        """What is stored with this batch is of interest to others."""
+    def tell(self, batch: Batch, *, limited: bool = False) -> None:
+        """What is stored with this batch is of interest to others. `limited`: so is that runs have ended."""
         if self.others:
             self._stories.update(dict.fromkeys(batch.story))
             waiting = (task.requirement for task in batch.tasks.values() if task.status is TaskStatus.PENDING)
             self._waiting.update(waiting)
+            self._room |= limited and any(task.status is not TaskStatus.RUNNING for task in batch.tasks.values())
             self._ring(meet=any(type(ask) is RelayCancel for ask in batch.asks))
 
     def call_together(self) -> None:
@@ -105,7 +108,7 @@ class Bells:
 
     def _ring(self, *, meet: bool) -> None:
         self._meet = self._meet or meet
-        if (self._stories or self._waiting or self._meet) and self._sending is None and not self._closed:
+        if (self._stories or self._waiting or self._meet or self._room) and self._sending is None and not self._closed:
             self._sending = asyncio.create_task(self._send(), name="bells")
 
     async def _send(self) -> None:
@@ -122,10 +125,13 @@ class Bells:
         stories, self._stories = iter(self._stories), {}
         waiting, self._waiting = self._waiting, Counter()
         meet, self._meet = self._meet, False
+        room, self._room = self._room, False
         while ids := tuple(islice(stories, _STORIES)):
             yield self._encoded(_Message(self._name, stories=ids))
         for requirement, more in waiting.items():
             yield self._encoded(_Message(self._name, waiting=((*requirement, more),)))
+        if room:
+            yield self._encoded(_Message(self._name, room=True))
         if meet:
             yield self._encoded(_Message(self._name, meet=True))
 
@@ -141,7 +147,7 @@ class Bells:
             if message.by != self._name:
                 lines = message.waiting
                 waiting = {Requirement(agent, selector, share): more for agent, selector, share, more in lines}
-                return Call(message.stories, waiting, message.meet)
+                return Call(message.stories, waiting, message.meet, room=message.room)
         return None
 
 

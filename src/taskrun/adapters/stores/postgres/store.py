@@ -42,7 +42,7 @@ class PostgresStore:
         # The caller, if it is cancelled, may go on with its batch while this is still under way.
         own = Batch(dict(batch.tasks), {task_id: list(each) for task_id, each in batch.story.items()}, list(batch.asks))
         answers = await self._database.write(self._writer.commit, own)
-        self._bells.tell(own)
+        self._bells.tell(own, limited=self._writer.limited)
         return answers
 
     async def get(self, task_id: str) -> Task | None:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from taskrun.adapters.stores.batches import check_batch
-from taskrun.adapters.stores.postgres import owners, reader
+from taskrun.adapters.stores.postgres import limited, owners, reader
 from taskrun.adapters.stores.postgres.changes import Row, Writing, changes, keep_keys, lines_put, statuses
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
@@ -75,6 +75,8 @@ _CLAIM_TASK = """
     ), counted AS (
         INSERT INTO waiting (line, shard, amount) SELECT line, %b::int8, -1 FROM taken
         ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
+    ), resting AS (
+        DELETE FROM running WHERE task_id IN (SELECT id FROM head)
     )
     SELECT id, birth, state, EXISTS (SELECT FROM taken),
         finished_at IS NULL AND (waits OR owner <> %b::int8) AND NOT EXISTS (SELECT FROM taken)
@@ -137,6 +139,8 @@ class Writer:
     def __init__(self, shard: int, lease: float) -> None:
         self._writing = Writing(0, shard, set())
         self._journeys: Journeys | None = None
+        #: It has claimed under limits: others may wait for the ends of its runs.
+        self.limited = False
         #: Seconds.
         self.lease = lease
 
@@ -163,7 +167,13 @@ class Writer:
         check_batch(ours, statuses(rows))
         changed = list(changes(ours, rows, self._writing))
         asked = [self._asked(ask) for ask in batch.asks]
-        answers = (await journeys.make([*changed, *asked, _COMMIT]))[len(changed) : -1]
+        # A claim for a slot waits for nobody once it has its accounts to itself, so those come last.
+        held = [ask for ask in batch.asks if type(ask) is ClaimNext and ask.limits]
+        between = limited.prepared(held) if held else []
+        free = batch.asks.index(held[0]) if held else 0
+        made_rows = await journeys.make([*changed, *asked[:free], *between, *asked[free:], _COMMIT])
+        answers = [*made_rows[len(changed) : len(changed) + free], *made_rows[len(changed) + free + len(between) : -1]]
+        self.limited = self.limited or bool(held)
         self._remember(lines_put(ours))
         answered: list[Answer] = [_answer(ask, rows) for ask, rows in zip(batch.asks, answers, strict=True)]
         return [*answered, Disowned(tuple(disowned))] if disowned else answered
@@ -186,6 +196,8 @@ class Writer:
     def _asked(self, ask: Ask) -> Statement:
         owner, shard = self._writing.owner, self._writing.shard
         match ask:
+            case ClaimNext() if ask.limits:
+                return limited.claim(ask, owner, shard)
             case ClaimNext():
                 lines = list({line_of(needs) for needs in ask.requirements})
                 return _CLAIM_NEXT, [lines, ask.limit, ask.limit, owner, shard]
@@ -241,6 +253,8 @@ def _must_not_be_overruled(batch: Batch, rows: Mapping[str, Row]) -> None:
 
 def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
     match ask:
+        case ClaimNext() if ask.limits:
+            return limited.claimed(ask, rows)
         case ClaimNext():
             return TasksClaimed(ask, tuple([task_of(*row) for row in rows]))
         case ClaimTask():

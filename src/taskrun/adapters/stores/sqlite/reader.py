@@ -9,7 +9,7 @@ from itertools import chain
 import msgspec
 
 from taskrun.adapters.stores.page_tokens import id_of_token, page_token
-from taskrun.adapters.stores.rows import entries_of, requirement_of, pairs_json, tasks_of
+from taskrun.adapters.stores.rows import entries_of, pairs_json, requirement_of, tasks_of
 from taskrun.adapters.stores.sqlite.bulk import json_list
 from taskrun.adapters.stores.sqlite.connection import snapshot
 from taskrun.domain.batch import Backlog

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import backlog, growth, latency, output, raw, replicas, stores, throughput
+from benchmarks import backlog, growth, latency, output, quotas, raw, replicas, stores, throughput
 from benchmarks.plant import Plant
 from benchmarks.table import Table
 
@@ -20,6 +20,7 @@ SECTIONS = {
     "stores": stores.measure,
     "replicas": replicas.measure,
     "backlog": backlog.measure,
+    "quotas": quotas.measure,
 }
 
 

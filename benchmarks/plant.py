@@ -57,9 +57,19 @@ class Plant:
         return grpc.aio.secure_channel(address, credentials)
 
     @asynccontextmanager
-    async def control_plane(self, store: str = "memory") -> AsyncIterator[ControlPlaneProcess]:
+    async def control_plane(self, store: str = "memory", *options: str) -> AsyncIterator[ControlPlaneProcess]:
         command = [sys.executable, "-m", "taskrun.apps.control_plane", "--certs-dir", str(self.certs)]
-        command += ["--grpc-addr", "[::1]:0", "--http-addr", "[::1]:0", "--log-format", "json", "--store", store]
+        command += [
+            "--grpc-addr",
+            "[::1]:0",
+            "--http-addr",
+            "[::1]:0",
+            "--log-format",
+            "json",
+            "--store",
+            store,
+            *options,
+        ]
         async with _process(command) as process:
             lines = []
             while line := await _line(process):

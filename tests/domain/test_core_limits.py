@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
 
+from taskrun.domain.batch import ClaimNext, ClaimRuns, RunsClaimed, TasksClaimed
 from taskrun.domain.control_plane import admission
-from taskrun.domain.control_plane.inputs import PolicyChanged
+from taskrun.domain.control_plane.core import ControlPlaneCore
+from taskrun.domain.control_plane.inputs import ConnectWorker, CreateTask, Input, PolicyChanged, QueueSeen, RoomMade
 from taskrun.domain.errors import ResourceExhausted
 from taskrun.domain.events import TaskRefused, TasksHeld
+from taskrun.domain.now import Now
+from taskrun.domain.protocol import Hello
 from taskrun.domain.quotas import AccountName, Limit, Policy
-from taskrun.domain.records import Task, TaskSpec
+from taskrun.domain.records import AgentSpec, Requirement, Task, TaskSpec, WorkerInfo
 from taskrun.domain.status import RunStatus, TaskStatus
+from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.testing.simulation import Simulation
 
 ANN, BOB = "client:ann", "client:bob"
@@ -193,3 +199,32 @@ def test_without_ageing_no_age_makes_up_for_priority() -> None:
     high = sim.create(by=ANN)
     sim.connect(slots=1)
     assert (sim.task(low.id).status, sim.task(high.id).status) == (TaskStatus.PENDING, TaskStatus.RUNNING)
+
+
+# With other control planes on the store.
+
+
+class Shared:
+    """A core that is not alone, with the store's answers made up."""
+
+    def __init__(self) -> None:
+        self.core = ControlPlaneCore(
+            ControlPlaneTimers(), map(str, count()).__next__, shared=True, policy=Policy([Limit("client", running=5)])
+        )
+        self.hello = Hello(WorkerInfo(agents=(AgentSpec("echo"),)), max_concurrent_runs=3)
+
+    def feed(self, *inputs: Input) -> list[ClaimNext]:
+        asks = self.core.handle(inputs, Now(1.0, 1000)).batch.asks
+        return [ask for ask in asks if isinstance(ask, ClaimNext)]
+
+
+def test_who_is_full_elsewhere_is_not_asked_for_before_runs_may_have_ended_there() -> None:
+    shared = Shared()
+    shared.feed(ConnectWorker(0, 1, "w1", shared.hello))
+    shared.feed(RunsClaimed(ClaimRuns(1, "w1"), ()))
+    for news in (RoomMade(), QueueSeen({Requirement("echo", (), (("client", "ann"),)): 1})):
+        [ask] = shared.feed(CreateTask(0, TaskSpec("echo", "1"), ANN)) or shared.feed(news)
+        assert ask.limits == ((AccountName("client", "ann"), 5),)
+        assert shared.feed(TasksClaimed(ask, (), (AccountName("client", "ann"),))) == []
+        assert len(again := shared.feed(news)) == 1
+        assert shared.feed(TasksClaimed(again[0], (), (AccountName("client", "ann"),))) == []

@@ -276,3 +276,28 @@ def test_whose_tasks_neither_wait_nor_run_is_forgotten_when_there_are_many(monke
     assert len(lines) <= 9
     assert max(len(lines._parties), len(lines._crowds), len(list(lines.accounts()))) <= 9
     assert lines.find(of("running")) is not None
+
+
+# Where others give out the same queue.
+
+
+def test_an_account_that_others_have_filled_is_left_until_a_run_ends_here_or_elsewhere() -> None:
+    scheduler: Scheduler[str] = Scheduler(Policy([RUNNING], "client"), shared=True)
+    scheduler.join("w", ["echo"], {}, 5)
+    scheduler.began(of("a"))
+    scheduler.wait(of("a"), 5)
+    for reopen in (scheduler.reopen, lambda: scheduler.ended(of("a"))):
+        [claim] = scheduler.claims()
+        scheduler.shut([account for account, _ in claim.limits])
+        scheduler.settle(claim)
+        assert list(scheduler.claims()) == []
+        reopen()
+        [again] = scheduler.claims()
+        scheduler.settle(again)
+
+
+def test_an_account_that_is_forgotten_is_neither_shut_nor_opened() -> None:
+    scheduler: Scheduler[str] = Scheduler(Policy([RUNNING]))
+    scheduler.shut([AccountName("client", "unknown")])
+    scheduler.reopen()
+    assert scheduler.holding(of("unknown")) is None

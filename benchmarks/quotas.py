@@ -36,7 +36,7 @@ running = 1000000
 
 async def measure(plant: Plant, scale: float) -> list[Figure]:
     config = plant.certs.parent / "quotas.toml"
-    costs = {}
+    costs: dict[str, float] = {}
     sample = max(KEYS, int(SAMPLE * scale))
     for name, text in (("without limits", ""), (f"with {KEYS:,} keys", f'fair_by = "label:key"\n{LIMITS}')):
         config.write_text(text)

@@ -13,6 +13,7 @@ from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import ConnectWorker, CreateTask, Input, PolicyChanged, QueueSeen, RoomMade
 from taskrun.domain.errors import ResourceExhausted
 from taskrun.domain.events import TaskRefused, TasksHeld
+from taskrun.domain.explanation import Ahead, explain
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import Hello
 from taskrun.domain.quotas import AccountName, Limit, Policy
@@ -152,6 +153,20 @@ def test_what_runs_counts_after_a_restart_too() -> None:
     sim.connect("w2", slots=3)
     assert sim.create(by=ANN).status is TaskStatus.PENDING
     assert sim.create(by=BOB).status is TaskStatus.RUNNING
+
+
+def test_which_limit_holds_a_task_is_told() -> None:
+    sim = simulation(Limit("client", running=1))
+    session = sim.connect(slots=3)
+    first, held = sim.create(by=ANN), sim.create(by=ANN, queue_timeout_ms=5000)
+    why = "a limit holds it: the client ann may have 1 runs at once and has them"
+    assert sim.core.held_by(held) == why
+    assert explain(held, sim.core.workers(), Ahead(0), held=sim.core.held_by(held)).summary == why
+    assert sim.core.held_by(sim.create("nobody", by=BOB)) == ""
+    sim.wait(5)
+    assert sim.task(held.id).error.endswith(why)
+    end(sim, session, first)
+    assert sim.core.held_by(held) == ""
 
 
 def test_limits_change_under_way() -> None:

@@ -57,11 +57,13 @@ def ahead_of(counted: int | None, most: int = MOST_AHEAD) -> Ahead | None:
     return None if counted is None else Ahead(counted, counted >= most)
 
 
-def explain(task: Task, workers: Sequence[WorkerView], ahead: Ahead | None, rests_until_ms: int = 0) -> Explanation:
+def explain(
+    task: Task, workers: Sequence[WorkerView], ahead: Ahead | None, rests_until_ms: int = 0, held: str = ""
+) -> Explanation:
     """Why the task waits, while these workers are connected or may come back.
 
     `ahead` is its place in the queue, None if it is not in it; `rests_until_ms` until when it rests (Unix ms), 0 if it
-    does not or nobody here knows.
+    does not or nobody here knows; `held` which limit holds it, "" if none does.
     """
     if task.status is not TaskStatus.PENDING:
         return Explanation(task.id, task.status, _summary(_Case(task, workers)))
@@ -70,7 +72,7 @@ def explain(task: Task, workers: Sequence[WorkerView], ahead: Ahead | None, rest
     return Explanation(
         task.id,
         task.status,
-        _summary(_Case(task, workers, fits, ahead, rests_until_ms)),
+        _summary(_Case(task, workers, fits, ahead, rests_until_ms, held)),
         task.waits_since_ms,
         ahead,
         rests_until_ms,
@@ -89,6 +91,7 @@ class _Case:
     fits: Sequence[WorkerFit] = ()
     ahead: Ahead | None = None
     rests_until_ms: int = 0
+    held: str = ""
 
     @property
     def requirement(self) -> Requirement:
@@ -128,6 +131,10 @@ def _claimed(case: _Case) -> str | None:
     return f"a control plane gives it out at this moment, or lets it rest before attempt {_next_attempt(case.task)}"
 
 
+def _held(case: _Case) -> str | None:
+    return case.held or None
+
+
 def _nobody(case: _Case) -> str | None:
     return None if any(worker.status.is_connected for worker in case.workers) else "no worker is connected"
 
@@ -163,6 +170,7 @@ _FINDINGS: tuple[Callable[[_Case], str | None], ...] = (
     _running,
     _resting,
     _claimed,
+    _held,
     _nobody,
     _wanted_is_away,
     _short,

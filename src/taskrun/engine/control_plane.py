@@ -175,7 +175,7 @@ class ControlPlane:
         task = await self.get(task_id)
         place = await self._store.ahead(task_id, MOST_AHEAD)
         rests_until_ms = self._core.rests_until_ms(task_id, self._clock.now())
-        return explain(task, self.workers(), ahead_of(place), rests_until_ms)
+        return explain(task, self.workers(), ahead_of(place), rests_until_ms, self._core.held_by(task))
 
     async def cancel(self, task_id: str) -> Task:
         """See `TaskApi.cancel`."""

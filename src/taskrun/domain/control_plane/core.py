@@ -176,6 +176,11 @@ class ControlPlaneCore:
         worker = self._fleet.of_id(worker_id)
         return worker.view() if worker else None
 
+    def held_by(self, task: Task) -> str:
+        """Which limit holds the waiting task, for people; "" if none does here."""
+        account = self._scheduler.holding(task.requirement)
+        return account.story if account else ""
+
     def rests_until_ms(self, task_id: str, now: Now) -> int:
         """Until when the task rests before its next attempt (Unix ms); 0 if it does not do so here."""
         until = self._rest.until(task_id)

@@ -62,7 +62,9 @@ class Expiry:
     def _end(self, turn: Turn, task: Task) -> None:
         now_ms = turn.now.utc_ms
         requirement = task.requirement
-        failed = expired(task, now_ms, shortage(requirement, *self._scheduler.serving(requirement)))
+        held = self._scheduler.holding(requirement)
+        why = held.story if held else shortage(requirement, *self._scheduler.serving(requirement))
+        failed = expired(task, now_ms, why)
         turn.save(failed, TaskChange(failed.status, failure=failed.failure, error=failed.error))
         turn.events.append(TaskExpired(failed, waited_ms(task, now_ms)))
         turn.events.append(TaskMoved(failed, task.status, failed.status))

@@ -41,6 +41,12 @@ class Account(Generic[Key]):
         """How many more may run. Less than one is none."""
         return 0 if self.shut or self.limit.running is None else self.limit.running - self.running
 
+    @property
+    def story(self) -> str:
+        """Why it holds whom it holds, for people."""
+        others = ", on all control planes together" if self.shut else ""
+        return f"a limit holds it: the {self.name} may have {self.limit.running} runs at once and has them{others}"
+
     def park(self, line: WaitingLine[Key]) -> None:
         """The line waits for room."""
         heappush(self._parked.setdefault(line.need, []), (line.place, line))

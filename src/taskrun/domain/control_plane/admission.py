@@ -43,9 +43,11 @@ class Admission:
         """The refusal, if one of the accounts has as many waiting tasks as it may."""
         for account in accounts:
             figure = account.limit.waiting
-            if figure is not None and account.waiting >= figure:
+            if figure is not None and account.really_waiting >= figure:
                 until = "try again when one of them has begun"
-                return _refusal(account, "waiting", f"has {account.waiting} of at most {figure} tasks waiting: {until}")
+                return _refusal(
+                    account, "waiting", f"has {account.really_waiting} of at most {figure} tasks waiting: {until}"
+                )
         return None
 
     def count(self, accounts: Sequence[Account[int]], mono: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from benchmarks.calls import all_ended
@@ -35,23 +36,29 @@ running = 1000000
 
 
 async def measure(plant: Plant, scale: float) -> list[Figure]:
-    config = plant.certs.parent / "quotas.toml"
-    costs: dict[str, float] = {}
     sample = max(KEYS, int(SAMPLE * scale))
-    for name, text in (("without limits", ""), (f"with {KEYS:,} keys", f'fair_by = "label:key"\n{LIMITS}')):
-        config.write_text(text)
-        database = plant.certs.parent / f"quotas-{len(costs)}.db"
-        async with (
-            plant.control_plane(f"sqlite:{database}", f"--config={config}") as control_plane,
-            plant.worker(control_plane.address),
-            plant.channel(control_plane.address) as channel,
-        ):
-            stub: Stub = tasks_grpc.TaskServiceStub(channel)
-            await _cost(stub, sample)
-            costs[name] = min([await _cost(stub, sample) for _ in range(ROUNDS)])
-    without, limited = costs.values()
-    figures = [Figure(f"cost of a task {name}, sqlite", cost, "us") for name, cost in costs.items()]
+    costs: dict[str, list[float]] = {}
+    async with AsyncExitStack() as stack:
+        stubs = {
+            "without limits": await _plane(stack, plant, "free", ""),
+            f"with {KEYS:,} keys": await _plane(stack, plant, "limited", f'fair_by = "label:key"\n{LIMITS}'),
+        }
+        # In turn, so that what the machine does beside us meets both.
+        for _ in range(1 + ROUNDS):
+            for name, stub in stubs.items():
+                costs.setdefault(name, []).append(await _cost(stub, sample))
+    without, limited = best = [min(each[1:]) for each in costs.values()]
+    figures = [Figure(f"cost of a task {name}, sqlite", cost, "us") for name, cost in zip(costs, best, strict=True)]
     return [*figures, Figure("  with keys against without limits", limited / without, "x", at_most=1.3)]
+
+
+async def _plane(stack: AsyncExitStack, plant: Plant, name: str, text: str) -> Stub:
+    config, database = (plant.certs.parent / f"{name}{end}" for end in (".toml", ".db"))
+    config.write_text(text)
+    plane = await stack.enter_async_context(plant.control_plane(f"sqlite:{database}", f"--config={config}"))
+    await stack.enter_async_context(plant.worker(plane.address))
+    channel = await stack.enter_async_context(plant.channel(plane.address))
+    return tasks_grpc.TaskServiceStub(channel)
 
 
 async def _cost(stub: Stub, sample: int) -> float:

@@ -25,6 +25,7 @@ from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import DomainEvent
 from taskrun.domain.limits import check_worker_id
 from taskrun.domain.protocol import FromWorker, Hello, ToWorker
+from taskrun.domain.quotas import FREE, Policy
 from taskrun.domain.records import NO_LABELS, Labels, WorkerInfo
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 from taskrun.engine.control_plane import ControlPlane
@@ -119,6 +120,7 @@ class Harness:
         telemetry: Telemetry | None = None,
         timers: ControlPlaneTimers | None = None,
         worker_timers: DaemonTimers | None = None,
+        policy: Policy = FREE,
     ) -> None:
         self.clock = clock or JumpingClock()
         self.store = store or MemoryStore()
@@ -127,7 +129,7 @@ class Harness:
         self._worker_timers = worker_timers or DaemonTimers()
         self._processes = count(1)
         self.engine = ControlPlane(
-            self.store, self.clock, UuidV7Source(), self.telemetry, timers or ControlPlaneTimers()
+            self.store, self.clock, UuidV7Source(), self.telemetry, timers or ControlPlaneTimers(), policy=policy
         )
 
     async def __aenter__(self) -> Harness:

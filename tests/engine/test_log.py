@@ -16,10 +16,12 @@ from taskrun.domain.events import (
     SlotsChanged,
     TaskExpired,
     TaskMoved,
+    TaskRefused,
     TaskRequeued,
     WorkerConnected,
     WorkerMoved,
 )
+from taskrun.domain.quotas import AccountName
 from taskrun.domain.records import Requirement, Task, TaskSpec
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.engine.log import log_events
@@ -63,6 +65,10 @@ def lines() -> Iterator[list[Line]]:
         (
             TaskExpired(replace(TASK, error="nobody came"), 5),
             ("DEBUG", "task waited for too long: nobody came", {"task_id": "t1"}),
+        ),
+        (
+            TaskRefused(AccountName("client", "ann"), "waiting"),
+            ("DEBUG", "task refused: the limit waiting of the client ann", {}),
         ),
         (RunAssigned("t1", "r1", "w1", Requirement("echo"), 5), ("DEBUG", "run assigned", RUN)),
         (

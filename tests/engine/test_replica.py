@@ -14,13 +14,14 @@ from taskrun.domain.errors import LeaseLost, NotFound, Overruled, StoreFailed, U
 from taskrun.domain.events import TaskMoved
 from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.protocol import Heartbeat, HeartbeatAck, RunReport, Stored
+from taskrun.domain.quotas import Limit, Policy
 from taskrun.domain.records import AgentSpec, Requirement, Run, Task, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.replica import DEAF_PAUSE, REST
 from taskrun.ports.peers import LEASE, Call, Meeting
-from taskrun.ports.store import Answer, Batch, ClaimNext, Disowned, TaskClaimed
+from taskrun.ports.store import Answer, Batch, ClaimNext, Disowned, TaskClaimed, TasksClaimed
 from taskrun.testing.clock import JumpingClock
 from taskrun.testing.faulty_store import FaultyStore
 from taskrun.testing.harness import RecordingTelemetry
@@ -317,6 +318,46 @@ async def test_a_claim_that_others_were_faster_at_is_not_repeated(
     await jumping.advance(LEASE / 6)
     assert store.commits == commits
     assert await store.commit(Batch(asks=[ClaimNext(None, (Requirement("echo"),), 1)]))
+
+
+async def test_what_a_limit_holds_is_asked_for_again_when_others_have_made_room(
+    idle_plane: ControlPlane,
+    peer: Peer,
+    store: FaultyStore,
+    village: Village,
+    jumping: JumpingClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    idle_plane.rule(Policy([Limit("client", running=1)]))
+    await idle_plane.start()
+    await jumping.advance(REST)
+    await peer.connect("worker-1")
+    real, full = store.commit, True
+
+    async def commit(batch: Batch) -> Sequence[Answer]:
+        """Others have runs of everybody, as long as it is `full`."""
+        claims = [ask for ask in batch.asks if isinstance(ask, ClaimNext)] if full else []
+        others = [ask for ask in batch.asks if ask not in claims]
+        held = [TasksClaimed(ask, (), tuple(name for name, _ in ask.limits)) for ask in claims]
+        return [*await real(Batch(batch.tasks, batch.story, others)), *held]
+
+    monkeypatch.setattr(store, "commit", commit)
+    [task] = await idle_plane.create([TaskSpec("echo", "1")], "client:ann")
+    assert isinstance(task, Task)
+    await jumping.advance(0)
+    assert (await idle_plane.get(task.id)).status is TaskStatus.PENDING
+    full = False
+    village.call(Call(room=True))
+    await jumping.advance(0)
+    assert (await idle_plane.get(task.id)).status is TaskStatus.RUNNING
+    store.break_down()
+    with pytest.raises(Unavailable):
+        await idle_plane.cancel("unknown")
+    # While the loop begins again nobody is told: what it begins with has forgotten who was full.
+    village.call(Call(room=True))
+    await jumping.advance(0)
+    store.mend()
+    await idle_plane.stop()
 
 
 @pytest.fixture

@@ -25,11 +25,14 @@ from taskrun.domain.events import (
     SlotsChanged,
     TaskExpired,
     TaskMoved,
+    TaskRefused,
     TaskRequeued,
+    TasksHeld,
     WorkerConnected,
     WorkerMoved,
 )
 from taskrun.domain.now import Now
+from taskrun.domain.quotas import AccountName
 from taskrun.domain.records import Consumption, Requirement, Task, TaskSpec
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 
@@ -194,6 +197,17 @@ async def test_certificates_that_nobody_renews_and_the_server_s_own_are_shown(be
     bench.record(CertificatesAged(3), CertificatesAged(2), ServerCertificateShown(1_700_000_000_500))
     assert await bench.values("taskrun_worker_certificates_aged") == {(): 2}
     assert await bench.values("taskrun_server_certificate_end_timestamp_seconds") == {(): 1_700_000_000.5}
+
+
+async def test_what_limits_refuse_and_hold_is_counted_by_their_keys(bench: Bench) -> None:
+    ann, red = AccountName("client", "ann"), AccountName("label:team", "red")
+    bench.record(TaskRefused(ann, "waiting"), TaskRefused(ann, "waiting"), TaskRefused(red, "per_minute"))
+    bench.record(TasksHeld({"client": 7, "agent": 1}), TasksHeld({"client": 0, "agent": 1}))
+    assert await bench.values("taskrun_tasks_refused_total") == {
+        ("client", "waiting"): 2,
+        ("label:team", "per_minute"): 1,
+    }
+    assert await bench.values("taskrun_tasks_held") == {("client",): 0, ("agent",): 1}
 
 
 async def test_tasks_that_waited_too_long_are_counted(bench: Bench) -> None:

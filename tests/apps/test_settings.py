@@ -17,7 +17,6 @@ from taskrun.apps.limit_tables import limits_text
 from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.domain.identity import Role
-from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.quotas import Limit
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 

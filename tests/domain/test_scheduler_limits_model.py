@@ -6,7 +6,7 @@ from collections import Counter
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from taskrun.domain.quotas import AccountName, Limit, Policy
 from taskrun.domain.records import Requirement
@@ -16,8 +16,8 @@ KEYS = st.integers(1, 3)
 LINES = st.builds(
     lambda agent, client, team: Requirement(agent, (), (("client", client), *([("label:team", team)] if team else []))),
     st.sampled_from("xy"),
-    st.sampled_from("abc"),
-    st.sampled_from(["", "red"]),
+    st.sampled_from("ab"),
+    st.sampled_from(["", "", "red"]),
 )
 LIMITS = st.builds(
     Limit, st.sampled_from(["client", "agent", "label:team"]), st.sampled_from(["", "a", "x", "red"]), st.none(),
@@ -40,6 +40,14 @@ class LimitedScheduler(RuleBasedStateMachine):
         self.claims: list[Claim[int]] = []
         #: What a change of limits found running: more may run than is allowed by now.
         self.excess = Counter[AccountName]()
+
+    @initialize(lines=st.lists(LINES, min_size=2, max_size=6))
+    def begin(self, lines: list[Requirement]) -> None:
+        self.join(1, "xy", 3)
+        self.join(2, "x", 2)
+        for line in lines:
+            self.wait(line, 3)
+        self.work(1)
 
     @rule(key=KEYS, agents=st.sampled_from(["x", "y", "xy"]), slots=st.integers(1, 3))
     def join(self, key: int, agents: str, slots: int) -> None:
@@ -77,7 +85,7 @@ class LimitedScheduler(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        self.claims += self.scheduler.claims()
+        self.claims += list(self.scheduler.claims())
         self.nobody_waits_in_vain()
 
     @rule(data=st.data())
@@ -98,8 +106,29 @@ class LimitedScheduler(RuleBasedStateMachine):
             else:
                 self.scheduler.wait(line)
 
-    @rule(policy=POLICIES)
-    def change_limits(self, policy: Policy) -> None:
+    @rule(rounds=st.integers(1, 3))
+    def work(self, rounds: int) -> None:
+        """Whatever runs ends, and whatever is claimed comes and runs."""
+        for _ in range(rounds):
+            for key, runs in self.runs.items():
+                while runs:
+                    self.scheduler.ended(runs.pop())
+                    self.scheduler.release(key)
+            self.claim()
+            for claim in self.claims:
+                for line, promise in zip(claim.requirements, claim.promises, strict=True):
+                    self.scheduler.unwait(line, promise)
+                self.scheduler.settle(claim)
+                for line, promise in zip(claim.requirements, claim.promises, strict=True):
+                    for _ in range(promise):
+                        if self.scheduler.take(claim.key, line):
+                            self.began(claim.key, line)
+            self.claims.clear()
+
+    @rule(policy=POLICIES, now=st.integers(0, 4))
+    def change_limits(self, policy: Policy, now: int) -> None:
+        if now:
+            return
         self.policy = policy
         self.scheduler.rule(policy)
         self.excess = self.counted()

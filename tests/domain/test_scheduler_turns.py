@@ -299,5 +299,9 @@ def test_an_account_that_others_have_filled_is_left_until_a_run_ends_here_or_els
 def test_an_account_that_is_forgotten_is_neither_shut_nor_opened() -> None:
     scheduler: Scheduler[str] = Scheduler(Policy([RUNNING]))
     scheduler.shut([AccountName("client", "unknown")])
-    scheduler.reopen()
     assert scheduler.holding(of("unknown")) is None
+    scheduler.wait(of("a"))
+    scheduler.shut([AccountName("client", "a")])
+    scheduler.rule(Policy())
+    scheduler.reopen()
+    assert scheduler.holding(of("a")) is None

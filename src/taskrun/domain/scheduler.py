@@ -96,8 +96,10 @@ class Scheduler(Generic[Key]):
             return
         seat.open = False
         self._list(seat)
+        self._stirred.pop(seat, None)
         for need in seat.needs:
             del need.seats[seat]
+            self._stir(need)
         for name in seat.agents:
             agent = self._agents[name]
             del agent.seats[seat]

@@ -87,7 +87,7 @@ class WaitingLine(Generic[Key]):
     @property
     def unserved(self) -> int:
         """How many wait for whom no claim is under way."""
-        return max(0, self.waiting - self.promised)
+        return self.waiting - self.promised if self.waiting > self.promised else 0
 
     @property
     def place(self) -> Place:
@@ -106,18 +106,19 @@ class WaitingLine(Generic[Key]):
 
     def change(self, *, waiting: int = 0, promised: int = 0) -> None:
         """So many more wait, and so many more of them are promised a slot."""
-        before, had = self.unserved, self.waiting
-        self.waiting = max(0, self.waiting + waiting)
-        self.promised = max(0, self.promised + promised)
+        had, before = self.waiting, self.unserved
+        self.waiting = has = max(0, had + waiting)
+        self.promised = promises = max(0, self.promised + promised)
+        after = has - promises if has > promises else 0
         for account in self.accounts:
-            account.waiting += self.waiting - had
+            account.waiting += has - had
         if self.held_by is not None:
-            self.held_by.held[self.held_by.name.key] += self.waiting - had
-        else:
-            self.need.unserved += self.unserved - before
-            if self.unserved and not self.queued:
+            self.held_by.held[self.held_by.name.key] += has - had
+        elif after != before:
+            self.need.unserved += after - before
+            if after and not self.queued:
                 self.need.add(self)
-            elif before and not self.unserved:
+            elif not after:
                 self._pass_on()
 
     def run(self, count: int) -> None:

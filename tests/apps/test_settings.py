@@ -197,6 +197,14 @@ def test_an_unknown_key_of_the_file_is_refused_with_a_guess(tmp_path: Path) -> N
             "--store is 'oracle': it must be memory, sqlite, sqlite:PATH or a postgresql:// URL.",
         ),
         ({}, {}, "grpc_addr = ", "config.toml is no TOML: "),
+        ({}, {}, "stop_timeout = " + "9" * 5000, "config.toml is no TOML: "),
+        ({}, {}, "grpc_addr = " + "[" * 5000, "config.toml is no TOML: it is nested too deeply."),
+        ({}, {}, "stop_timeout = " + "9" * 400, "config.toml: stop_timeout is 9999999999"),
+        ({}, {}, "stop_timeout = 1e300", "stop_timeout is 1e+300: it must be a duration"),
+        ({}, {"TASKRUN_STOP_TIMEOUT": "9" * 400}, "", "TASKRUN_STOP_TIMEOUT is '9999999999"),
+        ({}, {"TASKRUN_RETENTION_SIZE": "9" * 400}, "", "TASKRUN_RETENTION_SIZE is '9999999999"),
+        ({}, {"TASKRUN_DATA_DIR": "~no body/data"}, "", "TASKRUN_DATA_DIR is '~no body/data': it must be a path."),
+        ({}, {}, 'store = "sqlite:a\\u0000b"', "config.toml: store is 'sqlite:a\\x00b': it must be memory"),
     ],
 )
 def test_a_bad_value_is_refused_in_the_name_of_its_source(

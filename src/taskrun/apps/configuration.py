@@ -98,7 +98,10 @@ def _document(path: Path) -> dict[str, Any]:
         raise InvalidArgument(f"{path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"{path} is no TOML: it is not in UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise InvalidArgument(f"{path} is no TOML: it is nested too deeply.") from None
+    # A number that is too long is no TOMLDecodeError.
+    except ValueError as error:
         raise InvalidArgument(f"{path} is no TOML: {error}.") from error
 
 

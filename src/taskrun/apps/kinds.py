@@ -61,7 +61,13 @@ def _text(raw: Any) -> str:
 
 
 def _path(raw: Any) -> Path:
-    return Path(_text(raw)).expanduser()
+    if "\0" in _text(raw):
+        raise ValueError
+    try:
+        return Path(raw).expanduser()
+    # There is no such user.
+    except RuntimeError as error:
+        raise ValueError from error
 
 
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -87,21 +93,29 @@ def _address(raw: Any) -> HostPort:
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d|)")
+#: Seconds; some thirty years. More would be past what clocks and databases count.
+_MAX_SECONDS = 1e9
 _SECONDS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def seconds(raw: Any) -> float:
-    """The seconds of `10`, `10s`, `5m`, `1.5h`, `250ms` or `7d`, or of a number. Raises `ValueError` for all else."""
+    """The seconds of `10`, `10s`, `5m`, `1.5h`, `250ms` or `7d`, or of a number, up to thirty years.
+
+    Raises `ValueError` for all else.
+    """
     if isinstance(raw, int | float) and not isinstance(raw, bool):
-        raw = format(raw, "f")
+        raw = str(raw) if isinstance(raw, int) else format(raw, "f")
     match = _DURATION.fullmatch(_text(raw))
-    if match is None:
+    value = float(match[1]) * _SECONDS[match[2]] if match else _MAX_SECONDS + 1
+    if value > _MAX_SECONDS:
         raise ValueError
-    return float(match[1]) * _SECONDS[match[2]]
+    return value
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|[KMGT]i?B|)", re.IGNORECASE)
 _POWERS = "BKMGT"
+#: Bytes: what a database's number holds, and a double exactly.
+_MAX_SIZE = 2**62
 
 
 def _size(raw: Any) -> int:
@@ -112,7 +126,10 @@ def _size(raw: Any) -> int:
     if match is None:
         raise ValueError
     unit = match[2].upper() or "B"
-    return int(float(match[1]) * (1024 if "I" in unit else 1000) ** _POWERS.index(unit[0]))
+    value = float(match[1]) * (1024 if "I" in unit else 1000) ** _POWERS.index(unit[0])
+    if value > _MAX_SIZE:
+        raise ValueError
+    return int(value)
 
 
 def _positive(raw: Any) -> float:

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from taskrun.domain.records import Consumption, ModelBackend, Run, Usage
 from taskrun.domain.status import RunStatus
-from taskrun.domain.usage import MAX_MODEL_NAME, MAX_MODELS, bounded, consumed_by, since, together, total, usage_of
+from taskrun.domain.usage import (
+    MAX_AMOUNT,
+    MAX_MODEL_NAME,
+    MAX_MODELS,
+    bounded,
+    consumed_by,
+    since,
+    together,
+    total,
+    usage_of,
+)
 
 BIG, SMALL = Consumption(100, 20, 3, 4, 0.5), Consumption(10, 2, 0, 0, 0.01)
 
@@ -76,7 +86,18 @@ def test_names_have_a_length_and_are_something() -> None:
     assert bounded(told).by_model == {"x" * MAX_MODEL_NAME: SMALL + SMALL, "unknown": SMALL}
 
 
-amounts = st.integers(0, 2**53)
+@pytest.mark.parametrize("amount", [-1, MAX_AMOUNT + 1, 10**400, float("nan"), float("inf"), -0.5])
+def test_what_is_no_amount_is_nothing(amount: float) -> None:
+    told = Usage(1, 2, 3, 4, amount, {"big": Consumption(amount, 2, 3, 4, amount)})  # type: ignore[arg-type]
+    assert bounded(told) == Usage(1, 2, 3, 4, 0.0, {"big": Consumption(0, 2, 3, 4, 0.0)})
+
+
+def test_the_largest_amount_is_one() -> None:
+    assert bounded(Usage(MAX_AMOUNT)).input_tokens == MAX_AMOUNT
+
+
+#: All that a run's models may have used together is an amount, too.
+amounts = st.integers(0, 2**40)
 consumptions = st.builds(Consumption, amounts, amounts, amounts, amounts)
 usages = st.builds(
     Usage, amounts, amounts, amounts, amounts, by_model=st.dictionaries(st.text(max_size=2), consumptions)

@@ -17,6 +17,8 @@ OTHER_MODELS = "other"
 UNKNOWN_MODEL = "unknown"
 
 NOTHING = Consumption()
+#: Of anything that a run consumed: larger numbers are not exact everywhere, and no run means them.
+MAX_AMOUNT = 2**53
 #: Dollars. Sums of estimates differ by less than this for no other reason than the order of their parts.
 _DUST = 1e-9
 
@@ -38,12 +40,19 @@ def since(before: Usage, now: Usage) -> Usage:
 
 
 def bounded(usage: Usage) -> Usage:
-    """The same amounts, by as many models and with as long names as are kept: the first that are told keep theirs."""
+    """The same amounts, as far as they are amounts, by as many models and with as long names as are kept: the first
+    that are told keep theirs."""
     by_model: dict[str, Consumption] = {}
     for model, consumed in usage.by_model.items():
         name = model[:MAX_MODEL_NAME] or UNKNOWN_MODEL
-        _add(by_model, name if name in by_model or len(by_model) < MAX_MODELS else OTHER_MODELS, consumed)
-    return Usage(*_amounts(usage), by_model)
+        _add(by_model, name if name in by_model or len(by_model) < MAX_MODELS else OTHER_MODELS, _plausible(consumed))
+    return Usage(*_amounts(_plausible(usage)), {model: _plausible(consumed) for model, consumed in by_model.items()})
+
+
+def _plausible(consumed: Consumption) -> Consumption:
+    """Nothing in place of an amount that is negative, endless or no number."""
+    amounts: Iterable[Any] = _amounts(consumed)
+    return Consumption(*(amount if 0 <= amount <= MAX_AMOUNT else 0 for amount in amounts))
 
 
 def consumed_by(run: Run) -> Mapping[str, Consumption]:

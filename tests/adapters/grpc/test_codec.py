@@ -36,7 +36,7 @@ from taskrun.adapters.grpc.codec_workers import (
     encode_worker_query,
 )
 from taskrun.adapters.grpc.pages import MAX_PAGE_BYTES
-from taskrun.adapters.grpc.speech import BatchSpeech, OldSpeech
+from taskrun.adapters.grpc.speech import BatchSpeech, OldSpeech, Speech
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.explanation import Ahead, Explanation
 from taskrun.domain.fitness import WorkerFit
@@ -361,6 +361,20 @@ def test_an_old_control_plane_hears_of_no_event_that_it_does_not_know() -> None:
     frames = OldSpeech("w").frames([RunEvent("r", type) for type in types], 1)
     heard = [pb.RunClientMessage.FromString(frame).event.event_type for frame in frames]
     assert heard == [words.EVENT_TYPE_NUMBERS[types[1]], words.EVENT_TYPE_NUMBERS[types[3]]]
+
+
+@pytest.mark.parametrize("speech", [BatchSpeech("w-1"), OldSpeech("w-1")])
+@pytest.mark.parametrize(
+    "said",
+    [
+        RunMessage("r", ChatRole.ASSISTANT, "\ud800"),
+        RunReport("r", RunStatus.FAILED, usage=Usage(10**30)),
+        RunReport("r", RunStatus.FAILED, backend=ModelBackend(context_window=2**32)),
+    ],
+)
+def test_what_no_message_can_hold_is_the_fault_of_who_says_it(speech: Speech, said: FromWorker) -> None:
+    with pytest.raises(InvalidArgument, match=f"A {type(said).__name__} cannot be sent"):
+        list(speech.frames([said], 1))
 
 
 def reported(**fields: Any) -> RunReport:

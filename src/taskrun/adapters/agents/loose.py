@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: What is larger no agent counts in earnest, and not every reader could take it.
+MOST = 2**53
+
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """An object, else an empty one."""
@@ -22,10 +25,11 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> int:
-    """A whole number above 0, else 0."""
-    return value if isinstance(value, int) and value > 0 else 0
+    """A whole number from 1 to `MOST`, else 0."""
+    # To Python a truth is a number; to a message it is none.
+    return value if type(value) is int and 0 < value <= MOST else 0
 
 
 def amount(value: Any) -> float:
-    """A finite number from 0 on, else 0."""
-    return float(value) if isinstance(value, (int, float)) and 0 <= value < float("inf") else 0.0
+    """A number from 0 to `MOST`, else 0."""
+    return float(value) if type(value) in (int, float) and 0 <= value <= MOST else 0.0

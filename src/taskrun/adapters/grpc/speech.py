@@ -15,6 +15,7 @@ from taskrun.adapters.grpc.codec_runs import (
     encode_segment,
 )
 from taskrun.adapters.grpc.frames import envelope, grouped, pieces
+from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.protocol import AssignRun, FromWorker, Heartbeat, RunReport
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage
 from taskrun.domain.status import RunStatus
@@ -106,5 +107,9 @@ class OldSpeech:
 
 def _encoded(encoders: dict[type[FromWorker], Encoder], messages: Sequence[FromWorker], at_ms: int) -> Iterator[bytes]:
     for message in messages:
-        for part in encoders[type(message)](message, at_ms):
-            yield part.SerializeToString()
+        try:
+            parts = [part.SerializeToString() for part in encoders[type(message)](message, at_ms)]
+        # Half of a surrogate pair, or a number that is out of range.
+        except (ValueError, TypeError) as error:
+            raise InvalidArgument(f"A {type(message).__name__} cannot be sent: {error}.") from error
+        yield from parts

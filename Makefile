@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench chaos simulate proto lock clean
+.PHONY: help install lint format test demo bench chaos fuzz simulate proto lock clean
 
 help: ## Print the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: $(STAMP) ## Measure, beside the raw figures of gRPC on this machine
 
 chaos: $(STAMP) ## Kill, freeze and cut off real processes under load; options in ARGS, see docs/chaos.md
 	@$(BIN)/python -m chaos $(ARGS)
+
+fuzz: $(STAMP) ## Give what others write, changed in every way, to what reads it; options in ARGS, see docs/fuzzing.md
+	@$(BIN)/python -m fuzz $(ARGS)
 
 simulate: $(STAMP) ## Play SEEDS=2000 simulated worlds, or tell the story of one: SEED=n; see docs/simulation.md
 	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) --first $(or $(FIRST),0))

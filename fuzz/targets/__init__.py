@@ -1,0 +1,1 @@
+"""One module for each way in; its `TARGET` is what is fuzzed."""

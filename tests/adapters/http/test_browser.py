@@ -12,10 +12,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from taskrun.adapters.grpc.codec_workers import decode_info
 from taskrun.adapters.http.server import HttpServer
 from taskrun.domain.records import AgentSpec, ModelBackend, WorkerInfo
 from taskrun.domain.status import WorkerStatus
+from taskrun.v1 import common_pb2
 from tests.adapters.http.conftest import Surface, worker_view
+from tests.filled import filled
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
@@ -82,7 +85,11 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
 
 async def test_markup_in_a_workers_words_does_nothing(visit: Visit) -> None:
     agent = AgentSpec(MARKUP, MARKUP, {}, (ModelBackend(MARKUP, MARKUP),))
-    visit.surface.workers.views = [worker_view(info=WorkerInfo(MARKUP, MARKUP, (agent,) * 5, {MARKUP: MARKUP}))]
+    everywhere = decode_info(filled(common_pb2.WorkerInfo, lambda name: MARKUP))
+    visit.surface.workers.views = [
+        worker_view(info=WorkerInfo(MARKUP, MARKUP, (agent,) * 5, {MARKUP: MARKUP})),
+        worker_view("w-3", info=everywhere),
+    ]
     page = await visit.open()
     # The script has put the row in anew, from what it fetched.
     visit.surface.workers.views.append(worker_view("w-2", info=WorkerInfo(MARKUP, MARKUP, (agent,), {MARKUP: MARKUP})))

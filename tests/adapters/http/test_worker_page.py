@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import re
+from html.parser import HTMLParser
 
 import pytest
 
+from taskrun.adapters.grpc.codec_workers import decode_info
 from taskrun.adapters.http.worker_page import MAX_ROWS
 from taskrun.domain.records import AgentSpec, ModelBackend, WorkerInfo
 from taskrun.domain.status import WorkerStatus
+from taskrun.v1 import common_pb2
 from tests.adapters.http.conftest import Surface, worker_view
+from tests.filled import filled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,6 +33,38 @@ async def test_markup_in_every_text_of_a_worker_is_escaped(surface: Surface, pat
     assert "<img src=x" not in page
     for first in "wphadvmkl":
         assert f"{first}&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&gt;&lt;img" in page
+
+
+class Shape(HTMLParser):
+    """The tags of a page, each with the names of its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, list[str]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, [name for name, _ in attributes]))
+
+
+@pytest.mark.parametrize("path", ["/ui/workers", "/ui/workers/live"])
+async def test_markup_in_every_text_field_of_the_wire_stays_text(surface: Surface, path: str) -> None:
+    """Whatever fields a worker will have: the wire's message says which there are."""
+    pages = []
+    for ending in ("", MARKUP):
+        info = decode_info(filled(common_pb2.WorkerInfo, lambda name, ending=ending: f"{name}{ending}"))  # type: ignore[misc]
+        surface.workers.views = [worker_view(f"id{ending}", info=info)]
+        pages.append((await surface.get(path)).text)
+    plain, hostile = pages
+    assert hostile.count("alert(1)") > 4
+    assert Shape(hostile).tags == Shape(plain).tags
+
+
+async def test_markup_in_json_is_no_page(surface: Surface) -> None:
+    surface.workers.views = [worker_view(info=decode_info(filled(common_pb2.WorkerInfo, lambda name: MARKUP)))]
+    answer = await surface.get("/v1/workers")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("path", ["/ui/workers", "/ui/workers/live"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from taskrun.adapters.ca.csr import MAX_REQUEST_BYTES, requested_key
 from taskrun.domain.errors import InvalidArgument
-from taskrun.testing.contracts.authority import make_request
+from taskrun.testing.contracts.authority import BAD_REQUESTS, make_request
 
 REQUEST = make_request()
 DER = x509.load_pem_x509_csr(REQUEST).public_bytes(Encoding.DER)
@@ -32,6 +32,13 @@ def test_rsa_of_2048_bits_passes_if_enabled() -> None:
 def test_rsa_of_1024_bits_is_refused_even_so() -> None:
     with pytest.raises(InvalidArgument, match="2048"):
         requested_key(make_request(rsa.generate_private_key(65537, 1024)), allow_rsa=True)
+
+
+@pytest.mark.parametrize("fault", BAD_REQUESTS)
+@pytest.mark.parametrize("allow_rsa", [False, True])
+def test_no_bad_request_has_a_key_for_anybody(fault: str, allow_rsa: bool) -> None:
+    with pytest.raises(InvalidArgument):
+        requested_key(BAD_REQUESTS[fault](), allow_rsa=allow_rsa)
 
 
 def test_a_request_of_exactly_the_limit_passes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TypeVar
 
 import pytest
@@ -93,6 +94,25 @@ VAIN_REQUESTS: dict[str, Callable[[RequestKey], bytes]] = {
         extensions=[
             x509.SubjectAlternativeName([x509.DNSName("localhost")]),
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+        ],
+    ),
+    "any_use": lambda key: make_request(
+        key, extensions=[x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])]
+    ),
+    "to_sign_code": lambda key: make_request(
+        key, extensions=[x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])]
+    ),
+    "other_names": lambda key: make_request(
+        key,
+        extensions=[
+            x509.SubjectAlternativeName(
+                [
+                    x509.DNSName("plane.example.org"),
+                    x509.IPAddress(ip_address("192.0.2.7")),
+                    x509.UniformResourceIdentifier("spiffe://example.org/client/admin"),
+                    x509.RFC822Name("admin@example.org"),
+                ]
+            )
         ],
     ),
 }

@@ -84,6 +84,11 @@ async def test_a_body_above_the_limit_is_refused_on_every_route(surface: Surface
     assert refused(answer) == (413, "TOO_LARGE")
 
 
+async def test_a_body_of_exactly_the_limit_passes(surface: Surface) -> None:
+    answer = await surface.client.request("GET", surface.url + "/health", content=b"x" * (1024 * 1024))
+    assert answer.status_code == 200
+
+
 async def test_two_host_headers_are_refused(surface: Surface) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", surface.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n")

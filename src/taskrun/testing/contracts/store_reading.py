@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -121,6 +123,15 @@ class FindContract:
         await save(store, make_task(1))
         with pytest.raises(InvalidArgument):
             await store.find(TaskQuery(page_token=token))
+
+    async def test_an_id_that_no_store_could_keep_is_nobodys(self, store: Store) -> None:
+        """Ids and tokens come from anybody. PostgreSQL keeps no NUL in a text."""
+        assert await store.get("\0") is None
+        assert list(await store.story("\0", 0)) == []
+        with suppress(InvalidArgument):
+            assert (
+                await store.find(TaskQuery(page_token=urlsafe_b64encode(b"after:\0").decode().rstrip("=")))
+            ).tasks == ()
 
     async def test_a_rare_label_is_found_among_many(self, store: Store) -> None:
         await save(store, *(make_task(n, labels={"rare": "yes"} if n % 700 == 1 else {}) for n in range(1500)))

@@ -34,7 +34,7 @@ def program(of: type[T], do: Callable[[T, Again[T]], int | None], name: str, hel
     def invoke(config: str | None, check: bool, **flags: Any) -> int | None:
         warn_of_unknown(name, os.environ)
         config = config or os.environ.get(config_variable)
-        file = Path(config).absolute() if config else None
+        file = Path(config) if config else None
         settings = load(of, flags, os.environ, file)
         if check:
             click.echo("The configuration is valid.")

@@ -83,7 +83,7 @@ async def test_tasks_are_taken_out_of_the_queue_by_its_whole_key(database: Datab
 
 
 async def test_nobody_behind_a_task_is_looked_at_to_find_its_place(database: Database) -> None:
-    rows = _plan(database.writer, reader._AHEAD, 5)
+    rows = _plan(database.writer, reader._AHEAD, 6)
     assert "SEARCH queue USING PRIMARY KEY (requirement=? AND (rank,task_id)<(?,?))" in rows
     assert {row.split()[1] for row in rows if row.startswith("SCAN")} == {"(subquery-1)"}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from taskrun.domain.quotas import AccountName
 from taskrun.domain.records import Requirement, StoryEntry, Task
+from taskrun.domain.relayed import MessageAnswer, MessageAsk
 from taskrun.domain.status import TaskStatus
 from taskrun.domain.values import value
 
@@ -74,7 +75,7 @@ class RelayCancel:
     task_id: str
 
 
-Ask = ClaimNext | ClaimTask | ClaimExpired | FindKey | ClaimRuns | RelayCancel
+Ask = ClaimNext | ClaimTask | ClaimExpired | FindKey | ClaimRuns | RelayCancel | MessageAsk
 
 
 @value(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Disowned:
     task_ids: tuple[str, ...]
 
 
-Answer = TasksClaimed | TaskClaimed | ExpiredClaimed | KeyFound | RunsClaimed | CancelRelayed | Disowned
+Answer = TasksClaimed | TaskClaimed | ExpiredClaimed | KeyFound | RunsClaimed | CancelRelayed | MessageAnswer | Disowned
 
 
 @dataclass(slots=True)

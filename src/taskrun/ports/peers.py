@@ -30,6 +30,10 @@ class Meeting:
     expires_at_ms: int = 0
     #: Tasks that this one has, or that wait, and that somebody wants cancelled.
     cancels: Sequence[str] = ()
+    #: Whether there are messages for runs that this one has, which it has not claimed.
+    messages: bool = False
+    #: Messages that this one has left for others and of which there is something to know, by their ids.
+    answered: Sequence[str] = ()
     #: The workers of those that live.
     workers: Sequence[WorkerView] = ()
 

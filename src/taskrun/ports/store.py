@@ -32,24 +32,42 @@ from taskrun.domain.batch import (
     TasksClaimed,
 )
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
+from taskrun.domain.relayed import (
+    AnswerMessage,
+    ClaimMessages,
+    CollectMessage,
+    MessageAnswered,
+    MessageCollected,
+    MessageRelayed,
+    MessagesClaimed,
+    RelayMessage,
+)
 from taskrun.domain.status import TaskStatus
 
 __all__ = [
     "Answer",
+    "AnswerMessage",
     "Ask",
     "Backlog",
     "Batch",
     "CancelRelayed",
     "ClaimExpired",
+    "ClaimMessages",
     "ClaimNext",
     "ClaimRuns",
     "ClaimTask",
+    "CollectMessage",
     "Disowned",
     "ExpiredClaimed",
     "FindKey",
     "KeyFound",
+    "MessageAnswered",
+    "MessageCollected",
+    "MessageRelayed",
+    "MessagesClaimed",
     "Recovery",
     "RelayCancel",
+    "RelayMessage",
     "Retention",
     "RunsClaimed",
     "Store",

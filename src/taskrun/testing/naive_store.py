@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from taskrun.domain.batch import (
     Answer,
@@ -25,6 +25,7 @@ from taskrun.domain.batch import (
     TasksClaimed,
 )
 from taskrun.domain.records import Requirement, StoryEntry, Task
+from taskrun.domain.relayed import MessageAsk, answer_alone
 from taskrun.domain.status import TaskStatus
 
 
@@ -42,6 +43,7 @@ class NaiveStore:
             ClaimExpired: self._claim_expired,
             FindKey: self._find_key,
             ClaimRuns: lambda ask: RunsClaimed(ask, ()),
+            **dict.fromkeys(get_args(MessageAsk), answer_alone),
             RelayCancel: lambda ask: CancelRelayed(ask, self.tasks.get(ask.task_id)),
         }
 

@@ -15,6 +15,7 @@ from taskrun.adapters.stores.memory_queue import MemoryQueue
 from taskrun.adapters.stores.page_tokens import id_of_token, page_token
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
+from taskrun.domain.relayed import answer_alone
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.store import (
     Answer,
@@ -235,3 +236,5 @@ class MemoryStore:
             case FindKey():
                 made = self._keys.find(ask.caller, ask.key, ask.since_ms)
                 return KeyFound(ask, None if made is None else self._tasks[made])
+            case _:
+                return answer_alone(ask)

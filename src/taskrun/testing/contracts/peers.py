@@ -16,16 +16,24 @@ from taskrun.domain.errors import Overruled
 from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.quotas import AccountName
 from taskrun.domain.records import AgentSpec, Task, WorkerInfo, WorkerView
+from taskrun.domain.relayed import Refusal, RelayedMessage
 from taskrun.domain.status import TaskStatus, WorkerStatus
 from taskrun.ports.peers import Call, Peers
 from taskrun.ports.store import (
+    AnswerMessage,
     Backlog,
     Batch,
     CancelRelayed,
+    ClaimMessages,
     ClaimNext,
     ClaimRuns,
+    CollectMessage,
     Disowned,
+    MessageCollected,
+    MessageRelayed,
+    MessagesClaimed,
     RelayCancel,
+    RelayMessage,
     RunsClaimed,
     Store,
     TasksClaimed,
@@ -79,6 +87,31 @@ def view(worker_id: str, status: WorkerStatus = WorkerStatus.IDLE, runs: int = 0
     return WorkerView(
         worker_id, WorkerInfo("host", "1", (AgentSpec("echo"),)), status, runs, 5, 6, 7, "turned a run away"
     )
+
+
+def message(number: int, id: str, text: str = "more") -> RelayMessage:
+    """A message for the run of the task of this number."""
+    return RelayMessage(id, task_id(number), f"run-{number}", text)
+
+
+async def left(store: SharedStore, *messages: RelayMessage) -> list[bool]:
+    """Leaves these; which of them were left."""
+    answers = await store.commit(Batch(asks=[*messages]))
+    return [answer.relayed for answer in answers if isinstance(answer, MessageRelayed)]
+
+
+async def claimed(store: SharedStore) -> Sequence[RelayedMessage]:
+    """The messages that one `ClaimMessages` gives."""
+    [answer] = await store.commit(Batch(asks=[ClaimMessages()]))
+    assert isinstance(answer, MessagesClaimed)
+    return answer.messages
+
+
+async def collected(store: SharedStore, number: int, id: str) -> tuple[Task | None, bool, Refusal | None]:
+    """What one `CollectMessage` gives: the task, whether the message was claimed, and why it was refused."""
+    [answer] = await store.commit(Batch(asks=[CollectMessage(id, task_id(number))]))
+    assert isinstance(answer, MessageCollected)
+    return answer.task, answer.claimed, answer.refusal
 
 
 class Ear:
@@ -254,6 +287,98 @@ class RelayContract:
                 await save(a, moved(task, COMPLETED))
 
 
+class MessagesContract:
+    """A message finds whoever has the run that it is for, and whoever left it what became of it."""
+
+    async def test_a_message_is_claimed_by_whoever_has_the_task_once(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1, RUNNING), make_task(2, RUNNING))
+        first, second = message(1, "m1", "more\0, \ud800"), message(2, "m2")
+        assert await left(b, first, second) == [True, True]
+        assert [(await each.peers.meet([])).messages for each in (a, b)] == [True, False]
+        assert await claimed(b) == ()
+        found = await claimed(a)
+        assert [(each.id, each.task_id, each.run_id, each.message, each.again) for each in found] == [
+            (each.id, each.task_id, each.run_id, each.message, False) for each in (first, second)
+        ]
+        assert not (await a.peers.meet([])).messages
+        assert await claimed(a) == ()
+
+    async def test_a_message_is_only_left_for_what_runs_elsewhere(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1, RUNNING), make_task(2), make_task(3, COMPLETED))
+        assert await left(b, *(message(n, f"m{n}") for n in (1, 2, 3, 4))) == [True, False, False, False]
+        assert await left(a, message(1, "m")) == [False]
+
+    @pytest.mark.parametrize("refusal", [None, Refusal("FailedPrecondition", "why")])
+    async def test_who_left_a_message_hears_what_became_of_it_and_takes_it_back(
+        self, a: SharedStore, b: SharedStore, refusal: Refusal | None
+    ) -> None:
+        await save(a, make_task(1, RUNNING))
+        await left(b, message(1, "m"))
+        [found] = await claimed(a)
+        assert (await b.peers.meet([])).answered == []
+        await a.commit(Batch(asks=[AnswerMessage(found, refusal)]))
+        assert ((await a.peers.meet([])).answered, (await b.peers.meet([])).answered) == ([], ["m"])
+        assert await collected(b, 1, "m") == (make_task(1, RUNNING), True, refusal)
+        assert (await b.peers.meet([])).answered == []
+        assert await collected(b, 1, "m") == (None, False, None)
+
+    async def test_what_the_task_tells_is_there_with_the_answer(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1, RUNNING))
+        await left(b, message(1, "m"))
+        [found] = await claimed(a)
+        told = replace(make_task(1, RUNNING), next_seq=9)
+        await a.commit(Batch({told.id: told}, asks=[AnswerMessage(found)]))
+        assert await collected(b, 1, "m") == (told, True, None)
+
+    async def test_a_message_that_is_taken_back_is_claimed_no_more(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1, RUNNING))
+        await left(b, message(1, "m"))
+        assert await collected(b, 1, "m") == (make_task(1, RUNNING), False, None)
+        assert not (await a.peers.meet([])).messages
+        assert await claimed(a) == ()
+
+    async def test_who_has_the_task_next_finds_the_message_and_that_it_may_have_been_passed_on(
+        self, a: SharedStore, b: SharedStore
+    ) -> None:
+        await save(a, make_task(1, RUNNING))
+        await left(b, message(1, "m1"))
+        [found] = await claimed(a)
+        await left(b, message(1, "m2"))
+        await claim_runs(b)
+        await a.commit(Batch(asks=[AnswerMessage(found)]))
+        meetings = [await each.peers.meet([]) for each in (a, b)]
+        assert [(each.messages, each.answered) for each in meetings] == [(False, []), (True, [])]
+        assert [(each.id, each.again) for each in await claimed(b)] == [("m1", True), ("m2", False)]
+
+    async def test_who_begins_again_claims_again(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, make_task(1, RUNNING))
+        await left(b, message(1, "m"))
+        await claimed(a)
+        await a.recover()
+        assert (await a.peers.meet([])).messages
+        assert [each.again for each in await claimed(a)] == [True]
+
+    @pytest.mark.parametrize("then", [moved(make_task(1, RUNNING), COMPLETED), requeued(make_task(1, RUNNING), 7)])
+    async def test_of_a_task_that_does_not_run_any_more_there_is_something_to_know(
+        self, a: SharedStore, b: SharedStore, then: Task
+    ) -> None:
+        await save(a, make_task(1, RUNNING))
+        await left(b, message(1, "m"))
+        await save(a, then)
+        assert (await b.peers.meet([])).answered == ["m"]
+        assert not (await a.peers.meet([])).messages
+        assert await claimed(a) == ()
+        assert await collected(b, 1, "m") == (then, False, None)
+
+    @pytest.mark.parametrize("dies", [True, False])
+    async def test_a_message_is_gone_with_whoever_left_it(self, a: SharedStore, b: SharedStore, dies: bool) -> None:
+        await save(a, make_task(1, RUNNING))
+        await left(b, message(1, "m"))
+        await (b.close() if dies else b.recover())
+        assert not (await a.peers.meet([])).messages
+        assert await claimed(a) == ()
+
+
 class KeysOfSeveralContract:
     """A key makes one task wherever it is used."""
 
@@ -308,8 +433,10 @@ class CallsContract:
         assert calls == [Call(stories=(task_id(1),)), Call(waiting={GENERAL: 1})]
         await tell(a, moved(make_task(1), RUNNING), change(1))
         assert await ear.next() == Call(stories=(task_id(1),))
-        await a.commit(Batch(asks=[RelayCancel(task_id(1))]))
-        assert await ear.next() == Call(meet=True)
+        answer = AnswerMessage(RelayedMessage(1, "m", task_id(1), "run-1", "more"))
+        for news in (RelayCancel(task_id(1)), message(1, "m"), answer):
+            await a.commit(Batch(asks=[news]))
+            assert await ear.next() == Call(meet=True)
 
     async def test_who_begins_and_whose_workers_come_or_go_calls_the_others_together(
         self, a: SharedStore, ear: Ear

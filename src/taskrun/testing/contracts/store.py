@@ -8,19 +8,28 @@ import pytest
 
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.records import StoryEntry, TaskQuery
+from taskrun.domain.relayed import RelayedMessage
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.store import (
+    AnswerMessage,
     Ask,
     Backlog,
     Batch,
     CancelRelayed,
+    ClaimMessages,
     ClaimNext,
     ClaimRuns,
     ClaimTask,
+    CollectMessage,
     Disowned,
     FindKey,
+    MessageAnswered,
+    MessageCollected,
+    MessageRelayed,
+    MessagesClaimed,
     Recovery,
     RelayCancel,
+    RelayMessage,
     Retention,
     RunsClaimed,
     Store,
@@ -206,6 +215,18 @@ class OwnershipContract:
         answers = await store.commit(Batch(asks=[*asks]))
         tasks = (make_task(1), make_task(2, COMPLETED), None)
         assert list(answers) == [CancelRelayed(ask, task) for ask, task in zip(asks, tasks, strict=True)]
+
+    async def test_no_message_is_left_where_there_is_nobody_else(self, store: Store) -> None:
+        await store.recover()
+        await save(store, make_task(1, RUNNING))
+        relay, claim, collect = RelayMessage("m", task_id(1), "run", "more"), ClaimMessages(), CollectMessage("m", "t")
+        answer = AnswerMessage(RelayedMessage(1, "m", task_id(1), "run", "more"))
+        assert list(await store.commit(Batch(asks=[relay, claim, answer, collect]))) == [
+            MessageRelayed(relay, relayed=False),
+            MessagesClaimed(claim, ()),
+            MessageAnswered(answer),
+            MessageCollected(collect, None),
+        ]
 
 
 _CALLS: dict[str, Callable[[Store], Awaitable[object]]] = {

@@ -23,6 +23,7 @@ from taskrun.adapters.stores.postgres.failures import translated
 from taskrun.domain.batch import Batch, RelayCancel
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.records import Requirement, Share
+from taskrun.domain.relayed import AnswerMessage, RelayMessage
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.peers import Call
 
@@ -30,6 +31,8 @@ CHANNEL = "taskrun"
 #: Bytes of one notification; the server takes less than 8000. An id has 36.
 _MOST = 7900
 _STORIES = 190
+#: Of what is stored with these a meeting tells.
+_NEWS = frozenset({RelayCancel, RelayMessage, AnswerMessage})
 
 _RING = f"SELECT pg_notify('{CHANNEL}', message) FROM unnest(%s::text[]) AS message"  # noqa: S608  # a name of ours
 
@@ -71,7 +74,7 @@ class Bells:
             waiting = (task.requirement for task in batch.tasks.values() if task.status is TaskStatus.PENDING)
             self._waiting.update(waiting)
             self._room |= limited and any(task.status is not TaskStatus.RUNNING for task in batch.tasks.values())
-            self._ring(meet=any(type(ask) is RelayCancel for ask in batch.asks))
+            self._ring(meet=any(type(ask) in _NEWS for ask in batch.asks))
 
     def call_together(self) -> None:
         """The next meeting has something new."""

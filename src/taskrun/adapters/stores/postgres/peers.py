@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from taskrun.adapters.stores.postgres import owners, reader
+from taskrun.adapters.stores.postgres import messages, owners, reader
 from taskrun.adapters.stores.postgres.bells import Bells
 from taskrun.adapters.stores.postgres.database import SHARDS, AsyncConnection, Database
 from taskrun.adapters.stores.postgres.writer import Writer
@@ -98,6 +98,8 @@ class PostgresPeers:
             {needs: each.waiting for needs, each in (await reader.backlog(connection)).items()},
             await reader.next_expiry(connection),
             [task_id for (task_id,) in await _all(connection, _CANCELS, [owner])],
+            await messages.wait_for(connection, owner),
+            await messages.answered(connection, owner),
             [_decode(view) for (view,) in await _all(connection, _WORKERS, [owner])],
         )
 

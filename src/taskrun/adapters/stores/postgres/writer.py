@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from taskrun.adapters.stores.batches import check_batch
-from taskrun.adapters.stores.postgres import limited, owners, reader
+from taskrun.adapters.stores.postgres import limited, messages, owners, reader
 from taskrun.adapters.stores.postgres.changes import Row, Writing, changes, keep_keys, lines_put, statuses
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
@@ -37,6 +37,7 @@ from taskrun.domain.batch import (
     TasksClaimed,
 )
 from taskrun.domain.errors import Overruled
+from taskrun.domain.relayed import CollectMessage
 from taskrun.domain.status import TaskStatus
 
 #: Lines that are remembered.
@@ -153,8 +154,8 @@ class Writer:
         """See `Store.commit`."""
         journeys = await self._journeys_on(connection)
         owner, touched = self.owner, batch.tasks.keys() | batch.story.keys()
-        relayed = {ask.task_id for ask in batch.asks if type(ask) is RelayCancel}
-        locked: Statement = (_BEFORE, [list(touched | relayed)])
+        asked_of = {ask.task_id for ask in batch.asks if isinstance(ask, RelayCancel | CollectMessage)}
+        locked: Statement = (_BEFORE, [list(touched | asked_of)])
         known: list[Statement] = [_BEGIN, (_ALIVE, [owner]), locked, *keep_keys(batch, owner)]
         _, alive, found, *made = await journeys.make(known)
         if not alive:
@@ -211,6 +212,8 @@ class Writer:
                 return _CLAIM_RUNS, [ask.worker_id, owner, owner, owner]
             case RelayCancel():
                 return _RELAY_CANCEL, [ask.task_id, ask.task_id]
+            case _:
+                return messages.asked(ask, owner)
 
     async def _journeys_on(self, connection: AsyncConnection) -> Journeys:
         """Who never recovered begins now. A new connection is no reason: what it had is its own until it recovers."""
@@ -270,3 +273,5 @@ def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
             return RunsClaimed(ask, tuple([task_of(*row[:3]) for row in rows]), own)
         case RelayCancel():
             return CancelRelayed(ask, task_of(*rows[0]) if rows else None)
+        case _:
+            return messages.answer(ask, rows)

@@ -37,6 +37,7 @@ from taskrun.domain.batch import (
     TasksClaimed,
 )
 from taskrun.domain.records import Task
+from taskrun.domain.relayed import answer_alone
 from taskrun.domain.status import TaskStatus
 
 #: Of each id: the status of its task, and the number that its story goes on with.
@@ -158,6 +159,8 @@ class Writer:
             case FindKey():
                 row = self._connection.execute(_FIND_KEY, (ask.caller, ask.key, ask.since_ms)).fetchone()
                 return KeyFound(ask, None if row is None else reader.task(self._connection, row[0]))
+            case _:
+                return answer_alone(ask)
 
     def _tasks(self, sql: str) -> list[Task]:
         (ids,) = self._connection.execute(sql).fetchone()

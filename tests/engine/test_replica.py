@@ -200,6 +200,22 @@ async def test_a_cancel_that_others_were_asked_for_is_done(
     assert (await settled.get(task.id)).status is TaskStatus.CANCELLED
 
 
+async def test_what_a_meeting_says_of_messages_is_asked_of_the_store(
+    settled: ControlPlane, store: FaultyStore, village: Village, jumping: JumpingClock
+) -> None:
+    await store.commit(Batch({"t": TASK}))
+    asking = asyncio.create_task(settled.continue_task("t", "more", "ann"))
+    await jumping.advance(0)
+    # Nobody shares this store, whatever the village says.
+    with pytest.raises(Unavailable, match="between two steps"):
+        await asking
+    commits = store.commits
+    village.next = Meeting(others=True, messages=True, answered=["m"])
+    village.call(Call(meet=True))
+    await jumping.advance(REST)
+    assert store.commits == commits + 1
+
+
 async def test_a_watcher_is_woken_by_a_call_and_by_a_meeting(
     settled: ControlPlane, store: FaultyStore, village: Village, jumping: JumpingClock
 ) -> None:

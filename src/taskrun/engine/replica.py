@@ -13,6 +13,8 @@ from loguru import logger
 
 from taskrun.domain.control_plane.inputs import (
     CancelWanted,
+    MessagesAnswered,
+    MessagesLeft,
     News,
     QueueGrew,
     QueueSeen,
@@ -135,6 +137,10 @@ class Replica:
                     self._submit(WorkerElsewhere(worker_id))
         for task_id in meeting.cancels:
             self._submit(CancelWanted(task_id))
+        if meeting.messages:
+            self._submit(MessagesLeft())
+        if meeting.answered:
+            self._submit(MessagesAnswered(meeting.answered))
 
     async def _keep_listening(self, peers: Peers) -> None:
         while True:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
-from taskrun.domain.control_plane.inputs import ContinueTask
+from taskrun.domain.control_plane.askers import Asker
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.conversation import MAX_TAKEN
 from taskrun.domain.limits import MAX_NAME
@@ -40,7 +42,12 @@ class ActiveRun:
     heard_at: float = 0.0
     ends_at: float = math.inf
     #: Messages on their way to its worker, by their ids, and who waits to hear that each was taken.
-    asked: dict[str, tuple[ContinueRun, list[ContinueTask]]] = field(default_factory=dict)
+    asked: dict[str, tuple[ContinueRun, list[Asker]]] = field(default_factory=dict)
+
+    @property
+    def askers(self) -> Iterable[Asker]:
+        """All who wait to hear that a message was taken."""
+        return chain.from_iterable(askers for _, askers in self.asked.values())
 
     @property
     def silent_at(self) -> float:

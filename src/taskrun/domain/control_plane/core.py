@@ -33,6 +33,8 @@ from taskrun.domain.control_plane.inputs import (
     CreateTask,
     DrainStarted,
     Input,
+    MessagesAnswered,
+    MessagesLeft,
     PolicyChanged,
     QueueGrew,
     QueueSeen,
@@ -44,6 +46,7 @@ from taskrun.domain.control_plane.inputs import (
     WorkerSpoke,
 )
 from taskrun.domain.control_plane.queue import Queue
+from taskrun.domain.control_plane.relaying import Relaying
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.reunion import Reunion
 from taskrun.domain.control_plane.roster import matching
@@ -57,6 +60,13 @@ from taskrun.domain.now import Now
 from taskrun.domain.protocol import Heartbeat, Hello, RunReport
 from taskrun.domain.quotas import FREE, Policy
 from taskrun.domain.records import OutputSegment, RunEvent, RunMessage, Task, WorkerView
+from taskrun.domain.relayed import (
+    ClaimMessages,
+    MessageAnswered,
+    MessageCollected,
+    MessageRelayed,
+    MessagesClaimed,
+)
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
@@ -103,7 +113,9 @@ class ControlPlaneCore:
         self._expiry = Expiry(scheduler)
         self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, self._expiry, timers, new_id)
         self._queue = Queue(scheduler, self._runs, self._rest, self._expiry, new_id)
-        self._follow_ups = FollowUps(self._fleet, self._runs, self._queue, timers, new_id)
+        self._relaying = Relaying(timers)
+        relaying = self._relaying if shared else None
+        self._follow_ups = FollowUps(self._fleet, self._runs, self._queue, relaying, timers, new_id)
         self._hearing = Hearing(self._fleet, self._runs, self._follow_ups)
         self._reunion = Reunion(self._fleet, self._runs)
         # Typed by their keys; the dispatch is one look-up for each input and message.
@@ -130,6 +142,12 @@ class ControlPlaneCore:
             RoomMade: self._queue.room_made,
             CancelWanted: self._queue.wanted,
             WorkerElsewhere: self._elsewhere,
+            MessagesLeft: self._claim_messages,
+            MessagesClaimed: self._follow_ups.claimed,
+            MessagesAnswered: self._relaying.answered,
+            MessageRelayed: self._relaying.relayed,
+            MessageAnswered: self._relaying.answered_here,
+            MessageCollected: self._relaying.collected,
         }
         self._messages: dict[type, Callable[[Turn, Worker, Any], None]] = {
             Heartbeat: self._fleet.heartbeat,
@@ -163,7 +181,7 @@ class ControlPlaneCore:
 
     def next_deadline(self) -> float | None:
         """When `handle` is wanted again even without an input, on the monotonic clock."""
-        runs, workers = (self._run_deadlines, self._follow_ups), (self._silences, self._graces)
+        runs, workers = (self._run_deadlines, self._follow_ups, self._relaying), (self._silences, self._graces)
         all_of_them = (*runs, *workers, self._rest, self._expiry)
         return min((at for each in all_of_them if (at := each.next()) is not None), default=None)
 
@@ -210,6 +228,9 @@ class ControlPlaneCore:
         if worker is not None and not self._fleet.is_here(worker):
             self._runs.take_back(turn, worker, _LEFT)
             self._lose(turn, worker)
+
+    def _claim_messages(self, turn: Turn, news: MessagesLeft) -> None:
+        turn.batch.asks.append(ClaimMessages())
 
     # Callers.
 
@@ -372,6 +393,7 @@ class ControlPlaneCore:
         while (run_id := self._run_deadlines.pop(mono)) is not None:
             self._runs.due(turn, run_id)
         self._follow_ups.expire(turn)
+        self._relaying.expire(turn)
         self._queue.rested(turn)
         while (session := self._silences.pop(mono)) is not None:
             self._listen(turn, session)

@@ -2,7 +2,8 @@
 
 A task that has ended stays as it is: what goes on with it is a new task, which only the worker that holds the session
 can do. Of a task that runs the worker is given the message, and says in the run's own story that it has taken it. Then
-it is stored, and its sender is answered; should the run end, or nothing be heard for a while, the sender is told so.
+it is stored, and its sender is answered; should the run end, or nothing be heard for a while, the sender is told so. A
+message for the run of another control plane is relayed.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskrun.domain.control_plane.active_run import ActiveRun
+from taskrun.domain.control_plane.askers import Asker, accept, refuse
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.inputs import ContinueTask, CreateTask
 from taskrun.domain.control_plane.queue import Queue
+from taskrun.domain.control_plane.relaying import MOVES, Relaying
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.conversation import MAX_TAKEN, follow_up, holder, known_as, message_id
@@ -27,12 +30,12 @@ from taskrun.domain.errors import (
 )
 from taskrun.domain.protocol import FOLLOW_UP, ContinueRun
 from taskrun.domain.records import RunMessage, Task
+from taskrun.domain.relayed import AnswerMessage, MessagesClaimed, RelayedMessage
 from taskrun.domain.status import ChatRole, TaskStatus
 from taskrun.domain.timers import ControlPlaneTimers
 
 #: Nothing was said, in each of these cases. "{0}" is the task, "{1}" the worker.
 _WAITS = "Task {0} waits still: there is no conversation yet to go on with."
-_MOVES = "Task {0} is between two steps just now, or with another control plane."
 _RUNS = "Task {0} runs still: only the session of a task that has ended can be gone on with as a copy."
 _STOPS = "Task {0} is being stopped: continue it once it has ended."
 _AWAY = "The worker {1}, which runs task {0}, is away for the moment."
@@ -49,9 +52,17 @@ class FollowUps:
     """Passes messages on to runs, and makes tasks of those that come after the end."""
 
     def __init__(
-        self, fleet: Fleet, runs: Runs, queue: Queue, timers: ControlPlaneTimers, new_id: Callable[[], str]
+        self,
+        fleet: Fleet,
+        runs: Runs,
+        queue: Queue,
+        relaying: Relaying | None,
+        timers: ControlPlaneTimers,
+        new_id: Callable[[], str],
     ) -> None:
-        self._fleet, self._runs, self._queue, self._timers, self._new_id = fleet, runs, queue, timers, new_id
+        """Without `relaying` nobody else has runs."""
+        self._fleet, self._runs, self._queue, self._relaying = fleet, runs, queue, relaying
+        self._timers, self._new_id = timers, new_id
         #: When a message was to be confirmed, by its run and its id.
         self._due: Deadlines[tuple[str, str]] = Deadlines()
 
@@ -62,20 +73,32 @@ class FollowUps:
         if task.status.is_terminal:
             self._create(turn, request)
         elif active is not None:
-            self._pass_on(turn, request, active)
+            self._pass_on(turn, request, self._id_of(request), active)
         elif task.status is TaskStatus.PENDING:
-            turn.replies.append((request.reply, FailedPrecondition(_WAITS.format(task.id))))
+            refuse(turn, request, FailedPrecondition(_WAITS.format(task.id)))
+        elif self._relaying is None:
+            refuse(turn, request, Unavailable(MOVES.format(task.id)))
         else:
-            turn.replies.append((request.reply, Unavailable(_MOVES.format(task.id))))
+            self._relay(turn, request, self._relaying)
+
+    def claimed(self, turn: Turn, answer: MessagesClaimed) -> None:
+        """What was left elsewhere for runs that are here goes to them."""
+        for message in answer.messages:
+            active = self._runs.of_task(message.task_id)
+            if active is None or active.run.id != message.run_id:
+                # The run that it was for is over, as its task tells.
+                turn.batch.asks.append(AnswerMessage(message))
+            else:
+                self._pass_on(turn, message, message.id, active)
 
     def confirmed(self, turn: Turn, active: ActiveRun, message: RunMessage) -> None:
         """The worker has taken it, and the story has it."""
         if message.role is not ChatRole.USER or message.id not in active.asked:
             return
-        _, requests = active.asked.pop(message.id)
+        _, askers = active.asked.pop(message.id)
         self._due.disarm((active.run.id, message.id))
-        for request in requests:
-            turn.answer(request, active.task)
+        for asker in askers:
+            accept(turn, asker, active.task)
 
     def next(self) -> float | None:
         """When the first message is to be confirmed; seconds, monotonic."""
@@ -88,9 +111,9 @@ class FollowUps:
             active = self._runs.of_run(run_id)
             # A run that went to another control plane and came back has nobody waiting here.
             if active is not None and id in active.asked:
-                _, requests = active.asked.pop(id)
-                unconfirmed = Unconfirmed(_UNCONFIRMED.format(active.task.id, active.worker.id))
-                turn.replies += [(request.reply, unconfirmed) for request in requests]
+                _, askers = active.asked.pop(id)
+                for asker in askers:
+                    refuse(turn, asker, Unconfirmed(_UNCONFIRMED.format(active.task.id, active.worker.id)))
 
     # After the end.
 
@@ -100,12 +123,12 @@ class FollowUps:
         id = self._id_of(request)
         known = known_as(id, task)
         if known:
-            turn.replies.append((request.reply, task if known == id else _used(task)))
+            self._recall(turn, request, known == id)
             return
         try:
             spec = follow_up(task, request.message, fork=request.fork, key=request.key)
         except FailedPrecondition as no_session:
-            turn.replies.append((request.reply, no_session))
+            refuse(turn, request, no_session)
         else:
             lack = self._fleet.lack(holder(spec), spec.agent, request.elsewhere)
             refusal = FailedPrecondition(_GONE.format(task.id, holder(spec), lack)) if lack else None
@@ -113,34 +136,53 @@ class FollowUps:
 
     # While it runs.
 
-    def _pass_on(self, turn: Turn, request: ContinueTask, active: ActiveRun) -> None:
+    def _pass_on(self, turn: Turn, asker: Asker, id: str, active: ActiveRun) -> None:
         """Sends it, once for each key, and waits for the worker's word."""
-        id = self._id_of(request)
         known = known_as(id, active.task, active.asked)
         if known != id:
-            refusal = _used(active.task) if known else self._refusal(request, active)
+            refusal = _used(active.task) if known else self._refusal(asker, active)
             if refusal is None:
-                self._send(turn, request, active, id)
+                self._send(turn, asker, active, id)
             else:
-                turn.replies.append((request.reply, refusal))
+                refuse(turn, asker, refusal)
         elif id in active.asked:
-            active.asked[id][1].append(request)
+            active.asked[id][1].append(asker)
         else:
-            turn.answer(request, active.task)
+            accept(turn, asker, active.task)
 
-    def _send(self, turn: Turn, request: ContinueTask, active: ActiveRun, id: str) -> None:
-        order = ContinueRun(active.run.id, request.message, id)
-        active.asked[id] = (order, [request])
+    def _relay(self, turn: Turn, request: ContinueTask, relaying: Relaying) -> None:
+        """Leaves it for whoever has the run, unless it is known here already what becomes of it."""
+        task, id = request.task, self._id_of(request)
+        known = known_as(id, task)
+        if known:
+            self._recall(turn, request, known == id)
+        elif request.fork:
+            refuse(turn, request, FailedPrecondition(_RUNS.format(task.id)))
+        else:
+            relaying.leave(turn, request, id)
+
+    def _recall(self, turn: Turn, request: ContinueTask, same: bool) -> None:
+        """A run has taken a message under this key before, the same or another."""
+        turn.replies.append((request.reply, request.task if same else _used(request.task)))
+
+    def _send(self, turn: Turn, asker: Asker, active: ActiveRun, id: str) -> None:
+        order = ContinueRun(active.run.id, asker.message, id)
+        active.asked[id] = (order, [asker])
         self._due.arm((active.run.id, id), turn.now.mono + self._timers.follow_up)
         self._fleet.send(turn, active.worker, order)
 
-    def _refusal(self, request: ContinueTask, active: ActiveRun) -> TaskRunError | None:
+    def _refusal(self, asker: Asker, active: ActiveRun) -> TaskRunError | None:
         """Why the run cannot take a message, the first of these that is so."""
         worker = active.worker
+        here = self._fleet.is_here(worker)
+        if not here and isinstance(asker, RelayedMessage) and asker.again:
+            # Another may have passed it on: it waits for the worker, as what was passed on here does.
+            return None
+        fork = isinstance(asker, ContinueTask) and asker.fork
         reasons: tuple[tuple[bool, type[TaskRunError], str], ...] = (
-            (request.fork, FailedPrecondition, _RUNS),
+            (fork, FailedPrecondition, _RUNS),
             (active.stop is not None or active.task.cancel_requested, FailedPrecondition, _STOPS),
-            (not self._fleet.is_here(worker), Unavailable, _AWAY),
+            (not here, Unavailable, _AWAY),
             (FOLLOW_UP not in worker.features, FailedPrecondition, _OLD),
             (not active.run.session_id, FailedPrecondition, _NO_SESSION),
             (len(active.run.taken) + len(active.asked) >= MAX_TAKEN, ResourceExhausted, _MANY),

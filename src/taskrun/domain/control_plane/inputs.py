@@ -128,6 +128,18 @@ class CancelWanted:
 
 
 @value(frozen=True, slots=True)
+class MessagesLeft:
+    """There are messages for runs that are this control plane's, left by others or before the runs came here."""
+
+
+@value(frozen=True, slots=True)
+class MessagesAnswered:
+    """Of these messages, which were left from here, there is something to know."""
+
+    ids: Sequence[str]
+
+
+@value(frozen=True, slots=True)
 class WorkerElsewhere:
     """The worker is connected to another control plane, and was here before that."""
 
@@ -141,7 +153,9 @@ class PolicyChanged:
     policy: Policy
 
 
-News = TasksInherited | QueueSeen | QueueGrew | RoomMade | CancelWanted | WorkerElsewhere
+News = (
+    TasksInherited | QueueSeen | QueueGrew | RoomMade | CancelWanted | MessagesLeft | MessagesAnswered | WorkerElsewhere
+)
 Input = (
     CreateTask
     | CancelTask

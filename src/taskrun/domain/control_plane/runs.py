@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from taskrun.domain.control_plane.active_run import ActiveRun, lost, never_heard_of, untaken
+from taskrun.domain.control_plane.askers import hand_over, turn_away
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.deadlines import Deadlines
-from taskrun.domain.errors import FailedPrecondition, TaskRunError, Unconfirmed
 from taskrun.domain.events import RunAssigned, RunEnded, TaskMoved, TaskRequeued
 from taskrun.domain.machines.run import RUN, RunMove
 from taskrun.domain.machines.task import TASK, TaskEvent
@@ -43,11 +43,6 @@ _SILENT = "the run was silent for longer than its task allows"
 #: Either of the two: which, only the control plane knows that said so.
 _TIME_OVER = "the run's time was over"
 _NOT_STARTED = "the run was not started in time"
-_NOT_TAKEN = (
-    "The run of task {} ended before its worker took the message: nothing of it was said. Continue the task once it has"
-    " ended."
-)
-_ELSEWHERE = "Another control plane has task {} now. Whether its worker has taken the message its history tells."
 _NOT_SAID_AGAIN = "This run is tried again from the task's input: what it was told since then is not said again."
 _POISON = "workers were lost soon after they had begun with this task, more than once: it is given to no other"
 
@@ -146,7 +141,7 @@ class Runs:
             self._over(active)
             self._deadlines.disarm(active.run.id)
             self._fleet.freed(turn, active.worker, active.run.id)
-            _turn_away(turn, active, Unconfirmed(_ELSEWHERE.format(task_id)))
+            hand_over(turn, task_id, active.askers)
 
     # Stopping.
 
@@ -231,7 +226,7 @@ class Runs:
         run_id = active.run.id
         self._over(active)
         self._deadlines.disarm(run_id)
-        _turn_away(turn, active, FailedPrecondition(_NOT_TAKEN.format(active.task.id)))
+        turn_away(turn, active.task.id, active.askers)
         if free:
             self._fleet.freed(turn, active.worker, run_id)
         if report.failure is FailureKind.REJECTED:
@@ -345,11 +340,6 @@ def _why_stopped(task: Task, run: Run) -> str:
     if not task.spec.silence_timeout_ms:
         return _TOOK_TOO_LONG
     return _TIME_OVER if task.spec.timeout_ms else _SILENT
-
-
-def _turn_away(turn: Turn, active: ActiveRun, error: TaskRunError) -> None:
-    """Whoever waits for a message to be taken hears this instead."""
-    turn.replies += [(request.reply, error) for _, requests in active.asked.values() for request in requests]
 
 
 def _failure(report: RunReport) -> FailureKind | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,17 +15,42 @@ from pathlib import Path
 import pytest
 
 from taskrun.adapters.grpc.client import Client
-from taskrun.domain.errors import FailedPrecondition
+from taskrun.domain.errors import FailedPrecondition, Unavailable
 from taskrun.domain.records import OutputSegment, Task, TaskQuery, TaskSpec
 from taskrun.domain.status import FailureKind, TaskStatus, WorkerStatus
 from tests.proxy import Proxy
 from tests.system.site import ECHO, PATIENCE, RunningProgram, Site, only_run, processes_of, soon
-from tests.system.test_resuming import COUNTER, assert_told_once, count_to
+from tests.system.test_resuming import COUNTER, assert_told_once, count_to, output
 
 pytestmark = pytest.mark.timeout(180)
 
 #: Meetings are so rare that only calls can be what wakes anybody.
 NEVER_MEET = ("--lease", "3600s")
+#: An agent with a session: its first turn is over when its gate is open, every other says what it was told.
+TALKER = {
+    "name": "talker",
+    "kind": "jsonl",
+    "command": [
+        sys.executable,
+        "-c",
+        """
+import json, os, sys, time
+
+def tell(**line):
+    print(json.dumps(line), flush=True)
+
+request = json.loads(sys.stdin.readline())
+tell(type="session", id="s-1")
+if request["session_id"]:
+    tell(type="text", text="heard " + request["input"] + "\\n")
+else:
+    tell(type="text", text="BEGUN\\n")
+    while not os.path.exists(request["input"]):
+        time.sleep(0.05)
+tell(type="result")
+""",
+    ],
+}
 #: What one says that was taken for dead.
 FENCED = "the store failed: Another control plane has taken over: this one was silent for too long."
 
@@ -167,6 +193,39 @@ def test_a_frozen_control_plane_is_fenced_off_and_begins_again(replicas: Replica
         ("moves", None),
     ]
     assert_told_once(replicas.site, ends[1])
+
+
+def talk(replicas: Replicas, at: Replica, gate: Path) -> Task:
+    """A run of one's own worker, whose agent has a session."""
+    replicas.site.launch_worker("one", agents=[TALKER], addr=addr(at))
+    task = replicas.create(at, "talker", str(gate))
+    replicas.site.wait_for_output(task.id, "BEGUN")
+    return task
+
+
+def test_a_message_to_a_run_is_said_once_whichever_control_plane_is_asked(replicas: Replicas, gate: Path) -> None:
+    a, b, c = (replicas.start(*NEVER_MEET) for _ in range(3))
+    task = talk(replicas, a, gate)
+    for at in (b, c, a, b):
+        assert at.client.continue_task(task.id, "more", idempotency_key="k").id == task.id
+    gate.touch()
+    only_run(replicas.turn_to(b).end_of(task.id))
+    assert output(replicas.site, task) == ["BEGUN", "heard more"]
+
+
+def test_who_talks_to_the_run_of_a_frozen_control_plane_is_told_that_nothing_was_said(
+    replicas: Replicas, gate: Path
+) -> None:
+    # Its lease is longer than anybody waits for an answer.
+    a, b = (replicas.start("--lease", "60s") for _ in range(2))
+    task = talk(replicas, a, gate)
+    os.kill(a.program.pid, signal.SIGSTOP)
+    with pytest.raises(Unavailable, match="it was not said"):
+        b.client.continue_task(task.id, "more")
+    os.kill(a.program.pid, signal.SIGCONT)
+    gate.touch()
+    only_run(replicas.turn_to(a).end_of(task.id))
+    assert output(replicas.site, task) == ["BEGUN"]
 
 
 def test_one_idempotency_key_makes_one_task_wherever_it_is_used(replicas: Replicas) -> None:

@@ -55,7 +55,7 @@ class TaskApi(Protocol):
 
         If the task has ended that is a new one, which goes on with the session on the worker that holds it, with a copy
         of it if `fork`. If it runs it is the same, whose agent hears the message when its turn is over. Under an
-        idempotency key the same message is said once, as for `create`.
+        idempotency key the same message is said once, as for `create`. Where its run is does not matter.
 
         Raises `NotFound`, `AlreadyExists` (key), `ResourceExhausted` (one run takes 100 messages), `Unconfirmed` if the
         worker is silent, and `FailedPrecondition` where there is no session, its worker is gone, or the run ends first.

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+import psycopg
 import pytest
 
 from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.system.ids import UuidV7Source
-from taskrun.domain.errors import NotFound
-from taskrun.domain.protocol import HelloAck, LiveRun, RunDirective, RunReport
-from taskrun.domain.records import Task, TaskChange, TaskSpec, WorkerView
-from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, Verdict
+from taskrun.domain.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable, Unconfirmed
+from taskrun.domain.protocol import ContinueRun, HelloAck, LiveRun, RunDirective, RunReport
+from taskrun.domain.records import RunEvent, RunMessage, Task, TaskChange, TaskSpec, WorkerView
+from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, Verdict
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.replica import REST
@@ -209,3 +210,170 @@ async def test_a_worker_goes_on_with_runs_that_are_inherited_in_the_moment_in_wh
     await b.meet()
     task = await b.engine.get(task.id)
     assert (task.status, len(task.runs)) == (COMPLETED, 1)
+
+
+# Messages for runs that another has.
+
+PATIENCE = ControlPlaneTimers().follow_up
+SESSION = {"session_id": "s-1"}
+
+
+class Talk:
+    """A run at one control plane, whose agent has a session, and somebody who talks to it at others."""
+
+    def __init__(self, owner: Plane, worker: Peer, task: Task) -> None:
+        self.owner, self.worker, self.task = owner, worker, task
+        self.run_id = worker.runs[0].run_id
+
+    def say(self, at: Plane, message: str = "more", key: str = "") -> asyncio.Task[Task]:
+        return asyncio.create_task(at.engine.continue_task(self.task.id, message, "ann", key=key))
+
+    async def left(self) -> None:
+        """Returns when a message waits for the run, and nobody has claimed it."""
+        while not (await self.owner.store.peers.meet([])).messages:
+            pass
+
+    async def heard(self, count: int = 1) -> list[str]:
+        """The ids of the messages that the worker is sent, once there are so many."""
+        while len(ids := [each.id for each in self.worker.heard if isinstance(each, ContinueRun)]) < count:
+            await self.owner.meet()
+        return ids
+
+    async def confirm(self, id: str, message: str = "more") -> None:
+        await self.worker.say(RunMessage(self.run_id, ChatRole.USER, message, seq=2, id=id))
+        await self.owner.do_all()
+
+    async def said(self) -> list[str]:
+        story = await self.owner.store.story(self.task.id, 0)
+        return [each.body.content for each in story if isinstance(each.body, RunMessage)]
+
+    async def move(self, to: Plane) -> None:
+        """The worker goes to another control plane, and has not confirmed anything."""
+        self.owner, self.worker = to, await to.worker("one", LiveRun(self.run_id, 2))
+        await to.meet()
+
+
+async def talk(a: Plane, *, opened: bool = True) -> Talk:
+    talk = Talk(a, await a.worker("one"), await a.create(max_attempts=1))
+    await talk.worker.say(RunReport(talk.run_id, RunStatus.RUNNING, seq=0))
+    if opened:
+        await talk.worker.say(RunEvent(talk.run_id, RunEventType.SESSION_INITIALIZED, SESSION, seq=1))
+    # Also what its worker's coming leads to: from now on it meets nobody by itself.
+    await a.meet()
+    return talk
+
+
+async def nothing_is_left(url: str) -> bool:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        return not await (await connection.execute("SELECT id FROM messages")).fetchall()
+
+
+async def test_a_message_for_a_run_that_another_has_is_passed_on_and_its_sender_answered_when_it_is_taken(
+    start: Start, postgres_url: str
+) -> None:
+    a, b = await start(), await start()
+    run = await talk(a)
+    saying = run.say(b)
+    [id] = await run.heard()
+    await run.confirm(id)
+    await b.meet()
+    task = await saying
+    assert (task.id, task.runs[0].taken) == (run.task.id, (id,))
+    assert await run.said() == ["more"]
+    assert await nothing_is_left(postgres_url)
+
+
+async def test_one_key_says_one_message_whoever_is_asked(start: Start) -> None:
+    a, b, c = await start(), await start(), await start()
+    run = await talk(a)
+    everybody = [run.say(each, key="k") for each in (a, b, b, c)]
+    [id] = await run.heard()
+    await run.confirm(id)
+    while not all(each.done() for each in everybody):
+        for plane in (a, b, c):
+            await plane.meet()
+    assert {task.id for task in await asyncio.gather(*everybody)} == {run.task.id}
+    assert await run.heard() == [id]
+    with pytest.raises(AlreadyExists):
+        await run.say(c, "something else", key="k")
+
+
+async def test_who_is_frozen_passes_nothing_on_after_the_sender_has_heard_that_it_was_not_said(
+    start: Start, postgres_url: str
+) -> None:
+    a, b = await start(), await start()
+    run = await talk(a)
+    saying = run.say(b)
+    await run.left()
+    await b.clock.advance(PATIENCE)
+    with pytest.raises(Unavailable, match="it was not said") as refused:
+        await saying
+    assert type(refused.value) is Unavailable
+    assert await nothing_is_left(postgres_url)
+    await a.meet()
+    assert not [each for each in run.worker.heard if isinstance(each, ContinueRun)]
+
+
+async def test_of_a_message_that_was_passed_on_and_not_confirmed_nobody_knows(start: Start, postgres_url: str) -> None:
+    a, b = await start(), await start()
+    run = await talk(a)
+    saying = run.say(b)
+    [id] = await run.heard()
+    await b.clock.advance(PATIENCE)
+    with pytest.raises(Unconfirmed, match="has not confirmed in time"):
+        await saying
+    assert await nothing_is_left(postgres_url)
+    await run.confirm(id)
+    assert await run.said() == ["more"]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+async def test_who_has_the_run_next_finds_the_message(start: Start, dies: bool) -> None:
+    a, b, c = await start(), await start(), await start()
+    run = await talk(a)
+    saying = run.say(b)
+    [id] = await run.heard()
+    if dies:
+        await a.stop()
+    await run.move(to=c)
+    assert await run.heard() == [id]
+    await run.confirm(id)
+    await b.meet()
+    assert (await saying).runs[0].taken == (id,)
+    assert await run.said() == ["more"]
+
+
+async def test_a_run_that_comes_to_where_its_message_was_left_hears_it_there(start: Start) -> None:
+    a, b = await start(), await start()
+    run = await talk(a)
+    saying = run.say(b)
+    await run.left()
+    await run.move(to=b)
+    [id] = await run.heard()
+    await run.confirm(id)
+    assert (await saying).runs[0].taken == (id,)
+
+
+async def test_who_refuses_a_message_says_why(start: Start, postgres_url: str) -> None:
+    a, b = await start(), await start()
+    run = await talk(a, opened=False)
+    saying = run.say(b)
+    await run.left()
+    await a.meet()
+    await b.meet()
+    with pytest.raises(FailedPrecondition, match="has no session so far"):
+        await saying
+    assert await nothing_is_left(postgres_url)
+
+
+@pytest.mark.parametrize("claims", [True, False])
+async def test_a_run_that_ends_first_has_not_heard_it(start: Start, claims: bool) -> None:
+    a, b = await start(), await start()
+    run = await talk(a)
+    saying = run.say(b)
+    await (run.heard() if claims else run.left())
+    await run.worker.say(RunReport(run.run_id, RunStatus.COMPLETED, seq=2))
+    await a.do_all()
+    await b.meet()
+    with pytest.raises(FailedPrecondition, match="nothing of it was said"):
+        await saying

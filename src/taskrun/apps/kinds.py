@@ -98,15 +98,22 @@ _MAX_SECONDS = 1e9
 _SECONDS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def seconds(raw: Any) -> float:
-    """The seconds of `10`, `10s`, `5m`, `1.5h`, `250ms` or `7d`, or of a number, up to thirty years.
+def duration(raw: Any) -> float:
+    """The seconds of `10`, `10s`, `5m`, `1.5h`, `250ms` or `7d`, or of a number, however many.
 
     Raises `ValueError` for all else.
     """
     if isinstance(raw, int | float) and not isinstance(raw, bool):
         raw = str(raw) if isinstance(raw, int) else format(raw, "f")
     match = _DURATION.fullmatch(_text(raw))
-    value = float(match[1]) * _SECONDS[match[2]] if match else _MAX_SECONDS + 1
+    if match is None:
+        raise ValueError
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def seconds(raw: Any) -> float:
+    """A duration of up to thirty years, for a setting. Raises `ValueError` for all else."""
+    value = duration(raw)
     if value > _MAX_SECONDS:
         raise ValueError
     return value

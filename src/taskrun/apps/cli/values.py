@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from taskrun.apps.kinds import labels_from, seconds
+from taskrun.apps.kinds import duration, labels_from
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.identity import CLIENT_ROLES
 
@@ -34,7 +34,7 @@ class Duration(click.ParamType[int]):
         if isinstance(value, int):
             return value
         try:
-            ms = round(min(seconds(value) * 1000, self.LONGEST))
+            ms = round(min(duration(value) * 1000, self.LONGEST))
         except ValueError:
             self.fail(f"{value!a} is no duration such as 10s, 5m or 1h.", param, ctx)
         if not ms:

@@ -23,7 +23,8 @@ _CANDIDATES = """
         (SELECT coalesce(sum(octet_length(entries)), 0)::int8 FROM story WHERE task_id = id)
     FROM tasks
     WHERE finished_at < %b::int8 AND (
-        birth::json #>> '{spec,idempotency_key}' IN ('') OR (birth::json ->> 'created_at_ms')::int8 < %b::int8
+        coalesce(birth::json #>> '{spec,idempotency_key}', '') = ''
+        OR (birth::json ->> 'created_at_ms')::int8 < %b::int8
     )
     ORDER BY finished_at LIMIT %b::int8 FOR UPDATE SKIP LOCKED
 """

@@ -26,7 +26,7 @@ _CANDIDATES = """
     SELECT id, status, finished_at,
         (SELECT coalesce(sum(length(entries)), 0) FROM story WHERE story.task_id = id),
         json_extract(CAST(body AS TEXT), '$.created_by'),
-        json_extract(CAST(body AS TEXT), '$.spec.idempotency_key') AS key
+        coalesce(json_extract(CAST(body AS TEXT), '$.spec.idempotency_key'), '') AS key
     FROM tasks INDEXED BY tasks_by_end JOIN births ON births.task_id = id
     WHERE finished_at < :before AND (key = '' OR json_extract(CAST(body AS TEXT), '$.created_at_ms') < :keys_since)
     ORDER BY finished_at LIMIT :limit

@@ -18,7 +18,7 @@ from taskrun.domain.errors import LeaseLost, Overruled, StoreFailed
 from taskrun.domain.records import Requirement, Task, TaskQuery
 from taskrun.ports.peers import Call
 from taskrun.ports.store import Backlog, Batch, CancelRelayed, ClaimNext, Disowned, RelayCancel, TasksClaimed
-from taskrun.testing.contracts.peers import Ear, claim_runs, inherit
+from taskrun.testing.contracts.peers_cases import Ear, claim_runs, inherit
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
     GENERAL,

@@ -5,21 +5,9 @@ from __future__ import annotations
 from taskrun.domain.relayed import RelayedMessage
 from taskrun.domain.status import WorkerStatus
 from taskrun.ports.peers import Call
-from taskrun.ports.store import (
-    AnswerMessage,
-    Batch,
-    RelayCancel,
-)
+from taskrun.ports.store import AnswerMessage, Batch, RelayCancel
 from taskrun.testing.contracts.peers_cases import Ear, SharedStore, message, view
-from taskrun.testing.contracts.store_cases import (
-    GENERAL,
-    RUNNING,
-    change,
-    make_task,
-    moved,
-    task_id,
-    tell,
-)
+from taskrun.testing.contracts.store_cases import GENERAL, RUNNING, change, make_task, moved, task_id, tell
 
 
 class ShownWorkersContract:

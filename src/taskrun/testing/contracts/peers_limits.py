@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from taskrun.domain.quotas import AccountName
-from taskrun.ports.store import (
-    Batch,
-    ClaimNext,
-    TasksClaimed,
-)
+from taskrun.ports.store import Batch, ClaimNext, TasksClaimed
 from taskrun.testing.contracts.peers_cases import Ear, SharedStore
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,

@@ -8,13 +8,7 @@ import pytest
 
 from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.status import TaskStatus
-from taskrun.ports.store import (
-    Backlog,
-    Batch,
-    ClaimRuns,
-    Disowned,
-    RunsClaimed,
-)
+from taskrun.ports.store import Backlog, Batch, ClaimRuns, Disowned, RunsClaimed
 from taskrun.testing.contracts.peers_cases import SharedStore, claim_runs, inherit, of_worker
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,

@@ -52,16 +52,11 @@ from taskrun.testing.contracts.store_cases import (
     task_id,
     tell,
 )
+from taskrun.testing.contracts.store_expiry import ClaimExpiredContract
+from taskrun.testing.contracts.store_keys import FindKeyContract
+from taskrun.testing.contracts.store_places import AheadContract, BacklogContract
 from taskrun.testing.contracts.store_pruning import PruneContract
-from taskrun.testing.contracts.store_queue import (
-    AheadContract,
-    BacklogContract,
-    ClaimExpiredContract,
-    ClaimNextContract,
-    ClaimTaskContract,
-    FindKeyContract,
-    ShareContract,
-)
+from taskrun.testing.contracts.store_queue import ClaimNextContract, ClaimTaskContract, ShareContract
 from taskrun.testing.contracts.store_reading import FindContract, StoryContract
 
 

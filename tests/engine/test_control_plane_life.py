@@ -11,10 +11,12 @@ from taskrun.domain.errors import FailedPrecondition, NotFound, StoreFailed, Una
 from taskrun.domain.protocol import FEATURES, RESUME, ContinueRun, Heartbeat, HeartbeatAck, HelloAck, RunReport
 from taskrun.domain.records import Continuation, Requirement, Run, RunEvent, RunMessage, Task, TaskQuery, TaskSpec
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.ports.store import Backlog, Batch
 from taskrun.testing.clock import JumpingClock
 from taskrun.testing.faulty_store import FaultyStore
+from taskrun.testing.harness import RecordingTelemetry
 from tests.engine.peers import Peer, hello
 
 SPEC = TaskSpec("echo", "1")
@@ -201,11 +203,11 @@ async def test_before_its_start_it_is_not_ready_and_refuses(idle_plane: ControlP
 
 
 async def test_it_starts_from_what_the_store_holds(
-    idle_plane: ControlPlane, plane: ControlPlane, store: FaultyStore, jumping: JumpingClock
+    plane: ControlPlane, store: FaultyStore, jumping: JumpingClock, telemetry: RecordingTelemetry
 ) -> None:
     task = await one_task(plane)
     await plane.stop()
-    again = type(plane)(store, jumping, lambda: "run 1", plane._telemetry, plane._timers)
+    again = ControlPlane(store, jumping, lambda: "run 1", telemetry, ControlPlaneTimers())
     recovery = await again.start()
     assert recovery.counts[TaskStatus.PENDING] == 1
     peer = Peer(again)

@@ -32,20 +32,19 @@ from taskrun.domain.control_plane.roster import matching, merged
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.conversation import last_session
 from taskrun.domain.errors import NotFound, Overruled, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
-from taskrun.domain.events import DomainEvent, SlotsChanged, WorkerMoved
 from taskrun.domain.explanation import MOST_AHEAD, Explanation, ahead_of, explain
-from taskrun.domain.protocol import FromWorker, Hello, ToWorker
+from taskrun.domain.protocol import FromWorker, Hello
 from taskrun.domain.quotas import FREE, Policy
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.alarm import Alarm
 from taskrun.engine.inbox import Inbox
-from taskrun.engine.log import log_events
 from taskrun.engine.patience import Patience
 from taskrun.engine.replica import Replica
 from taskrun.engine.replies import Replies, Slot, accepted
 from taskrun.engine.respite import Respite
+from taskrun.engine.speaker import Speaker
 from taskrun.engine.watching import Watchers
 from taskrun.ports.clock import Clock
 from taskrun.ports.control_plane import WorkerOutbox
@@ -76,10 +75,9 @@ class ControlPlane:
         policy: Policy = FREE,
     ) -> None:
         """With `peers` it may be one of several on the store, and has to be heard of by them within `lease` seconds."""
-        self._store, self._clock, self._new_id, self._telemetry, self._timers = store, clock, new_id, telemetry, timers
-        #: The ids of the workers that were ever let in, and how those that are connected stand for telemetry.
+        self._store, self._clock, self._new_id, self._timers = store, clock, new_id, timers
+        #: The ids of the workers that were ever let in.
         self._seen: set[str] = set()
-        self._told: dict[str, WorkerStatus] = {}
         self._shared = peers is not None
         self._policy = policy
         self._core = self._new_core()
@@ -89,8 +87,7 @@ class ControlPlane:
         self._alarm = Alarm(clock, self._inbox.wake)
         self._watchers = Watchers(store)
         self._replica = Replica(peers, clock, self._watchers, self._own_workers, self._submit, self._lose, lease)
-        self._outboxes: dict[int, WorkerOutbox] = {}
-        self._waiting: set[Slot] = set()
+        self._speaker = Speaker(self._watchers, telemetry, self._replica.worker_moved)
         self._sessions = count(1)
         self._loop: asyncio.Task[None] | None = None
         #: Held while it starts or stops, so that neither overtakes the other.
@@ -137,7 +134,7 @@ class ControlPlane:
         """Ends every stream and watch, then the loop; doing it twice is harmless. The store stays open."""
         self._draining = True
         self._watchers.close()
-        self._hang_up(Unavailable("The control plane is shutting down."))
+        self._speaker.hang_up(Unavailable("The control plane is shutting down."))
         async with self._turning:
             await self._replica.stop()
             loop, self._loop = self._loop, None
@@ -227,7 +224,7 @@ class ControlPlane:
     async def connect(self, worker_id: str, hello: Hello, outbox: WorkerOutbox) -> int:
         """See `WorkerGateway.connect`."""
         session = next(self._sessions)
-        self._outboxes[session] = outbox
+        self._speaker.connect(session, outbox)
         replies = Replies(1)
         self._request(ConnectWorker(replies.slot(0), session, worker_id, hello))
         try:
@@ -239,13 +236,13 @@ class ControlPlane:
 
     async def receive(self, session: int, messages: Sequence[FromWorker], size: int = 0) -> None:
         """See `WorkerGateway.receive`."""
-        if session in self._outboxes:
+        if self._speaker.connected(session):
             self._submit(WorkerSpoke(session, messages, size))
             await self._inbox.room()
 
     async def disconnect(self, session: int) -> None:
         """See `WorkerGateway.disconnect`."""
-        self._outboxes.pop(session, None)
+        self._speaker.disconnect(session)
         self._submit(WorkerGone(session))
 
     def expel(self, worker_id: str) -> None:
@@ -277,7 +274,7 @@ class ControlPlane:
         elif self._inbox.full:
             slot.put(ResourceExhausted("The control plane has more to do than it can hold: try again later."))
         else:
-            self._waiting.add(slot)
+            self._speaker.owe(slot)
             self._submit(item)
 
     async def _run(self) -> None:
@@ -309,7 +306,7 @@ class ControlPlane:
             if answers and isinstance(answers[-1], Disowned):
                 # What rests on tasks that another control plane has is not said; who asked for it is heard again.
                 answers = [*answers, *turn.take_back(answers[-1].task_ids)]
-            self._speak(turn)
+            self._speaker.speak(turn)
             self._alarm.set(self._core.next_deadline())
             # Others get their say between two turns, and what they bring is in the next.
             await asyncio.sleep(0)
@@ -323,47 +320,13 @@ class ControlPlane:
                 overrule(turn, error.task_ids)
         return ()
 
-    def _speak(self, turn: Turn) -> None:
-        """What the turn has to say, now that it is stored."""
-        for session, messages in turn.sends.items():
-            self._send(session, messages)
-        for session, error in turn.closes:
-            outbox = self._outboxes.pop(session, None)
-            if outbox is not None:
-                outbox.close(error)
-        for slot, value in turn.replies:
-            assert isinstance(slot, Slot)
-            self._waiting.discard(slot)
-            slot.put(value)
-        self._watchers.ring(turn.batch.story)
-        for session, ack in turn.acknowledgements():
-            self._send(session, [ack])
-        self._tell(turn.events)
-
-    def _send(self, session: int, messages: Sequence[ToWorker]) -> None:
-        outbox = self._outboxes.get(session)
-        if outbox is not None:
-            outbox.send(messages)
-
-    def _tell(self, events: Sequence[DomainEvent]) -> None:
-        for event in events:
-            if type(event) is WorkerMoved:
-                self._replica.worker_moved(event)
-                if event.new is None:
-                    del self._told[event.worker_id]
-                else:
-                    self._told[event.worker_id] = event.new
-        if events:
-            log_events(events)
-            self._telemetry.record(events)
-
     async def _recover(self) -> Recovery:
         self._core = self._new_core()
         recovery = await self._store.recover()
         self._lost = None
         turn = self._core.recover(recovery, self._clock.now())
         await self._commit(turn)
-        self._speak(turn)
+        self._speaker.speak(turn)
         # Nobody may come for a long time, and what was taken over has its deadlines.
         self._alarm.set(self._core.next_deadline())
         self._recovered = True
@@ -378,10 +341,8 @@ class ControlPlane:
         self._recovered = False
         self._replica.loop_ended()
         self._inbox.clear()
-        self._hang_up(Unavailable("The control plane could not store what it decided; nothing was changed."))
-        # From what was told, not from what the core decided: the lost turn was never heard of.
-        self._tell([WorkerMoved(worker_id, status, None) for worker_id, status in self._told.items()])
-        self._tell([SlotsChanged(0, 0)])
+        self._speaker.hang_up(Unavailable("The control plane could not store what it decided; nothing was changed."))
+        self._speaker.take_back()
         await self._clock.sleep_until(self._clock.now().mono + self._respite.after_failure())
         while not self._recovered:
             try:
@@ -397,12 +358,3 @@ class ControlPlane:
         """What this control plane had is another's: the loop begins again, as after a commit that failed."""
         self._lost = error
         self._inbox.wake()
-
-    def _hang_up(self, error: Unavailable) -> None:
-        """Ends every stream and answers every caller that still waits."""
-        outboxes, self._outboxes = self._outboxes, {}
-        for outbox in outboxes.values():
-            outbox.close(error)
-        waiting, self._waiting = self._waiting, set()
-        for slot in waiting:
-            slot.put(error)

@@ -327,3 +327,27 @@ async def test_who_can_hear_no_more_says_so(a: PostgresStore, ear: Ear, postgres
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
     with pytest.raises(StoreFailed):
         await ear.next()
+
+
+async def test_of_two_that_wait_for_each_other_the_one_that_is_ended_does_its_work_again(
+    a: PostgresStore, postgres_url: str
+) -> None:
+    await save(a, make_task(1), make_task(2))
+    lock = "SELECT id FROM tasks WHERE id = %s FOR UPDATE"
+    async with await psycopg.AsyncConnection.connect(postgres_url, options="-c deadlock_timeout=20s") as other:
+        await other.execute(lock, [task_id(2)])
+        commit = asyncio.create_task(save(a, moved(make_task(1), COMPLETED), moved(make_task(2), COMPLETED)))
+        # It has the first, waits for the second, and is the one that looks for a deadlock.
+        await other.execute("SET lock_timeout = '9s'")
+        await _until_somebody_waits(postgres_url)
+        await other.execute(lock, [task_id(1)])
+        await other.commit()
+    await commit
+    assert [(await a.get(each)).status for each in ids(1, 2)] == [COMPLETED] * 2  # type: ignore[union-attr]
+
+
+async def _until_somebody_waits(postgres_url: str) -> None:
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
+        while (await (await connection.execute(waits)).fetchall()) == [(0,)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # another process decides

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
@@ -25,6 +26,8 @@ _READERS = 4
 _PATIENCE = 5.0
 #: Seconds for one piece of work. The server gives up earlier, if it is there at all.
 _MOST = 30.0
+#: Times that one piece of work is begun again because of a deadlock. The server needs a second to see one.
+_DEADLOCKS = 3
 #: Seconds without room after the server's disk was full.
 _REFUSED = 5.0
 #: Rows over which each count is spread; the last is for those who remove, beside the batches.
@@ -100,17 +103,25 @@ class Database:
             raise
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """What the server has ended because it and another's work waited for each other is done again: nothing of it
+        was, and the other goes first."""
         async with self._writing:
             with translated():
-                try:
-                    async with asyncio.timeout(_MOST):
-                        connection = await self._writer_connection()
-                        return await work(connection)
-                except BaseException as error:
-                    await self._clean_up()
-                    if isinstance(error, psycopg.Error) and error.sqlstate == DISK_FULL:
-                        self._full_until = time.monotonic() + _REFUSED
-                    raise
+                for _ in range(_DEADLOCKS):
+                    with suppress(psycopg.errors.DeadlockDetected):
+                        return await self._write_once(work)
+                return await self._write_once(work)
+
+    async def _write_once(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        try:
+            async with asyncio.timeout(_MOST):
+                connection = await self._writer_connection()
+                return await work(connection)
+        except BaseException as error:
+            await self._clean_up()
+            if isinstance(error, psycopg.Error) and error.sqlstate == DISK_FULL:
+                self._full_until = time.monotonic() + _REFUSED
+            raise
 
     async def _writer_connection(self) -> AsyncConnection:
         if self._writer is None:

@@ -49,15 +49,15 @@ class _Lean:
     """Makes of a record a struct that is encoded without the fields that have their default values."""
 
     def __init__(self, record: type, wanted: Sequence[Field[Any]] = (), inner: str = "") -> None:
-        """Of these fields, or of all. `inner` names one whose value is given with the record: it is made lean, too."""
+        """Of these fields, or of all. `inner` names the one whose value is given with the record: it is lean, too."""
         kinds = get_type_hints(record)
         ordered = sorted(wanted or fields(record), key=lambda field: (not _needed(field), field.name == inner))
         described = [_described(field, kinds[field.name]) for field in ordered]
         self.struct: Any = msgspec.defstruct(record.__name__, described, omit_defaults=True)
         self._values = attrgetter(*(field.name for field in ordered if field.name != inner))
 
-    def __call__(self, record: object, **inner: object) -> Any:
-        return self.struct(*self._values(record), **inner)
+    def __call__(self, record: object, *inner: object) -> Any:
+        return self.struct(*self._values(record), *inner)
 
 
 def _needed(field: Field[Any]) -> bool:
@@ -89,7 +89,7 @@ _decode_pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 
 def state_of(task: Task) -> bytes:
     """What changes about the task."""
-    return _encode(_state(task, runs=tuple(map(_run, task.runs))))
+    return _encode(_state(task, tuple(map(_run, task.runs))))
 
 
 def birth_of(task: Task) -> bytes:
@@ -129,7 +129,7 @@ def _body_of(body: StoryBody) -> Any:
     if type(body) is not TaskChange:
         return body
     run = body.run
-    return _change(body, run=run and _run(run))
+    return _change(body, run and _run(run))
 
 
 def entries_of(json: str | bytes) -> list[StoryEntry]:

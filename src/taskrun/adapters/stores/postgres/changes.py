@@ -220,7 +220,8 @@ def _queue(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[
     more = Counter[Requirement]()
     for task in batch.tasks.values():
         row = rows.get(task.id)
-        more[task.requirement] += (task.status is TaskStatus.PENDING) - (row is not None and row.waits)
+        if change := (task.status is TaskStatus.PENDING) - (row is not None and row.waits):
+            more[task.requirement] += change
     unknown = [needs for needs in more if line_of(needs) not in writing.known]
     if unknown and (wanted := lines_put(batch)):
         unknown = [needs for needs in unknown if line_of(needs) in wanted]

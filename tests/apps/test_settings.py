@@ -216,6 +216,23 @@ def test_a_bad_value_is_refused_in_the_name_of_its_source(
     assert "\n" not in raised.value.message
 
 
+#: Everything that TOML has, also inside each other.
+TOML = ["true", "7", "-1", "1.5", "nan", "1e999", "''", "'x'", "2026-01-01", "12:00:00", "2026-01-01T12:00:00Z"]
+TOML += [f"[{each}]" for each in TOML] + [f"{{x = {each}}}" for each in TOML] + ["[]", "{}", "[[]]", "[{}]", "[[{}]]"]
+
+
+@pytest.mark.parametrize(("of", "key"), [(of, row.key) for of in VALUES for row in table(of)])
+def test_whatever_a_file_gives_a_setting_is_taken_or_refused_by_name(tmp_path: Path, of: type, key: str) -> None:
+    def refusal(text: str) -> str:
+        try:
+            load(of, {}, {}, toml(tmp_path, f"{key} = {text}"))
+        except InvalidArgument as error:
+            return error.message.replace("-", "_")
+        return ""
+
+    assert [text for text in TOML if (said := refusal(text)) and key not in said] == []
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"missing\.toml cannot be read: No such file"):
         load(ControlPlaneSettings, {}, {}, tmp_path / "missing.toml")

@@ -170,7 +170,7 @@ def labels_from(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _hosts(raw: Any) -> tuple[str, ...]:
-    hosts = tuple(_text(item) for item in _items(raw))
+    hosts = tuple(_items(raw))
     if not all(map(is_host, hosts)):
         raise ValueError
     return hosts
@@ -182,7 +182,7 @@ def _items(raw: Any) -> list[str]:
         return [item.strip() for item in raw.split(",") if item.strip()]
     if not isinstance(raw, Sequence):
         raise ValueError
-    return list(raw)
+    return [_text(item) for item in raw]
 
 
 def one_of(*words: str, metavar: str = "") -> ValueKind:

@@ -57,8 +57,9 @@ _PLANE, _DAEMON, _KEEPING = ControlPlaneTimers(), DaemonTimers(), Keeping()
 
 
 def _grpc_url(raw: Any) -> str:
-    parse_address(raw)
-    return str(raw)
+    url: str = TEXT.read(raw)
+    parse_address(url)
+    return url
 
 
 def _grpc_urls(raw: Any) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ class ControlPlaneSettings:
         if self.grpc_addr == self.http_addr and self.grpc_addr.port:
             raise InvalidArgument(f"gRPC and HTTP cannot both listen on {self.grpc_addr}: give one another port.")
         if not MIN_CERT_LIFE <= self.worker_cert_life <= MAX_CERT_LIFE or self.worker_cert_life % 1:
-            raise InvalidArgument("A worker's certificate is good for 2 seconds to a year, in whole seconds.")
+            raise InvalidArgument("--worker-cert-life must be 2 seconds to a year, in whole seconds.")
         if not (self.http_tls or self.http_unsafe_no_tls):
             refuse_exposed(self.http_addr.host, str(self.http_addr))
         if self.http_keys and self.http_unsafe_no_keys:

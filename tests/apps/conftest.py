@@ -83,3 +83,17 @@ def agents(tmp_path: Path) -> Path:
     path = tmp_path / "worker.toml"
     path.write_text(AGENTS)
     return path
+
+
+@pytest.fixture(scope="module")
+def played(certs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A control plane and a worker."""
+    config = tmp_path_factory.mktemp("worker") / "worker.toml"
+    config.write_text(AGENTS)
+    site = Site(certs)
+    try:
+        site.start()
+        site.worker(config=config)
+        yield site
+    finally:
+        site.close()

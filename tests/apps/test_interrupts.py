@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.apps.places import AGENTS, PATIENCE, Site, environ
+from tests.apps.places import PATIENCE, Site, environ
 
 #: Runs a program's entry point and says, with one line on standard output, when Ctrl-C has become harmless.
 BEGUN = """
@@ -32,19 +32,6 @@ from {module} import {name}
 
 #: By the system, by a program that puts something in order first, or too late.
 ENDS = {-signal.SIGINT, 130, 0}
-
-
-@pytest.fixture(scope="module")
-def played(certs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    config = tmp_path_factory.mktemp("worker") / "worker.toml"
-    config.write_text(AGENTS)
-    site = Site(certs)
-    try:
-        site.start()
-        site.worker(config=config)
-        yield site
-    finally:
-        site.close()
 
 
 def interrupted(module: str, name: str, words: Sequence[str], delay: float, **more: str) -> tuple[int, str]:

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.apps.places import AGENTS, CLI, PATIENCE, PLANE, Site, environ
+from tests.apps.places import CLI, PATIENCE, PLANE, Site, environ
 
 FULL = "taskrun: Standard output cannot be written: No space left on device.\n"
 CLOSED = "taskrun: Standard output cannot be written: Bad file descriptor.\n"
-
-
-@pytest.fixture(scope="module")
-def played(certs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    config = tmp_path_factory.mktemp("worker") / "worker.toml"
-    config.write_text(AGENTS)
-    site = Site(certs)
-    try:
-        site.start()
-        site.worker(config=config)
-        yield site
-    finally:
-        site.close()
 
 
 def shell(site: Site, script: str, unbuffered: str = "") -> tuple[int, str]:

@@ -13,21 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.places import AGENTS, CLI, PATIENCE, Site, ended, environ, send
-
-
-@pytest.fixture(scope="module")
-def played(certs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A control plane and a worker."""
-    config = tmp_path_factory.mktemp("worker") / "worker.toml"
-    config.write_text(AGENTS)
-    site = Site(certs)
-    try:
-        site.start()
-        site.worker(config=config)
-        yield site
-    finally:
-        site.close()
+from tests.apps.places import CLI, PATIENCE, Site, ended, environ, send
 
 
 def test_a_task_that_completes_is_exit_code_0(played: Site) -> None:

@@ -68,6 +68,21 @@ class ClaimRuns:
 
 
 @value(frozen=True, slots=True)
+class TakeRate:
+    """Ask for up to `wanted` new tasks, each of which counts in all of these accounts, of each of which so many may be
+    made a minute by all control planes together.
+
+    An account that was idle has a minute's worth at once, and then one each time that a minute's part for it has passed
+    (the generic cell rate algorithm, ITU-T I.371). What is granted is used up, whether a task is made or not. Who is
+    alone on a store counts itself. `ref` is as in `ClaimNext`.
+    """
+
+    ref: object
+    accounts: tuple[tuple[AccountName, int], ...]
+    wanted: int
+
+
+@value(frozen=True, slots=True)
 class RelayCancel:
     """Leave word that the task is to be cancelled, unless it has ended: whoever has it, now or by the time that it is
     read, will do it. Once that is stored the task cannot end otherwise."""
@@ -75,7 +90,7 @@ class RelayCancel:
     task_id: str
 
 
-Ask = ClaimNext | ClaimTask | ClaimExpired | FindKey | ClaimRuns | RelayCancel | MessageAsk
+Ask = ClaimNext | ClaimTask | ClaimExpired | FindKey | ClaimRuns | TakeRate | RelayCancel | MessageAsk
 
 
 @value(frozen=True, slots=True)
@@ -131,6 +146,18 @@ class RunsClaimed:
 
 
 @value(frozen=True, slots=True)
+class RateTaken:
+    """The answer to `TakeRate`: how many there may be. A store that nobody shares grants all."""
+
+    ask: TakeRate
+    granted: int
+    #: If that is less than was wanted: the account that grants no more for the longest.
+    full: AccountName | None = None
+    #: Seconds until that one has its next.
+    wait: float = 0.0
+
+
+@value(frozen=True, slots=True)
 class CancelRelayed:
     """The answer to `RelayCancel`: the task as stored, or None if the id is unknown."""
 
@@ -148,7 +175,17 @@ class Disowned:
     task_ids: tuple[str, ...]
 
 
-Answer = TasksClaimed | TaskClaimed | ExpiredClaimed | KeyFound | RunsClaimed | CancelRelayed | MessageAnswer | Disowned
+Answer = (
+    TasksClaimed
+    | TaskClaimed
+    | ExpiredClaimed
+    | KeyFound
+    | RunsClaimed
+    | RateTaken
+    | CancelRelayed
+    | MessageAnswer
+    | Disowned
+)
 
 
 @dataclass(slots=True)

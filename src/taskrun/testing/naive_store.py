@@ -18,9 +18,11 @@ from taskrun.domain.batch import (
     ExpiredClaimed,
     FindKey,
     KeyFound,
+    RateTaken,
     Recovery,
     RelayCancel,
     RunsClaimed,
+    TakeRate,
     TaskClaimed,
     TasksClaimed,
 )
@@ -43,6 +45,7 @@ class NaiveStore:
             ClaimExpired: self._claim_expired,
             FindKey: self._find_key,
             ClaimRuns: lambda ask: RunsClaimed(ask, ()),
+            TakeRate: lambda ask: RateTaken(ask, ask.wanted),
             **dict.fromkeys(get_args(MessageAsk), answer_alone),
             RelayCancel: lambda ask: CancelRelayed(ask, self.tasks.get(ask.task_id)),
         }

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from taskrun.adapters.stores.migrations import Migration
-from taskrun.adapters.stores.postgres import care, changes, migrating, owners, peers, pruning, reader, writer
+from taskrun.adapters.stores.postgres import care, changes, migrating, owners, peers, pruning, rates, reader, writer
 from taskrun.adapters.stores.postgres.connecting import conninfo_of, place_of
 from taskrun.adapters.stores.postgres.database import AsyncConnection, Database, prepare
 from taskrun.adapters.stores.postgres.lines import line_of
@@ -204,6 +204,7 @@ STATEMENTS = {
     "_RELAY_CANCEL": writer._RELAY_CANCEL,
     **{name: getattr(owners, name) for name in ("_DEAD", "_GIVE_BACK", "_RUNNING")},
     **{name: getattr(peers, name) for name in ("_CANCELS", "_WORKERS")},
+    **{name: getattr(rates, name) for name in ("_LOCK", "_TAKE", "_TIDY")},
     **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG", "_AHEAD", "_NEXT_EXPIRY")},
     **{f"_NEWEST {key}": sql for key, sql in reader._NEWEST.items() if any(key)},
     **{f"_DELETE {n}": sql for n, sql in enumerate(pruning._DELETE) if n},
@@ -217,6 +218,8 @@ CHOSEN = {
     "_CLAIM_EXPIRED": "tasks_by_expiry",
     "_NEXT_EXPIRY": "tasks_by_expiry",
     "_CANCELS": "tasks_cancels",
+    "_TAKE": "rates_pkey",
+    "_TIDY": "rates_by_even",
 }
 
 

@@ -30,10 +30,12 @@ from taskrun.ports.store import (
     ExpiredClaimed,
     FindKey,
     KeyFound,
+    RateTaken,
     Recovery,
     RelayCancel,
     Retention,
     RunsClaimed,
+    TakeRate,
     TaskClaimed,
     TasksClaimed,
 )
@@ -225,6 +227,8 @@ class MemoryStore:
                 return TaskClaimed(ask, task, owned)
             case ClaimRuns():
                 return RunsClaimed(ask, ())
+            case TakeRate():
+                return RateTaken(ask, ask.wanted)
             case RelayCancel():
                 return CancelRelayed(ask, self._tasks.get(ask.task_id))
             case ClaimExpired():

@@ -14,11 +14,13 @@ from taskrun.testing.contracts.peers_calling import CallsContract, ShownWorkersC
 from taskrun.testing.contracts.peers_cases import Ear, SharedStore
 from taskrun.testing.contracts.peers_limits import RunningLimitContract
 from taskrun.testing.contracts.peers_ownership import KeysOfSeveralContract, OwnershipOfSeveralContract
+from taskrun.testing.contracts.peers_rates import RateContract
 from taskrun.testing.contracts.peers_relaying import MessagesContract, RelayContract
 
 
 class PeersContract(
     RunningLimitContract,
+    RateContract,
     OwnershipOfSeveralContract,
     RelayContract,
     MessagesContract,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from taskrun.domain.errors import StoreFailed
+from taskrun.domain.quotas import AccountName
 from taskrun.domain.records import StoryEntry, TaskQuery
 from taskrun.domain.relayed import RelayedMessage
 from taskrun.domain.status import TaskStatus
@@ -27,12 +28,14 @@ from taskrun.ports.store import (
     MessageCollected,
     MessageRelayed,
     MessagesClaimed,
+    RateTaken,
     Recovery,
     RelayCancel,
     RelayMessage,
     Retention,
     RunsClaimed,
     Store,
+    TakeRate,
 )
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
@@ -210,6 +213,11 @@ class OwnershipContract:
         answers = await store.commit(Batch(asks=[*asks]))
         tasks = (make_task(1), make_task(2, COMPLETED), None)
         assert list(answers) == [CancelRelayed(ask, task) for ask, task in zip(asks, tasks, strict=True)]
+
+    async def test_the_first_of_a_minute_are_granted(self, store: Store) -> None:
+        await store.recover()
+        ask = TakeRate("ref", ((AccountName("client", "ann"), 3),), 3)
+        assert list(await store.commit(Batch(asks=[ask]))) == [RateTaken(ask, 3)]
 
     async def test_no_message_is_left_where_there_is_nobody_else(self, store: Store) -> None:
         await store.recover()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from taskrun.adapters.stores.postgres import messages, owners, reader
+from taskrun.adapters.stores.postgres import messages, owners, rates, reader
 from taskrun.adapters.stores.postgres.bells import Bells
 from taskrun.adapters.stores.postgres.database import SHARDS, AsyncConnection, Database
 from taskrun.adapters.stores.postgres.writer import Writer
@@ -92,7 +92,7 @@ class PostgresPeers:
         self._took_over = bool(inherited)
         if others:
             await self._show(connection, owner, views, before)
-        return Meeting(
+        meeting = Meeting(
             others,
             inherited,
             {needs: each.waiting for needs, each in (await reader.backlog(connection)).items()},
@@ -102,6 +102,9 @@ class PostgresPeers:
             await messages.answered(connection, owner),
             [_decode(view) for (view,) in await _all(connection, _WORKERS, [owner])],
         )
+        # The last of all: whoever wants an account that goes waits for no more than the commit.
+        await rates.tidy(connection)
+        return meeting
 
     async def _show(self, connection: AsyncConnection, owner: int, views: _Views, before: _Views) -> None:
         """Writes what has changed since the last meeting; everything, if nobody knows what is there."""

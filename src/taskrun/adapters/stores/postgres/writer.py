@@ -7,11 +7,11 @@ the commit. All that is known is in the database: nothing in memory could differ
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from taskrun.adapters.stores.batches import check_batch
-from taskrun.adapters.stores.postgres import limited, messages, owners, reader
+from taskrun.adapters.stores.postgres import limited, messages, owners, rates, reader
 from taskrun.adapters.stores.postgres.changes import Row, Writing, changes, keep_keys, lines_put, statuses
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
@@ -33,6 +33,7 @@ from taskrun.domain.batch import (
     Recovery,
     RelayCancel,
     RunsClaimed,
+    TakeRate,
     TaskClaimed,
     TasksClaimed,
 )
@@ -167,14 +168,10 @@ class Writer:
         _must_not_be_overruled(ours, rows)
         check_batch(ours, statuses(rows))
         changed = list(changes(ours, rows, self._writing))
-        asked = [self._asked(ask) for ask in batch.asks]
-        # A claim for a slot waits for nobody once it has its accounts to itself, so those come last.
-        held = [ask for ask in batch.asks if type(ask) is ClaimNext and ask.limits]
-        between = limited.prepared(held) if held else []
-        free = batch.asks.index(held[0]) if held else 0
-        made_rows = await journeys.make([*changed, *asked[:free], *between, *asked[free:], _COMMIT])
-        answers = [*made_rows[len(changed) : len(changed) + free], *made_rows[len(changed) + free + len(between) : -1]]
-        self.limited = self.limited or bool(held)
+        asked, places = self._questions(batch.asks)
+        rows_of = await journeys.make([*changed, *asked, _COMMIT])
+        answers = [rows_of[len(changed) + place] for place in places]
+        self.limited = self.limited or any(map(_is_limited, batch.asks))
         self._remember(lines_put(ours))
         answered: list[Answer] = [_answer(ask, rows) for ask, rows in zip(batch.asks, answers, strict=True)]
         return [*answered, Disowned(tuple(disowned))] if disowned else answered
@@ -194,6 +191,27 @@ class Writer:
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
         return Recovery(running, backlog, by_status, expires_at_ms), others
 
+    def _questions(self, asks: Sequence[Ask]) -> tuple[list[Statement], list[int]]:
+        """All of them, each group with what it needs before it, and which of the statements answers which ask.
+
+        Every control plane locks in this order: keys and tasks, lines and counts, what else is asked for; then to have
+        the accounts of claims to itself, and at last those of rates. After each of these two a commit waits for nobody
+        who may wait for it: claims pass over what others hold.
+        """
+        held = [ask for ask in asks if _is_limited(ask)]
+        rated = [ask for ask in asks if type(ask) is TakeRate]
+        statements: list[Statement] = []
+        places = [0] * len(asks)
+        for place in sorted(range(len(asks)), key=lambda place: type(asks[place]) is TakeRate):
+            ask = asks[place]
+            if held and ask is held[0]:
+                statements += limited.prepared(held)
+            elif rated and ask is rated[0]:
+                statements.append(rates.prepared(rated))
+            places[place] = len(statements)
+            statements.append(self._asked(ask))
+        return statements, places
+
     def _asked(self, ask: Ask) -> Statement:
         owner, shard = self._writing.owner, self._writing.shard
         match ask:
@@ -210,6 +228,8 @@ class Writer:
                 return _FIND_KEY, [ask.caller, ask.key, ask.since_ms]
             case ClaimRuns():
                 return _CLAIM_RUNS, [ask.worker_id, owner, owner, owner]
+            case TakeRate():
+                return rates.asked(ask)
             case RelayCancel():
                 return _RELAY_CANCEL, [ask.task_id, ask.task_id]
             case _:
@@ -231,6 +251,10 @@ class Writer:
         if len(known) > _KNOWN:
             known.clear()
         known |= lines
+
+
+def _is_limited(ask: Ask) -> TypeGuard[ClaimNext]:
+    return type(ask) is ClaimNext and bool(ask.limits)
 
 
 def _rows(found: Rows) -> Mapping[str, Row]:
@@ -271,6 +295,8 @@ def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
         case ClaimRuns():
             own = frozenset(task_id for task_id, *_, was_own in rows if was_own)
             return RunsClaimed(ask, tuple([task_of(*row[:3]) for row in rows]), own)
+        case TakeRate():
+            return rates.answer(ask, rows)
         case RelayCancel():
             return CancelRelayed(ask, task_of(*rows[0]) if rows else None)
         case _:

@@ -30,9 +30,11 @@ from taskrun.domain.batch import (
     ExpiredClaimed,
     FindKey,
     KeyFound,
+    RateTaken,
     Recovery,
     RelayCancel,
     RunsClaimed,
+    TakeRate,
     TaskClaimed,
     TasksClaimed,
 )
@@ -150,6 +152,8 @@ class Writer:
                 return TaskClaimed(ask, task, waits)
             case ClaimRuns():
                 return RunsClaimed(ask, ())
+            case TakeRate():
+                return RateTaken(ask, ask.wanted)
             case RelayCancel():
                 return CancelRelayed(ask, reader.task(self._connection, ask.task_id))
             case ClaimExpired():

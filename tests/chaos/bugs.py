@@ -11,8 +11,8 @@ import pytest
 from taskrun.domain.batch import Recovery
 from taskrun.domain.control_plane.active_run import ActiveRun, lost
 from taskrun.domain.control_plane.core import ControlPlaneCore
+from taskrun.domain.control_plane.creating import Creating
 from taskrun.domain.control_plane.hearing import Hearing
-from taskrun.domain.control_plane.queue import Queue
 from taskrun.domain.control_plane.reunion import Reunion
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
@@ -248,8 +248,8 @@ def completed_without_its_agent(patch: Patch) -> None:
 
 
 def key_forgotten(patch: Patch) -> None:
-    found = Queue.key_found
-    patch.setattr(Queue, "key_found", lambda self, turn, answer: found(self, turn, replace(answer, task=None)))
+    found = Creating.key_found
+    patch.setattr(Creating, "key_found", lambda self, turn, answer: found(self, turn, replace(answer, task=None)))
 
 
 def watcher_skips(patch: Patch) -> None:

@@ -119,7 +119,7 @@ def test_rates_that_no_longer_matter_are_forgotten(monkeypatch: pytest.MonkeyPat
     for number in range(20):
         sim.create(by=f"client:c{number}")
         sim.wait(1)
-    assert len(sim.core._queue._admission._even) <= 4
+    assert len(sim.core._creating._admission._even) <= 4
 
 
 def test_labels_are_counted_by_their_values() -> None:

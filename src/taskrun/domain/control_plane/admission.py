@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from taskrun.domain.batch import RateTaken
 from taskrun.domain.errors import ResourceExhausted
 from taskrun.domain.events import TaskRefused
 from taskrun.domain.quotas import AccountName
@@ -16,11 +17,17 @@ _PERIOD = 60.0
 _MANY = 4096
 
 Refusal = tuple[ResourceExhausted, TaskRefused]
+#: Accounts, and how many new tasks a minute each may have.
+Rates = tuple[tuple[AccountName, int], ...]
 
 
 class Admission:
     """Counts new tasks by the generic cell rate algorithm (ITU-T I.371): an account that was idle has a minute's worth
-    at once, and then one each time that a minute's part for it has passed."""
+    at once, and then one each time that a minute's part for it has passed.
+
+    Where several control planes count together the store does so; then here is what it last said of those that had
+    used up all. Nothing gives that back but time, so nobody need be asked before.
+    """
 
     def __init__(self) -> None:
         #: When the account would have used up all it was given, had it come evenly; seconds, monotonic.
@@ -35,19 +42,16 @@ class Admission:
                 wait = self._even.get(account.name, mono) - mono - (_PERIOD - _PERIOD / figure)
                 # Less than a microsecond is what the arithmetic made of it.
                 if wait > 1e-6:
-                    until = f"try again in {wait:.1f} s"
-                    return _refusal(account, "per_minute", f"may create {figure} tasks a minute: {until}")
+                    return _too_fast(account.name, figure, wait)
         return None
 
     def too_many(self, accounts: Sequence[Account[int]]) -> Refusal | None:
         """The refusal, if one of the accounts has as many waiting tasks as it may."""
         for account in accounts:
             figure = account.limit.waiting
-            if figure is not None and account.really_waiting >= figure:
+            if figure is not None and (waiting := account.really_waiting) >= figure:
                 until = "try again when one of them has begun"
-                return _refusal(
-                    account, "waiting", f"has {account.really_waiting} of at most {figure} tasks waiting: {until}"
-                )
+                return _refusal(account.name, "waiting", f"has {waiting} of at most {figure} tasks waiting: {until}")
         return None
 
     def count(self, accounts: Sequence[Account[int]], mono: float) -> None:
@@ -55,14 +59,32 @@ class Admission:
         for account in accounts:
             figure = account.limit.per_minute
             if figure is not None:
-                if len(self._even) >= self._many:
-                    self._forget(mono)
-                self._even[account.name] = max(self._even.get(account.name, mono), mono) + _PERIOD / figure
+                self._note(account.name, max(self._even.get(account.name, mono), mono) + _PERIOD / figure, mono)
 
-    def _forget(self, mono: float) -> None:
-        self._even = {name: even for name, even in self._even.items() if even > mono}
-        self._many = max(_MANY, 2 * len(self._even))
+    def learn(self, answer: RateTaken, mono: float) -> Refusal:
+        """The refusal of those whom the store has granted nothing."""
+        name = answer.full
+        assert name is not None
+        figure = dict(answer.ask.accounts)[name]
+        self._note(name, mono + answer.wait + _PERIOD - _PERIOD / figure, mono)
+        return _too_fast(name, figure, answer.wait)
+
+    def _note(self, name: AccountName, even: float, mono: float) -> None:
+        if len(self._even) >= self._many:
+            self._even = {name: even for name, even in self._even.items() if even > mono}
+            self._many = max(_MANY, 2 * len(self._even))
+        self._even[name] = even
 
 
-def _refusal(account: Account[int], figure: str, what: str) -> Refusal:
-    return ResourceExhausted(f"The {account.name} {what}."), TaskRefused(account.name, figure)
+def rates_of(accounts: Sequence[Account[int]]) -> Rates:
+    """Those of them that may have so many new tasks a minute."""
+    figures = [(account.name, account.limit.per_minute) for account in accounts]
+    return tuple([(name, figure) for name, figure in figures if figure is not None])
+
+
+def _too_fast(name: AccountName, figure: int, wait: float) -> Refusal:
+    return _refusal(name, "per_minute", f"may create {figure} tasks a minute: try again in {wait:.1f} s")
+
+
+def _refusal(name: AccountName, figure: str, what: str) -> Refusal:
+    return ResourceExhausted(f"The {name} {what}."), TaskRefused(name, figure)

@@ -15,12 +15,14 @@ from taskrun.domain.batch import (
     Disowned,
     ExpiredClaimed,
     KeyFound,
+    RateTaken,
     Recovery,
     RunsClaimed,
     TaskClaimed,
     TasksClaimed,
 )
 from taskrun.domain.certificates.presence import revoked
+from taskrun.domain.control_plane.creating import Creating
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.follow_ups import FollowUps
@@ -112,10 +114,11 @@ class ControlPlaneCore:
         self._rest = Rest()
         self._expiry = Expiry(scheduler)
         self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, self._expiry, timers, new_id)
-        self._queue = Queue(scheduler, self._runs, self._rest, self._expiry, new_id)
+        self._creating = Creating(scheduler, self._runs, new_id, shared=shared)
+        self._queue = Queue(scheduler, self._runs, self._rest, self._expiry)
         self._relaying = Relaying(timers)
         relaying = self._relaying if shared else None
-        self._follow_ups = FollowUps(self._fleet, self._runs, self._queue, relaying, timers, new_id)
+        self._follow_ups = FollowUps(self._fleet, self._runs, self._creating, relaying, timers, new_id)
         self._hearing = Hearing(self._fleet, self._runs, self._follow_ups)
         self._reunion = Reunion(self._fleet, self._runs)
         # Typed by their keys; the dispatch is one look-up for each input and message.
@@ -132,7 +135,8 @@ class ControlPlaneCore:
             TasksClaimed: self._queue.tasks_claimed,
             TaskClaimed: self._queue.task_claimed,
             ExpiredClaimed: self._expiry.claimed,
-            KeyFound: self._queue.key_found,
+            KeyFound: self._creating.key_found,
+            RateTaken: self._creating.rate_taken,
             CancelRelayed: self._queue.cancel_relayed,
             RunsClaimed: self._runs_claimed,
             Disowned: self._disowned,
@@ -174,6 +178,7 @@ class ControlPlaneCore:
             self._handlers[type(item)](turn, item)
         self._expire(turn)
         self._queue.ask(turn)
+        self._creating.ask(turn)
         self._tell_held(turn)
         self._fleet.tell_stored(turn)
         self._fleet.report_slots(turn)
@@ -238,7 +243,7 @@ class ControlPlaneCore:
         if self._draining:
             turn.replies.append((request.reply, _draining()))
         else:
-            self._queue.create(turn, request)
+            self._creating.create(turn, request)
 
     def _continue(self, turn: Turn, request: ContinueTask) -> None:
         if self._draining:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from taskrun.domain.control_plane.active_run import ActiveRun
 from taskrun.domain.control_plane.askers import Asker, accept, refuse
+from taskrun.domain.control_plane.creating import Creating
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.inputs import ContinueTask, CreateTask
-from taskrun.domain.control_plane.queue import Queue
 from taskrun.domain.control_plane.relaying import MOVES, Relaying
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
@@ -55,13 +55,13 @@ class FollowUps:
         self,
         fleet: Fleet,
         runs: Runs,
-        queue: Queue,
+        creating: Creating,
         relaying: Relaying | None,
         timers: ControlPlaneTimers,
         new_id: Callable[[], str],
     ) -> None:
         """Without `relaying` nobody else has runs."""
-        self._fleet, self._runs, self._queue, self._relaying = fleet, runs, queue, relaying
+        self._fleet, self._runs, self._creating, self._relaying = fleet, runs, creating, relaying
         self._timers, self._new_id = timers, new_id
         #: When a message was to be confirmed, by its run and its id.
         self._due: Deadlines[tuple[str, str]] = Deadlines()
@@ -132,7 +132,7 @@ class FollowUps:
         else:
             lack = self._fleet.lack(holder(spec), spec.agent, request.elsewhere)
             refusal = FailedPrecondition(_GONE.format(task.id, holder(spec), lack)) if lack else None
-            self._queue.create(turn, CreateTask(request.reply, spec, request.asked_by, refusal))
+            self._creating.create(turn, CreateTask(request.reply, spec, request.asked_by, refusal))
 
     # While it runs.
 

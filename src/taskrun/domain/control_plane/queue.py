@@ -1,4 +1,4 @@
-"""The tasks that wait: how they come in, are taken back, and go out to workers.
+"""The tasks that wait: how they are taken back, and go out to workers.
 
 The queue itself is the store. What is not in the hands of a worker has to be claimed there before anything is decided
 about it, so that no two deciders ever hold one task.
@@ -6,113 +6,37 @@ about it, so that no two deciders ever hold one task.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from taskrun.domain.batch import (
     CancelRelayed,
     ClaimNext,
     ClaimTask,
-    FindKey,
-    KeyFound,
     RelayCancel,
     TaskClaimed,
     TasksClaimed,
 )
-from taskrun.domain.control_plane.admission import Admission
 from taskrun.domain.control_plane.expiry import Expiry
-from taskrun.domain.control_plane.inputs import CancelTask, CancelWanted, CreateTask, QueueGrew, QueueSeen, RoomMade
+from taskrun.domain.control_plane.inputs import CancelTask, CancelWanted, QueueGrew, QueueSeen, RoomMade
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
-from taskrun.domain.errors import AlreadyExists, FailedPrecondition, NotFound, TaskRunError
+from taskrun.domain.errors import FailedPrecondition, NotFound, TaskRunError
 from taskrun.domain.events import TaskMoved
-from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.machines.task import TASK, TaskEvent
 from taskrun.domain.records import Requirement, Task, TaskChange
 from taskrun.domain.scheduler import Claim, Scheduler
-from taskrun.domain.status import TaskStatus
-from taskrun.domain.waiting import first_wait_ends
 
 
 class Queue:
-    """Takes tasks in and claims them back when there is something to do about them."""
+    """Claims tasks when there is something to do about them."""
 
-    def __init__(
-        self, scheduler: Scheduler[int], runs: Runs, rest: Rest, expiry: Expiry, new_id: Callable[[], str]
-    ) -> None:
-        self._scheduler, self._runs, self._rest, self._expiry, self._new_id = scheduler, runs, rest, expiry, new_id
-        self._admission = Admission()
-        #: Creates that wait to hear whether their key was used before, by caller and key.
-        self._keyed: dict[tuple[str, str], list[CreateTask]] = {}
+    def __init__(self, scheduler: Scheduler[int], runs: Runs, rest: Rest, expiry: Expiry) -> None:
+        self._scheduler, self._runs, self._rest, self._expiry = scheduler, runs, rest, expiry
         #: Cancels that wait for their task to be claimed. One whose list is empty is wanted elsewhere.
         self._cancels: dict[str, list[CancelTask]] = {}
         #: Cancels of which word was left for another control plane.
         self._relayed: dict[str, list[CancelTask]] = {}
-
-    # Creating.
-
-    def create(self, turn: Turn, request: CreateTask) -> None:
-        """A new task, unless its key has made one already."""
-        key = request.spec.idempotency_key
-        if not key:
-            self._accept(turn, request)
-            return
-        waiting = self._keyed.setdefault((request.created_by, key), [])
-        waiting.append(request)
-        if len(waiting) == 1:
-            turn.batch.asks.append(FindKey(request.created_by, key, turn.now.utc_ms - KEY_LIFE_MS))
-
-    def key_found(self, turn: Turn, answer: KeyFound) -> None:
-        """The creates with this key can be answered: all get one task, if they ask for the same."""
-        task = answer.task
-        for request in self._keyed.pop((answer.ask.caller, answer.ask.key)):
-            if task is None:
-                task = self._accept(turn, request)
-            elif task.spec == request.spec:
-                turn.answer(request, task)
-            else:
-                refusal = AlreadyExists(f"The idempotency key was used for another request, task {task.id}.")
-                turn.replies.append((request.reply, refusal))
-
-    def _accept(self, turn: Turn, request: CreateTask) -> Task | None:
-        """The new task, if there may be one."""
-        spec, now_ms, policy = request.spec, turn.now.utc_ms, self._scheduler.policy
-        if request.refusal is not None:
-            turn.replies.append((request.reply, request.refusal))
-            return None
-        share = policy.share(spec, request.created_by)
-        requirement = Requirement(spec.agent, spec.selector, share)
-        accounts = self._scheduler.accounts(requirement) if policy.limits else ()
-        refusal = self._admission.too_fast(accounts, turn.now.mono)
-        session = None if refusal else self._scheduler.place(requirement)
-        if refusal is None and session is None:
-            refusal = self._admission.too_many(accounts)
-        if refusal is not None:
-            turn.replies.append((request.reply, refusal[0]))
-            turn.events.append(refusal[1])
-            return None
-        self._admission.count(accounts, turn.now.mono)
-        task = Task(
-            self._new_id(),
-            spec,
-            TaskStatus.PENDING,
-            request.created_by,
-            now_ms,
-            next_seq=1,
-            expires_at_ms=first_wait_ends(spec, now_ms),
-            share=share,
-            ageing=policy.ageing,
-        )
-        turn.save(task, TaskChange(task.status))
-        turn.events.append(TaskMoved(task, None, task.status))
-        task = self._runs.offer(turn, task, session, waited_ms=0)
-        if spec.idempotency_key:
-            # Another control plane may be making one at this moment: the first to store it has.
-            turn.answer(request, task)
-        else:
-            turn.replies.append((request.reply, task))
-        return task
 
     # Cancelling.
 

@@ -31,6 +31,8 @@ class Account(Generic[Key]):
     #: Of those, how many others had taken out of the queue when it was last compared: lines hear of it when they are
     #: dry.
     surplus: int = 0
+    #: Creates that will wait if the store grants them their rate.
+    coming: int = 0
     #: Runs that workers have, and those for which a claim is under way.
     running: int = 0
     #: Others have used up the rest: see `Scheduler.shut`.
@@ -46,8 +48,8 @@ class Account(Generic[Key]):
 
     @property
     def really_waiting(self) -> int:
-        """How many wait, as far as anybody here knows."""
-        return max(0, self.waiting - self.surplus)
+        """How many wait, or are about to, as far as anybody here knows."""
+        return max(0, self.waiting - self.surplus) + self.coming
 
     @property
     def story(self) -> str:

@@ -1,0 +1,195 @@
+"""New tasks: which there may be, and which there are already.
+
+A create with an idempotency key first hears from the store whether that has made a task. A create that counts in an
+account which several control planes have in common waits until the store grants its rate, asked for once for all that
+came in a turn. Everything else is decided at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from taskrun.domain.batch import FindKey, KeyFound, RateTaken, TakeRate
+from taskrun.domain.control_plane.admission import Admission, Rates, Refusal, rates_of
+from taskrun.domain.control_plane.inputs import CreateTask
+from taskrun.domain.control_plane.runs import Runs
+from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.errors import AlreadyExists
+from taskrun.domain.events import TaskMoved
+from taskrun.domain.limits import KEY_LIFE_MS
+from taskrun.domain.records import Requirement, Task, TaskChange
+from taskrun.domain.scheduler import Scheduler
+from taskrun.domain.scheduling.accounts import Account
+from taskrun.domain.status import TaskStatus
+from taskrun.domain.waiting import first_wait_ends
+
+#: Who uses an idempotency key, and the key.
+_Keyed = tuple[str, str]
+
+
+@dataclass(eq=False, slots=True)
+class _Entrant:
+    """A create that only its rates can refuse by now."""
+
+    request: CreateTask
+    requirement: Requirement
+    #: Whose slot is set aside for it; without one it will wait.
+    session: int | None
+    accounts: tuple[Account[int], ...]
+
+    def count_coming(self, change: int) -> None:
+        """Who will wait counts as one who does."""
+        if self.session is None:
+            for account in self.accounts:
+                account.coming += change
+
+
+class Creating:
+    """Makes tasks of what callers ask for, or refuses it."""
+
+    def __init__(self, scheduler: Scheduler[int], runs: Runs, new_id: Callable[[], str], *, shared: bool) -> None:
+        """`shared`: rates are counted by the store, for all control planes on it."""
+        self._scheduler, self._runs, self._new_id, self._shared = scheduler, runs, new_id, shared
+        self._admission = Admission()
+        #: Creates that wait to hear whether their key was used before, or what becomes of the first of them.
+        self._keyed: dict[_Keyed, deque[CreateTask]] = {}
+        #: Those of this turn, by what they ask of the store.
+        self._entrants: dict[Rates, list[_Entrant]] = {}
+
+    def create(self, turn: Turn, request: CreateTask) -> None:
+        """A new task, unless its key has made one already."""
+        if not request.spec.idempotency_key:
+            self._enter(turn, request)
+            return
+        caller, key = _key(request)
+        waiting = self._keyed.setdefault((caller, key), deque())
+        waiting.append(request)
+        if len(waiting) == 1:
+            turn.batch.asks.append(FindKey(caller, key, turn.now.utc_ms - KEY_LIFE_MS))
+
+    def key_found(self, turn: Turn, answer: KeyFound) -> None:
+        """All creates with this key get the task that it has made, or else the one that it makes now."""
+        keyed = (answer.ask.caller, answer.ask.key)
+        if answer.task is None:
+            self._enter_first(turn, keyed)
+        else:
+            self._repeat(turn, keyed, answer.task)
+
+    def ask(self, turn: Turn) -> None:
+        """Asks the store for the rates of all that came in this turn."""
+        for rates, entrants in self._entrants.items():
+            turn.batch.asks.append(TakeRate(entrants, rates, len(entrants)))
+        self._entrants = {}
+
+    def rate_taken(self, turn: Turn, answer: RateTaken) -> None:
+        """As many as were granted get their tasks, those who came first; the rest is refused."""
+        entrants = answer.ask.ref
+        assert isinstance(entrants, list)
+        for entrant in entrants[: answer.granted]:
+            entrant.count_coming(-1)
+            self._make(turn, entrant.request, entrant.requirement, self._slot_of(entrant))
+        late = entrants[answer.granted :]
+        if late:
+            self._turn_away(turn, late, self._admission.learn(answer, turn.now.mono))
+
+    # Letting in.
+
+    def _enter_first(self, turn: Turn, keyed: _Keyed) -> None:
+        """The first of those with this key that nothing refuses is to make the task."""
+        requests = self._keyed[keyed]
+        while requests and not self._enter(turn, requests[0]):
+            requests.popleft()
+        if not requests:
+            del self._keyed[keyed]
+
+    def _enter(self, turn: Turn, request: CreateTask) -> bool:
+        """Makes the task, or is about to ask for its rates. False: it is refused."""
+        if request.refusal is not None:
+            turn.replies.append((request.reply, request.refusal))
+            return False
+        spec, policy = request.spec, self._scheduler.policy
+        requirement = Requirement(spec.agent, spec.selector, policy.share(spec, request.created_by))
+        accounts = self._scheduler.accounts(requirement) if policy.limits else ()
+        refusal = self._admission.too_fast(accounts, turn.now.mono)
+        session = None if refusal else self._scheduler.place(requirement)
+        if refusal is None and session is None:
+            refusal = self._admission.too_many(accounts)
+        if refusal is not None:
+            self._refuse(turn, request, refusal)
+            return False
+        rates = rates_of(accounts) if self._shared else ()
+        if rates:
+            self._wait_for(rates, _Entrant(request, requirement, session, accounts))
+        else:
+            self._admission.count(accounts, turn.now.mono)
+            self._make(turn, request, requirement, session)
+        return True
+
+    def _wait_for(self, rates: Rates, entrant: _Entrant) -> None:
+        entrant.count_coming(1)
+        self._entrants.setdefault(rates, []).append(entrant)
+
+    def _slot_of(self, entrant: _Entrant) -> int | None:
+        """The slot that was set aside, or another if its worker is gone."""
+        session, requirement = entrant.session, entrant.requirement
+        if session is None:
+            return None
+        self._scheduler.release(session)
+        return session if self._scheduler.take(session, requirement) else self._scheduler.replace(requirement)
+
+    def _turn_away(self, turn: Turn, entrants: list[_Entrant], refusal: Refusal) -> None:
+        """Whoever has used the same key meanwhile is next: with the same rate it fares no better, and asks no more."""
+        for entrant in entrants:
+            entrant.count_coming(-1)
+            if entrant.session is not None:
+                self._scheduler.release(entrant.session)
+            self._refuse(turn, entrant.request, refusal)
+            keyed = _key(entrant.request)
+            if keyed in self._keyed:
+                self._keyed[keyed].popleft()
+                self._enter_first(turn, keyed)
+
+    # Answering.
+
+    def _refuse(self, turn: Turn, request: CreateTask, refusal: Refusal) -> None:
+        error, event = refusal
+        turn.replies.append((request.reply, error))
+        turn.events.append(event)
+
+    def _make(self, turn: Turn, request: CreateTask, requirement: Requirement, session: int | None) -> None:
+        """A new task, for the worker whose slot is taken or for the queue."""
+        spec, now_ms = request.spec, turn.now.utc_ms
+        task = Task(
+            self._new_id(),
+            spec,
+            TaskStatus.PENDING,
+            request.created_by,
+            now_ms,
+            next_seq=1,
+            expires_at_ms=first_wait_ends(spec, now_ms),
+            share=requirement.share,
+            ageing=self._scheduler.policy.ageing,
+        )
+        turn.save(task, TaskChange(task.status))
+        turn.events.append(TaskMoved(task, None, task.status))
+        task = self._runs.offer(turn, task, session, waited_ms=0)
+        if spec.idempotency_key:
+            # Another control plane may be making one at this moment: the first to store it has.
+            self._repeat(turn, _key(request), task)
+        else:
+            turn.replies.append((request.reply, task))
+
+    def _repeat(self, turn: Turn, keyed: _Keyed, task: Task) -> None:
+        """All who used the key get its task, if that is what they ask for."""
+        for request in self._keyed.pop(keyed):
+            if task.spec == request.spec:
+                turn.answer(request, task)
+            else:
+                refusal = AlreadyExists(f"The idempotency key was used for another request, task {task.id}.")
+                turn.replies.append((request.reply, refusal))
+
+
+def _key(request: CreateTask) -> _Keyed:
+    return (request.created_by, request.spec.idempotency_key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
 from loguru import logger
@@ -13,8 +13,8 @@ from taskrun.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgu
 from taskrun.domain.explanation import Ahead
 from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.history import said_in
-from taskrun.domain.records import RunEvent
-from taskrun.domain.status import FailureKind, TaskStatus
+from taskrun.domain.records import RunEvent, StoryEntry
+from taskrun.domain.status import FailureKind, RunEventType, TaskStatus
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.local import LocalControlPlane
 from taskrun.ports.agent_events import SessionInitialized
@@ -68,7 +68,7 @@ async def test_a_conversation_goes_on_during_a_run_and_after_it() -> None:
     async with plane:
         task = await plane.create("talker", "hello")
         async for entries in plane.watch(task.id):
-            if any(isinstance(entry.body, RunEvent) for entry in entries):
+            if RunEventType.SESSION_INITIALIZED in types_of(entries):
                 break
         assert (await plane.continue_task(task.id, "and you?")).id == task.id
         told.set()
@@ -82,6 +82,12 @@ async def test_a_conversation_goes_on_during_a_run_and_after_it() -> None:
         *("hello", "and you?"),
         *('heard "hello". ', 'heard "and you?". '),
     ]
+
+
+async def test_a_run_is_told_from_its_beginning_to_its_end(plane: LocalControlPlane) -> None:
+    task = await plane.create("echo", "hello")
+    story = [entry async for entries in plane.watch(task.id) for entry in entries]
+    assert types_of(story) == [RunEventType.EXECUTION_STARTED, RunEventType.EXECUTION_COMPLETED]
 
 
 async def test_what_is_no_message_is_refused(plane: LocalControlPlane) -> None:
@@ -224,6 +230,11 @@ async def test_a_worker_that_ends_by_an_error_is_logged_and_makes_room(
         await until(lambda: any(line.startswith("ERROR worker one ended by an error: Not you.") for line in log))
     await plane.add_worker("one", [FunctionAgent("new", echo)])
     assert await plane.output((await plane.create("new", 1)).id) == "1"
+
+
+def types_of(story: Sequence[StoryEntry]) -> list[RunEventType]:
+    """Of the events in it."""
+    return [entry.body.type for entry in story if isinstance(entry.body, RunEvent)]
 
 
 async def until(check: Callable[[], bool]) -> None:

@@ -5,23 +5,11 @@ import pytest
 from taskrun.adapters.agents.function import FunctionAgent
 from taskrun.domain.records import AgentSpec, ModelBackend
 from taskrun.domain.status import FailureKind
-from taskrun.ports.agent_events import AgentEvent
+from taskrun.ports.agent_events import ExecutionCompleted, ExecutionFailed, ExecutionStarted, Thought
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
+from taskrun.testing.recording_sink import RecordingSink
 
 REQUEST = AgentRequest("r", "t", '"hello"')
-
-
-class Page:
-    """Keeps what is put out."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    async def text(self, text: str) -> None:
-        self.texts.append(text)
-
-    async def event(self, event: AgentEvent) -> None:
-        raise AssertionError
 
 
 def test_it_announces_what_it_was_given() -> None:
@@ -35,7 +23,7 @@ def test_it_announces_what_it_was_given() -> None:
 async def test_a_function_that_returns_nothing_succeeds() -> None:
     async def nothing(request: AgentRequest, sink: AgentSink) -> None: ...
 
-    assert await FunctionAgent("a", nothing).run(REQUEST, Page()) == AgentResult()
+    assert await FunctionAgent("a", nothing).run(REQUEST, RecordingSink()) == AgentResult()
 
 
 async def test_a_returned_text_is_put_out_after_the_rest() -> None:
@@ -43,9 +31,9 @@ async def test_a_returned_text_is_put_out_after_the_rest() -> None:
         await sink.text("first")
         return request.input_json
 
-    page = Page()
-    assert await FunctionAgent("a", echo).run(REQUEST, page) == AgentResult()
-    assert page.texts == ["first", '"hello"']
+    sink = RecordingSink()
+    assert await FunctionAgent("a", echo).run(REQUEST, sink) == AgentResult()
+    assert sink.texts == ["first", '"hello"']
 
 
 async def test_a_returned_result_says_it_all() -> None:
@@ -54,7 +42,7 @@ async def test_a_returned_result_says_it_all() -> None:
     async def refuse(request: AgentRequest, sink: AgentSink) -> AgentResult:
         return result
 
-    assert await FunctionAgent("a", refuse).run(REQUEST, Page()) is result
+    assert await FunctionAgent("a", refuse).run(REQUEST, RecordingSink()) is result
 
 
 @pytest.mark.parametrize(("error", "message"), [(ValueError("no such city"), "no such city"), (KeyError(), "KeyError")])
@@ -62,7 +50,7 @@ async def test_an_exception_is_the_agents_own_failure(error: Exception, message:
     async def fail(request: AgentRequest, sink: AgentSink) -> None:
         raise error
 
-    result = await FunctionAgent("a", fail).run(REQUEST, Page())
+    result = await FunctionAgent("a", fail).run(REQUEST, RecordingSink())
     assert result == AgentResult(FailureKind.AGENT_ERROR, message)
 
 
@@ -70,5 +58,23 @@ async def test_a_value_that_is_no_text_is_bad_output() -> None:
     async def count(request: AgentRequest, sink: AgentSink) -> int:
         return 42
 
-    result = await FunctionAgent("a", count).run(REQUEST, Page())  # type: ignore[arg-type]
+    result = await FunctionAgent("a", count).run(REQUEST, RecordingSink())  # type: ignore[arg-type]
     assert result == AgentResult(FailureKind.BAD_OUTPUT, "The function returned int, not text.")
+
+
+async def test_a_run_is_told_from_its_beginning_to_its_end() -> None:
+    async def think(request: AgentRequest, sink: AgentSink) -> None:
+        await sink.event(Thought("hm"))
+
+    sink = RecordingSink()
+    await FunctionAgent("a", think).run(REQUEST, sink)
+    assert sink.events == [ExecutionStarted("python"), Thought("hm"), ExecutionCompleted()]
+
+
+async def test_a_failure_is_told_with_its_kind() -> None:
+    async def fail(request: AgentRequest, sink: AgentSink) -> None:
+        raise ValueError
+
+    sink = RecordingSink()
+    await FunctionAgent("a", fail).run(REQUEST, sink)
+    assert sink.events == [ExecutionStarted("python"), ExecutionFailed(FailureKind.AGENT_ERROR)]

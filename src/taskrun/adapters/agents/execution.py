@@ -1,14 +1,13 @@
-"""What holds for one run of any kind: its first and its last event, its time limit, and what it may go on with."""
+"""What holds for one run of any kind in worker.toml: its stages, its time limit, and what it may go on with."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.stages import Work, staged
 from taskrun.domain.status import FailureKind
-from taskrun.ports.agent_events import ExecutionCompleted, ExecutionFailed, ExecutionStarted
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 
 
@@ -20,15 +19,10 @@ class CannotRun(Exception):
         self.result = AgentResult(kind, message)
 
 
-async def executed(
-    definition: AgentDefinition, containment: str, sink: AgentSink, work: Callable[[], Awaitable[AgentResult]]
-) -> AgentResult:
+async def executed(definition: AgentDefinition, containment: str, sink: AgentSink, work: Work) -> AgentResult:
     """Does the work, told from its beginning to its end. The definition's own time limit ends it as TIMEOUT, and a
     `CannotRun` that the work raises is its result."""
-    await sink.event(ExecutionStarted(definition.kind, containment))
-    result = await _limited(definition.timeout, work)
-    await sink.event(ExecutionFailed(result.failure) if result.failure else ExecutionCompleted())
-    return result
+    return await staged(definition.kind, containment, sink, lambda: _limited(definition.timeout, work))
 
 
 def begin_anew(definition: AgentDefinition, request: AgentRequest) -> None:
@@ -39,7 +33,7 @@ def begin_anew(definition: AgentDefinition, request: AgentRequest) -> None:
         raise CannotRun(FailureKind.AGENT_UNAVAILABLE, message)
 
 
-async def _limited(seconds: float, work: Callable[[], Awaitable[AgentResult]]) -> AgentResult:
+async def _limited(seconds: float, work: Work) -> AgentResult:
     too_late = f"The agent did not end within its limit of {seconds:g} s."
     try:
         async with asyncio.timeout(seconds) as limit:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from taskrun.adapters.agents.stages import staged
 from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, ModelBackend
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 
 Function = Callable[[AgentRequest, AgentSink], Awaitable[AgentResult | str | None]]
 
+#: What the kind is called, in worker.toml too.
+PYTHON = "python"
+#: A function is in the worker's own process: nothing holds it together.
+NO_CONTAINMENT = ""
+
 
 class FunctionAgent:
-    """Implements `Agent` over `async def function(request, sink)`.
+    """Implements `Agent` over `async def function(request, sink)`; `result_of` says what it may return.
 
-    What it returns is the end of the run: None or a text, which is put out, is success; an `AgentResult` says it all.
-    An exception fails the run as AGENT_ERROR with the exception's message, any other return value as BAD_OUTPUT.
-
-    What it tells is what the function tells, without EXECUTION_... events: of a function that returns at once they
-    would be the most of its story. The kind `python` of a worker's TOML adds them, as every kind does.
+    The run is told from its beginning to its end, as that of every kind of agent. It has no time limit of its own, and
+    gets every `request.session_id`.
     """
 
     def __init__(
@@ -39,17 +42,26 @@ class FunctionAgent:
 
     async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         """See `Agent.run`."""
-        try:
-            result: object = await self._function(request, sink)
-        except Exception as error:
-            return AgentResult(FailureKind.AGENT_ERROR, str(error) or type(error).__name__)
-        if isinstance(result, AgentResult):
-            return result
-        if isinstance(result, str):
-            await sink.text(result)
-        elif result is not None:
-            return AgentResult(FailureKind.BAD_OUTPUT, f"The function returned {type(result).__name__}, not text.")
-        return _SUCCESS
+        return await staged(PYTHON, NO_CONTAINMENT, sink, lambda: result_of(self._function, request, sink))
+
+
+async def result_of(function: Function, request: AgentRequest, sink: AgentSink) -> AgentResult:
+    """What the function comes to.
+
+    None or a text, which is put out, is success; an `AgentResult` says it all. An exception fails the run as
+    AGENT_ERROR with the exception's message, any other return value as BAD_OUTPUT.
+    """
+    try:
+        result: object = await function(request, sink)
+    except Exception as error:
+        return AgentResult(FailureKind.AGENT_ERROR, str(error) or type(error).__name__)
+    if isinstance(result, AgentResult):
+        return result
+    if isinstance(result, str):
+        await sink.text(result)
+    elif result is not None:
+        return AgentResult(FailureKind.BAD_OUTPUT, f"The function returned {type(result).__name__}, not text.")
+    return _SUCCESS
 
 
 _SUCCESS = AgentResult()

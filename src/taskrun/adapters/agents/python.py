@@ -10,15 +10,12 @@ from typing import ClassVar
 
 from taskrun.adapters.agents.definition import AgentDefinition, Rule
 from taskrun.adapters.agents.execution import begin_anew, executed
-from taskrun.adapters.agents.function import Function, FunctionAgent
+from taskrun.adapters.agents.function import NO_CONTAINMENT, PYTHON, Function, result_of
 from taskrun.adapters.agents.kinds import AgentKind
 from taskrun.adapters.agents.program import Workshop
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.records import AgentSpec
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
-
-#: There is nothing that could hold it together.
-_NO_CONTAINMENT = ""
 
 
 class PythonDefinition(AgentDefinition, frozen=True, kw_only=True):
@@ -35,7 +32,7 @@ class PythonDefinition(AgentDefinition, frozen=True, kw_only=True):
         ),
     )
 
-    kind: str = "python"
+    kind: str = PYTHON
     #: "module:function".
     function: str = ""
     #: A directory that holds the module, unless it is installed.
@@ -45,19 +42,20 @@ class PythonDefinition(AgentDefinition, frozen=True, kw_only=True):
 
 
 class PythonAgent:
-    """Implements `Agent` over the function that a definition names; see `FunctionAgent` for what it may return.
+    """Implements `Agent` over the function that a definition names; see `result_of` for what it may return.
 
     It is loaded here. Raises `InvalidArgument` if there is no such function.
     """
 
     def __init__(self, definition: PythonDefinition, workshop: Workshop) -> None:
         self._definition = definition
-        self._agent = FunctionAgent(definition.name, _load(definition), definition.description, definition.labels)
+        self._function = _load(definition)
+        self._spec = AgentSpec(definition.name, definition.description, definition.labels)
 
     @property
     def spec(self) -> AgentSpec:
         """See `Agent.spec`."""
-        return self._agent.spec
+        return self._spec
 
     async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         """See `Agent.run`. Nothing can end a function that does not await, or that goes on when it is cancelled."""
@@ -65,9 +63,9 @@ class PythonAgent:
         async def work() -> AgentResult:
             if not self._definition.sessions:
                 begin_anew(self._definition, request)
-            return await self._agent.run(request, sink)
+            return await result_of(self._function, request, sink)
 
-        return await executed(self._definition, _NO_CONTAINMENT, sink, work)
+        return await executed(self._definition, NO_CONTAINMENT, sink, work)
 
 
 def _load(definition: PythonDefinition) -> Function:

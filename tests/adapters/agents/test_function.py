@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from taskrun.adapters.agents.function import FunctionAgent
@@ -52,6 +54,15 @@ async def test_an_exception_is_the_agents_own_failure(error: Exception, message:
 
     result = await FunctionAgent("a", fail).run(REQUEST, RecordingSink())
     assert result == AgentResult(FailureKind.AGENT_ERROR, message)
+
+
+@pytest.mark.parametrize("code", [3, "No more."])
+async def test_an_exit_ends_the_run_and_not_the_worker(code: object) -> None:
+    async def leave(request: AgentRequest, sink: AgentSink) -> None:
+        sys.exit(code)  # type: ignore[arg-type]
+
+    result = await FunctionAgent("a", leave).run(REQUEST, RecordingSink())
+    assert result == AgentResult(FailureKind.AGENT_ERROR, f"The function wanted to end its process: exit {code}.")
 
 
 async def test_a_value_that_is_no_text_is_bad_output() -> None:

@@ -49,12 +49,15 @@ async def result_of(function: Function, request: AgentRequest, sink: AgentSink) 
     """What the function comes to.
 
     None or a text, which is put out, is success; an `AgentResult` says it all. An exception fails the run as
-    AGENT_ERROR with the exception's message, any other return value as BAD_OUTPUT.
+    AGENT_ERROR with the exception's message, `sys.exit` too: what ends a program is not to end a worker. Any other
+    return value is BAD_OUTPUT.
     """
     try:
         result: object = await function(request, sink)
     except Exception as error:
         return AgentResult(FailureKind.AGENT_ERROR, str(error) or type(error).__name__)
+    except SystemExit as error:
+        return AgentResult(FailureKind.AGENT_ERROR, f"The function wanted to end its process: exit {error}.")
     if isinstance(result, AgentResult):
         return result
     if isinstance(result, str):

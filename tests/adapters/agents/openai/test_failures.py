@@ -47,6 +47,12 @@ def test_a_limit_says_when_it_is_reset() -> None:
     assert failure.delay == 90.0
 
 
+@pytest.mark.parametrize("seconds", ["1000000000000", "1" + "0" * 20])
+def test_a_limit_that_no_calendar_has_is_one_all_the_same(seconds: str) -> None:
+    failure = refused(429, {"retry-after": seconds}, body("Slow down."), 1_800_000_000.0)
+    assert (failure.kind, str(failure)[:38]) == (K.LIMIT_REACHED, "The endpoint answered 429: Slow down. ")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -5,6 +5,7 @@ import pytest
 from taskrun.adapters.agents.openai.waiting import Patience, asked_delay, duration
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
+TEN_YEARS = 3_650 * 86_400.0
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,10 @@ NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
         ({"retry-after": "Fri, 15 Jan 2027 08:00:20"}, 20.0),
         ({"retry-after": "Fri, 15 Jan 2027 07:00:00 GMT"}, 0.0),
         ({"retry-after": "soon"}, None),
+        # What no calendar has.
+        ({"retry-after": "1000000000000"}, TEN_YEARS),
+        ({"retry-after": "9" * 400}, TEN_YEARS),
+        ({"retry-after": f"Fri, {'9' * 20} Jan 2027 08:00:20 GMT"}, None),
         ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360.0),
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),

@@ -11,6 +11,9 @@ from email.utils import parsedate_to_datetime
 TRIES = 4
 PATIENCE = 60.0
 
+#: Seconds: ten years. Who asks for more is not believed, and no calendar would take it.
+_LONGEST_DELAY = 3_650 * 86_400.0
+
 #: Before the second try; each later pause is twice as long.
 _FIRST_PAUSE = 0.5
 
@@ -39,9 +42,10 @@ class Patience:
 
 
 def asked_delay(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that the endpoint wants to be left alone; None if it does not say. Names of headers are in lower case."""
+    """Seconds that the endpoint wants to be left alone, at most ten years; None if it does not say. Names of headers
+    are in lower case."""
     known = (delay for read in _SOURCES for delay in read(headers, now))
-    return next((max(0.0, delay) for delay in known), None)
+    return next((min(max(0.0, delay), _LONGEST_DELAY) for delay in known), None)
 
 
 def duration(words: str) -> float | None:
@@ -70,7 +74,8 @@ def _retry_after(headers: Mapping[str, str], now: float) -> Iterator[float]:
         return
     try:
         date = parsedate_to_datetime(words)
-    except ValueError:
+    # A number in it may be longer than any calendar's.
+    except (ValueError, OverflowError):
         return
     # One without a zone is in UTC: that is what HTTP's dates are in.
     yield (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now

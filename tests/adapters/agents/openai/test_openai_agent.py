@@ -151,6 +151,19 @@ async def test_an_endpoint_may_want_no_key_and_has_its_variables_by_other_names(
     assert "Authorization" not in world.model.requests[-1].headers
 
 
+async def test_a_key_may_have_the_end_of_its_line_still(world: World) -> None:
+    world.environ["OPENAI_API_KEY"] = "sk-1\r\n"
+    assert (await world.run(Say("yes"))).failure is None
+    assert world.model.requests[-1].headers["Authorization"] == "Bearer sk-1"
+
+
+@pytest.mark.parametrize("key", ["sk-\nsecret", "sk-\u2019secret"])
+async def test_a_key_that_is_none_is_not_told(world: World, key: str) -> None:
+    world.environ["OPENAI_API_KEY"] = key
+    result = await world.run(Say("yes"))
+    assert (result.failure, "secret" in result.error) == (K.AGENT_UNAVAILABLE, False)
+
+
 async def test_an_input_without_the_templates_key_fails_in_clear_words(world: World) -> None:
     kind, error = failure(await world.run(prompt="Review {input.path}."))
     assert (kind, "'path'" in error) == (K.AGENT_ERROR, True)

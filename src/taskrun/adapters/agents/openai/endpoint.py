@@ -40,8 +40,8 @@ class Endpoint:
         base = variables.get(definition.base_url_variable) or _OPENAI
         self._base = base.rstrip("/")
         self._variables = variables
-        # A server of one's own may want no key.
-        key = variables.get(definition.api_key_variable, "")
+        # A server of one's own may want no key. Where one was kept in a file, the end of its line may be there still.
+        key = variables.get(definition.api_key_variable, "").strip()
         self._headers = {
             **({"Authorization": f"Bearer {key}"} if key else {}),
             # An answer that unpacks to a thousand times its size would be none.
@@ -100,6 +100,12 @@ def _translated(name: str) -> Iterator[None]:
     except httpx.TimeoutException as error:
         message = f"The endpoint {name} said nothing for too long, see `silence` ({type(error).__name__})."
         raise CallFailed(_K.AGENT_UNAVAILABLE, message, is_passing=True) from error
+    except httpx.LocalProtocolError:
+        # Its words would repeat the header that is none, and that is the one with the key: the others were looked at.
+        message = (
+            f"The endpoint {name} cannot be asked: its key, from the worker's environment, is none that HTTP takes."
+        )
+        raise CallFailed(_K.AGENT_UNAVAILABLE, message) from None
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, OSError, ValueError) as error:
         raise CallFailed(_K.AGENT_UNAVAILABLE, f"The endpoint {name} cannot be asked: {error}.") from error
     except httpx.TransportError as error:

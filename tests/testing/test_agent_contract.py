@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import sys
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,9 @@ from taskrun.testing.contracts.agent_acts import SECRET, Act
 from taskrun.testing.contracts.agent_stage import AgentStage, Rehearsal
 from taskrun.testing.processes import kill_all_of
 from taskrun.testing.recording_sink import RecordingSink
+from tests.contracts.agents.test_acp import AcpStage
 
 Run = Callable[[Agent, AgentRequest, AgentSink], Awaitable[AgentResult]]
-
-
-class Stage(AgentStage):
-    KIND = "jsonl"
-
-    def keys(self, act: Act) -> Mapping[str, Any]:
-        return {"command": [sys.executable, "-m", "taskrun.testing.actor", "jsonl", act.name]}
 
 
 class Saboteur:
@@ -98,6 +91,13 @@ class Headless(PassingSink):
     async def event(self, event: AgentEvent) -> None:
         if not isinstance(event, ExecutionStarted):
             await self._sink.event(event)
+
+
+class Lenient(PassingSink):
+    """What was denied has been done."""
+
+    async def event(self, event: AgentEvent) -> None:
+        await self._sink.event(replace(event, outcome="ok") if isinstance(event, ToolCompleted) else event)
 
 
 class Hoarding(PassingSink):
@@ -195,6 +195,10 @@ BUGS: dict[str, tuple[Run, Callable[..., Awaitable[None]]]] = {
     "what is not taken is hoarded": (hoard, AgentContract.test_output_that_nobody_takes_waits_where_it_comes_from),
     "a cancel leaves a process": (leave_somebody, AgentContract.test_a_cancel_leaves_no_process),
     "a secret is seen": (tell_a_secret, AgentContract.test_it_sees_no_secret_of_the_worker),
+    "what nobody allowed is used": (
+        through(Lenient),
+        AgentContract.test_a_tool_that_nobody_allowed_is_not_used,
+    ),
     "a follow-up begins anew": (with_request(session_id=""), AgentContract.test_a_follow_up_knows_what_was_said),
     "a fork is none": (
         with_request(fork=False),
@@ -214,7 +218,7 @@ WAITS = "text comes when all is over"
 
 @pytest.fixture
 def sabotage(request: pytest.FixtureRequest, tmp_path: Path, bug: str) -> Iterator[Sabotage]:
-    sabotage = Sabotage(Stage(tmp_path), request.node, BUGS[bug][0])
+    sabotage = Sabotage(AcpStage(tmp_path), request.node, BUGS[bug][0])
     tracemalloc.start()
     yield sabotage
     tracemalloc.stop()

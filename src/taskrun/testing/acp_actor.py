@@ -24,6 +24,8 @@ _MODEL = {"id": "model", "category": "model", "currentValue": "scripted"}
 
 #: How each failure is told: as an error with this code, or as a reason to stop.
 _ERRORS = {"agent_error": -32603, "agent_unavailable": -32000}
+#: What its client can answer when it asks for leave.
+_YES, _NO = {"optionId": "yes", "kind": "allow_once"}, {"optionId": "no", "kind": "reject_once"}
 _STOP_REASONS = {"refused": "refusal", "limit_reached": "max_tokens", "bad_output": "boredom"}
 
 
@@ -47,8 +49,10 @@ class AcpVoice(Voice):
     def tool(self, command: str) -> str:
         call = {"toolCallId": "1", "title": "Run a command", "kind": "execute"}
         self._update("tool_call", **call, rawInput={"command": command})
-        answer = output_of(command)
-        self._update("tool_call_update", **call, status="completed", rawOutput=answer)
+        allowed = self._may(call)
+        answer = output_of(command) if allowed else "I may not."
+        status = "completed" if allowed else "failed"
+        self._update("tool_call_update", **call, status=status, rawOutput=answer)
         return answer
 
     def consumed(self) -> None:
@@ -78,6 +82,13 @@ class AcpVoice(Voice):
         if method == "session/resume":
             self._session = self._wanted
         return {"sessionId": self._session, "configOptions": [_MODEL]}
+
+    def _may(self, call: Json) -> bool:
+        """Asks for leave."""
+        params = {"sessionId": self._session, "toolCall": call, "options": [_YES, _NO]}
+        self._send(id="leave", method="session/request_permission", params=params)
+        outcome: Json = self._next()["result"]["outcome"]
+        return outcome.get("optionId") == _YES["optionId"]
 
     def _next(self) -> Json:
         request: Json = json.loads(sys.stdin.readline())

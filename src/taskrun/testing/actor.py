@@ -20,6 +20,7 @@ from typing import NoReturn
 from taskrun.testing.contracts.agent_acts import (
     AFTER,
     BEFORE,
+    DENIED_COMMAND,
     FLOOD_BYTES,
     LONG_LINE_BYTES,
     LOOK,
@@ -46,7 +47,7 @@ class Voice:
         raise NotImplementedError
 
     def tool(self, command: str) -> str:
-        """Has the shell do this, and tells so; returns what it answered."""
+        """Has the shell do this, if it may, and tells so; returns what came of it."""
         raise NotImplementedError
 
     def consumed(self) -> None:
@@ -139,10 +140,14 @@ def in_a_session(voice: Voice) -> None:
     stream(voice)
 
 
-def use_tool(voice: Voice) -> None:
-    """See `Act.TOOL`."""
-    voice.say(voice.tool(TOOL_COMMAND))
-    voice.succeed()
+def using_tool(command: str) -> Callable[[Voice], None]:
+    """See `Act.TOOL` and `Act.DENIED`."""
+
+    def use(voice: Voice) -> None:
+        voice.say(voice.tool(command))
+        voice.succeed()
+
+    return use
 
 
 def half(voice: Voice) -> None:
@@ -226,7 +231,7 @@ ACTS: dict[Act, Callable[[Voice], None]] = {
     Act.MODEL: stream,
     Act.USAGE: stream,
     Act.SESSION: in_a_session,
-    Act.TOOL: use_tool,
+    Act.TOOL: using_tool(TOOL_COMMAND),
     Act.FAIL: failing("agent_error"),
     Act.UNAVAILABLE: failing("agent_unavailable"),
     Act.REFUSE: failing("refused"),
@@ -241,6 +246,7 @@ ACTS: dict[Act, Callable[[Voice], None]] = {
     Act.HANG: hang,
     Act.NASTY: nasty,
     Act.LOOK: look,
+    Act.DENIED: using_tool(DENIED_COMMAND),
     Act.REMEMBER: remember,
     Act.FORK: remember,
 }

@@ -17,7 +17,8 @@ class AcpStage(AgentStage):
 
     def keys(self, act: Act) -> Mapping[str, Any]:
         actor = [sys.executable, "-m", "taskrun.testing.acp_actor", act.name]
-        return {"command": actor}
+        # The actor asks about this tool.
+        return {"command": actor, "allowed_tools": [] if act is Act.DENIED else ["execute"]}
 
 
 class TestAcp(AgentContract):

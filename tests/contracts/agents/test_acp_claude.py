@@ -40,7 +40,7 @@ class ClaudeAcpStage(AgentStage):
 
     def keys(self, act: Act) -> Mapping[str, Any]:
         self._model.script = MODEL.get(act, remember)
-        return {**claude_acp(), "allowed_tools": ["execute"]}
+        return {**claude_acp(), "allowed_tools": [] if act is Act.DENIED else ["execute"]}
 
 
 @pytest.mark.skipif(not CLAUDE_ACP.exists() or find_cli(None) is None, reason=NO_CLAUDE_ACP)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from taskrun.adapters.agents.claude_code import find_cli
 from taskrun.testing.contracts.agent import AgentContract
-from taskrun.testing.contracts.agent_acts import AFTER, BEFORE, LOOK, NASTY, PIECES, READY, TOOL_COMMAND, Act
+from taskrun.testing.contracts.agent_acts import (
+    AFTER,
+    BEFORE,
+    DENIED_COMMAND,
+    LOOK,
+    NASTY,
+    PIECES,
+    READY,
+    TOOL_COMMAND,
+    Act,
+)
 from taskrun.testing.contracts.agent_stage import AgentStage, because
 from taskrun.testing.model_scripts import Fail, Script
 from taskrun.testing.scripted_model import ScriptedModel
@@ -28,6 +39,7 @@ MODEL: Mapping[Act, Script] = {
     Act.HANG: bash("sleep 1000", READY),
     Act.NASTY: bash(NASTY, READY),
     Act.LOOK: bash(LOOK),
+    Act.DENIED: bash(DENIED_COMMAND),
 }
 
 
@@ -36,6 +48,10 @@ class ClaudeCodeStage(ModelStage):
     STOP_GRACE = 5.0
     CANNOT = because("no model says so much at once", Act.LONG_LINE, Act.FLOOD)
     SCRIPTS = MODEL
+    KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {
+        **ModelStage.KEYS,
+        Act.DENIED: {"allowed_tools": ["Bash(git *)"]},
+    }
 
 
 @pytest.mark.skipif(find_cli(None) is None, reason="Claude Code is not installed")

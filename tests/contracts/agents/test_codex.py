@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from taskrun.adapters.agents.codex.agent import find_cli
 from taskrun.testing.contracts.agent import AgentContract
-from taskrun.testing.contracts.agent_acts import AFTER, BEFORE, LOOK, NASTY, PIECES, READY, TOOL_COMMAND, Act
+from taskrun.testing.contracts.agent_acts import (
+    AFTER,
+    BEFORE,
+    DENIED_COMMAND,
+    LOOK,
+    NASTY,
+    PIECES,
+    READY,
+    TOOL_COMMAND,
+    Act,
+)
 from taskrun.testing.contracts.agent_stage import AgentStage, because
 from taskrun.testing.model_scripts import BreakOff, Fail, ModelRequest, Reply, Say, Script, UseTool
 from taskrun.testing.scripted_model import ScriptedModel
@@ -38,7 +48,9 @@ class CodexStage(ModelStage):
         Act.HANG: bash("sleep 1000", READY),
         Act.NASTY: bash(NASTY, READY),
         Act.LOOK: bash(LOOK),
+        Act.DENIED: bash(DENIED_COMMAND),
     }
+    KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {**ModelStage.KEYS, Act.DENIED: {"sandbox": "read-only"}}
 
 
 @pytest.mark.skipif(find_cli(None) is None, reason="Codex is not installed")

@@ -12,13 +12,16 @@ from taskrun.testing.contracts.agent_acts import Act
 from taskrun.testing.contracts.agent_stage import AgentStage, because
 
 PLAIN = "its output is text and nothing else"
+OWN = "what it does is its owner's choice"
 CODE = "its exit code is all that it says of how it went"
 
 
 class CommandStage(AgentStage):
     KIND = "command"
-    CANNOT = because(PLAIN, Act.MODEL, Act.USAGE, Act.SESSION, Act.TOOL, Act.REMEMBER, Act.FORK, Act.HALF) | because(
-        CODE, Act.REFUSE, Act.LIMIT, Act.BAD_OUTPUT, Act.NO_RESULT
+    CANNOT = (
+        because(PLAIN, Act.MODEL, Act.USAGE, Act.SESSION, Act.TOOL, Act.REMEMBER, Act.FORK, Act.HALF)
+        | because(CODE, Act.REFUSE, Act.LIMIT, Act.BAD_OUTPUT, Act.NO_RESULT)
+        | because(OWN, Act.DENIED)
     )
 
     def keys(self, act: Act) -> Mapping[str, Any]:

@@ -9,11 +9,12 @@ import pytest
 
 from taskrun.testing.contracts.agent import AgentContract
 from taskrun.testing.contracts.agent_acts import Act
-from taskrun.testing.contracts.agent_stage import AgentStage
+from taskrun.testing.contracts.agent_stage import AgentStage, because
 
 
 class JsonLinesStage(AgentStage):
     KIND = "jsonl"
+    CANNOT = because("what it does is its owner's choice", Act.DENIED)
 
     def keys(self, act: Act) -> Mapping[str, Any]:
         actor = [sys.executable, "-m", "taskrun.testing.actor", "jsonl", act.name]

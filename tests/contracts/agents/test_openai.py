@@ -15,7 +15,7 @@ from tests.contracts.agents.model_stage import ModelStage
 class OpenAIStage(ModelStage):
     KIND = "openai"
     CANNOT = because("no model says so much at once", Act.LONG_LINE, Act.FLOOD) | because(
-        "it has no tools and no program", Act.TOOL, Act.NASTY, Act.LOOK
+        "it has no tools and no program", Act.TOOL, Act.NASTY, Act.LOOK, Act.DENIED
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskrun.testing.contracts.agent_failing import FailureContract, SilenceContract
 from taskrun.testing.contracts.agent_nastiness import NastinessContract
+from taskrun.testing.contracts.agent_permissions import PermissionContract
 from taskrun.testing.contracts.agent_reading import ReadingContract
 from taskrun.testing.contracts.agent_sessions import SessionContract
 from taskrun.testing.contracts.agent_stopping import ConfinementContract, StoppingContract
@@ -19,6 +20,7 @@ class AgentContract(
     StoppingContract,
     NastinessContract,
     ConfinementContract,
+    PermissionContract,
     SessionContract,
 ):
     """Sign it by subclassing with a `stage` fixture.

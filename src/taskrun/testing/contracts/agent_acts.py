@@ -16,6 +16,8 @@ SECRET = "the worker's own secret"
 LOOK = "env; pwd"
 #: What a tool is asked to do, and what it answers.
 TOOL_COMMAND, TOOL_ANSWER = "echo from the tool", "from the tool"
+#: The same of one that may not be used. It is none of those that some agents take for harmless.
+DENIED_COMMAND, DENIED_ANSWER = "touch forbidden && echo it is done", "it is done"
 
 LONG_LINE_BYTES = 50 * 2**20
 #: More than any buffer between an agent and its worker may hold.
@@ -70,6 +72,8 @@ class Act(Enum):
     NASTY = "leaves no process, however it tries"
     #: Says what LOOK says.
     LOOK = "keeps to its directory and environment"
+    #: Wants a tool to do DENIED_COMMAND, which nothing in its table allows; says what came of it, and succeeds.
+    DENIED = "denies a tool that nobody allowed"
     #: Has a session with an id, and says everything that it was ever told in it, this time's input at the end.
     REMEMBER = "goes on with an earlier session"
     #: As REMEMBER, and can go on with a copy.

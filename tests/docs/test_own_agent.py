@@ -1,4 +1,4 @@
-"""docs/agents-own.md, step by step: a package with its files and its entry point is put on the path, and used."""
+"""docs/agents-own.md, step by step: a package of its files is installed by pip, and used."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "agents-own.md"
 FILE = re.compile(r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+#: Where pip puts it.
+INSTALLED = "installed"
 
 #: What a worker does with its file when it starts.
 WORKER = """
@@ -29,22 +31,19 @@ print(definition.kind, agent.spec.name, definition.command, definition.timeout)
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A directory with the page's files, that looks to Python like one that pip has installed into."""
+    """A directory with the page's files, which pip has installed, though not where everybody else would see it."""
     for name, text in FILE.findall(PAGE.read_text()):
         (tmp_path / name).write_text(text)
-    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
-    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    [(group, kinds)] = project["entry-points"].items()
-    lines = [f"[{group}]", *(f"{name} = {value}" for name, value in kinds.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines))
+    # What it takes is all here: nothing is asked of anybody.
+    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    ended = python(tmp_path, "-m", "pip", "install", "-q", *offline, "--target", INSTALLED, ".")
+    assert (ended.returncode, ended.stderr) == (0, "")
     return tmp_path
 
 
 def python(package: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # Whatever whoever runs our tests has asked for, theirs say what is read below.
-    environ = {**os.environ, "PYTHONPATH": str(package), "PYTEST_ADDOPTS": ""}
+    environ = {**os.environ, "PYTHONPATH": str(package / INSTALLED), "PYTEST_ADDOPTS": ""}
     words = [sys.executable, *arguments]
     return subprocess.run(words, cwd=package, env=environ, capture_output=True, text=True, timeout=100, check=False)
 

@@ -6,6 +6,7 @@ import json
 import signal
 from pathlib import Path
 
+from taskrun.adapters.agents.containment.means import LACKING, containment
 from taskrun.domain.status import TaskStatus
 from tests.system.site import RunningProgram, Site, command
 
@@ -65,6 +66,7 @@ def test_tasks_leave_no_line_and_nothing_of_theirs_in_either_log(tmp_path: Path)
     assert [marker for marker in MARKERS if marker in log_of_worker + log_of_plane] == []
     assert messages(log_of_worker) == [
         f"working for {site.grpc_addr}",
+        *filter(None, [LACKING[containment()]]),
         "connected",
         "draining: no new runs, 0 to finish",
         "stopped",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from taskrun.adapters.agents.containment.means import LACKING
 from taskrun.adapters.ca.disk import read_public
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.ca.pair_files import PairFiles
@@ -44,12 +45,11 @@ async def work(settings: WorkerSettings) -> None:
         await parts.workshop().sessions.tidy()
         daemon, info = parts.daemon(), parts.info()
         on_stop(daemon.drain, daemon.cancel_runs)
-        logger.info(
-            "working for {}",
-            ", ".join(addrs),
-            agents=[agent.spec.name for agent in parts.agents()],
-            containment=info.labels[CONTAINMENT_LABEL],
-        )
+        means = info.labels[CONTAINMENT_LABEL]
+        agents = [agent.spec.name for agent in parts.agents()]
+        logger.info("working for {}", ", ".join(addrs), agents=agents, containment=means)
+        if LACKING[means]:
+            logger.warning("{}", LACKING[means])
         collect_rarely()
         keeper = parts.keeper()
         keeper.start()

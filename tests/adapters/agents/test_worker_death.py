@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import psutil
 import pytest
 
 from taskrun.adapters.agents.containment.means import NAMESPACE, SUPERVISOR, TREE, containment
+from tests.ordinary_user import OrdinaryUser
 
 GoneWithin = Callable[[str, float], bool]
 
@@ -85,43 +84,16 @@ def test_in_a_namespace_not_even_the_death_of_worker_and_supervisor_leaves_an_ag
 # As somebody who is not root: the supervisor alone, in the hands of this test instead of a worker.
 
 
-@pytest.fixture
-def open_place() -> Iterator[Path]:
-    """A directory that everybody may enter, unlike pytest's."""
-    place = Path(tempfile.mkdtemp(prefix="taskrun-test-"))
-    place.chmod(0o755)
-    yield place
-    shutil.rmtree(place)
-
-
-@pytest.fixture
-def somebody(open_place: Path) -> list[str]:
-    """What to put before a command so that an ordinary user runs it, with a supervisor that the user may read."""
-    script = Path(shutil.copy(SUPERVISOR[-1], open_place))
-    script.chmod(0o644)
-    command = [*SUPERVISOR[:-1], str(script)]
-    if os.geteuid() != 0:
-        return command
-    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    if (
-        shutil.which("setpriv") is None
-        or subprocess.run([*become, sys.executable, "-I", "-c", ""], check=False).returncode
-    ):
-        pytest.skip("an ordinary user cannot run this interpreter")
-    return [*become, *command]
-
-
 @pytest.mark.parametrize("means", [TREE, NAMESPACE])
 def test_an_ordinary_users_worker_leaves_no_agent_either(
-    somebody: list[str], open_place: Path, gone_within: GoneWithin, run_id: str, means: str
+    ordinary_user: OrdinaryUser, gone_within: GoneWithin, run_id: str, means: str
 ) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         supervisor = subprocess.Popen(
-            [*somebody, means, str(theirs.fileno()), "", "sh", "-c", f"id -u; {NASTY}"],
+            [*ordinary_user.become, *SUPERVISOR, means, str(theirs.fileno()), "", "sh", "-c", f"id -u; {NASTY}"],
             stdout=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "TASKRUN_RUN_ID": run_id},
-            cwd=open_place,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
@@ -133,14 +105,13 @@ def test_an_ordinary_users_worker_leaves_no_agent_either(
     supervisor.communicate()
 
 
-def test_sigterm_to_a_supervisor_ends_its_run(open_place: Path, gone_within: GoneWithin, run_id: str) -> None:
+def test_sigterm_to_a_supervisor_ends_its_run(gone_within: GoneWithin, run_id: str) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         supervisor = subprocess.Popen(
             [*SUPERVISOR, TREE, str(theirs.fileno()), "", "sh", "-c", NASTY],
             stdout=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "TASKRUN_RUN_ID": run_id},
-            cwd=open_place,
             pass_fds=[theirs.fileno()],
         )
         assert supervisor.stdout is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,16 @@ SUPERVISOR = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervis
 
 #: The strongest means first; see `supervisor`.
 NAMESPACE, TREE = "namespace", "tree"
+
+#: What cannot be had by these means, for whoever starts a worker; "" = nothing is amiss.
+LACKING: Mapping[str, str] = {
+    NAMESPACE: "",
+    TREE: (
+        "runs get no PID namespaces here, for that takes root or a user who may make user namespaces: they see other "
+        "processes and may signal this user's, and if the worker and a run's supervisor are killed together, the run's "
+        "program dies but its children may be left"
+    ),
+}
 
 _PROBE_SECONDS = 10
 

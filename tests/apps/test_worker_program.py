@@ -38,6 +38,11 @@ def site(plane: Site) -> Iterator[Site]:
     site.close()
 
 
+NEVER_TOLD_TO_ASK = (
+    "Agent editor: what it may not use is denied only where it asks, and no `mode` in `options` says that it does."
+)
+
+
 def begun(site: Site, gate: Path) -> tuple[str, Child]:
     """The id of a task whose agent runs until `gate` is there, and somebody who watches it."""
     task_id = site.cli("create-task", "--agent=gated", f"--input={gate}").stdout.strip()
@@ -60,6 +65,13 @@ def test_it_announces_itself(site: Site, agents: Path) -> None:
     assert [agent["name"] for agent in worker["agents"]] == ["general", "support_triage", "echo", "failing", "gated"]
     assert worker["labels"]["zone"] == "b"
     assert worker["labels"]["taskrun.containment"] in ("namespace", "tree")
+
+
+def test_what_its_owner_may_take_for_granted_and_does_not_have_is_said_at_the_start(site: Site, tmp_path: Path) -> None:
+    config = tmp_path / "worker.toml"
+    config.write_text('[[agents]]\nname = "editor"\nkind = "acp"\ncommand = ["an-agent"]\n')
+    worker = site.worker(config=config)
+    assert worker.wait_for(NEVER_TOLD_TO_ASK)["level"] == "WARNING"
 
 
 def test_an_agent_of_the_file_stands_in_for_a_built_in_one(site: Site, tmp_path: Path) -> None:

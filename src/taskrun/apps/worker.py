@@ -48,8 +48,8 @@ async def work(settings: WorkerSettings) -> None:
         means = info.labels[CONTAINMENT_LABEL]
         agents = [agent.spec.name for agent in parts.agents()]
         logger.info("working for {}", ", ".join(addrs), agents=agents, containment=means)
-        if LACKING[means]:
-            logger.warning("{}", LACKING[means])
+        for remark in _remarks(settings, means):
+            logger.warning("{}", remark)
         collect_rarely()
         keeper = parts.keeper()
         keeper.start()
@@ -59,6 +59,14 @@ async def work(settings: WorkerSettings) -> None:
             await keeper.stop()
         ignore_stops()
         logger.info("stopped")
+
+
+def _remarks(settings: WorkerSettings, means: str) -> Iterator[str]:
+    """What this worker's owner may take for granted, and does not have."""
+    if LACKING[means]:
+        yield LACKING[means]
+    for agent in settings.agents:
+        yield from agent.remarks()
 
 
 async def _enroll(settings: WorkerSettings) -> None:

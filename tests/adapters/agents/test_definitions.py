@@ -17,6 +17,10 @@ from taskrun.domain.protocol import Hello
 from taskrun.domain.records import WorkerInfo
 from taskrun.ports.agents import Agent
 
+NEVER_TOLD_TO_ASK = (
+    "Agent a: what it may not use is denied only where it asks, and no `mode` in `options` says that it does."
+)
+
 
 def defined(**keys: Any) -> AgentDefinition:
     kind = find_kind(keys.get("kind", "command")).definition
@@ -68,6 +72,24 @@ def test_a_definition_is_read_from_toml() -> None:
 def test_a_definition_that_makes_no_sense_is_refused_in_clear_words(keys: dict[str, Any], words: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=words):
         defined(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "remarked"),
+    [
+        ({}, True),
+        ({"allowed_tools": ["*"], "disallowed_tools": ["execute"]}, True),
+        ({"options": {"mode": "default"}}, False),
+        ({"allowed_tools": ["*"]}, False),
+    ],
+)
+def test_an_agent_that_nobody_has_told_to_ask_is_remarked_on(keys: dict[str, Any], remarked: bool) -> None:
+    told = list(defined(kind="acp", command=["agent"], **keys).remarks())
+    assert told == [NEVER_TOLD_TO_ASK] * remarked
+
+
+def test_others_are_not() -> None:
+    assert [remark for definition in (*BUILT_IN, defined()) for remark in definition.remarks()] == []
 
 
 def test_two_agents_are_built_in() -> None:

@@ -14,7 +14,7 @@ from taskrun.domain.limits import MAX_TIMEOUT_MS, check_agent_name, check_labels
 #: Seconds. A description completes the sentence "It must be ...", where the type alone does not say it well.
 Duration = Annotated[float, msgspec.Meta(description="a duration such as 90, 90s, 10m or 1h")]
 
-#: Whether a definition is wrong, and what is to be said then.
+#: Whether something is the case, such as that a definition is wrong, and what is to be said then.
 Rule = tuple[Callable[[Any], bool], str]
 
 _MAX_TIMEOUT = MAX_TIMEOUT_MS / 1000
@@ -26,7 +26,9 @@ class AgentDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `docs/agents.md` says what each key means.
     """
 
-    #: What else must hold; those of a subclass come on top of its base's.
+    #: What is no mistake, but may not be what its owner thinks; those of a subclass come on top of its base's.
+    REMARKS: ClassVar[tuple[Rule, ...]] = ()
+    #: What must not be; as above.
     RULES: ClassVar[tuple[Rule, ...]] = (
         (
             lambda agent: not 0 < agent.timeout <= _MAX_TIMEOUT,
@@ -63,10 +65,18 @@ class AgentDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             check_labels(self.labels)
         except InvalidArgument as error:
             raise ValueError(error.message) from error
+        for message in self._said_by("RULES"):
+            raise ValueError(message)
+
+    def remarks(self) -> Iterator[str]:
+        """What its owner should hear when the worker starts, a sentence each."""
+        return self._said_by("REMARKS")
+
+    def _said_by(self, rules: str) -> Iterator[str]:
         for owner in reversed(type(self).__mro__):
-            for is_wrong, message in vars(owner).get("RULES", ()):
-                if is_wrong(self):
-                    raise ValueError(f"Agent {self.name}: {message}")
+            for is_so, message in vars(owner).get(rules, ()):
+                if is_so(self):
+                    yield f"Agent {self.name}: {message}"
 
 
 def _texts(value: object) -> Iterator[str]:

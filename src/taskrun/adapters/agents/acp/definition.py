@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from taskrun.adapters.agents.acp.session import MODE
 from taskrun.adapters.agents.definition import Duration, Rule
 from taskrun.adapters.agents.sessions.definition import SessionDefinition
 
@@ -20,6 +21,12 @@ Servers = Annotated[
 class AcpDefinition(SessionDefinition, frozen=True, kw_only=True):
     """Adds the program, what its session is set to, and what it may do when it asks."""
 
+    REMARKS: ClassVar[tuple[Rule, ...]] = (
+        (
+            lambda agent: MODE not in agent.options and ("*" not in agent.allowed_tools or agent.disallowed_tools),
+            "what it may not use is denied only where it asks, and no `mode` in `options` says that it does.",
+        ),
+    )
     RULES: ClassVar[tuple[Rule, ...]] = (
         (
             lambda agent: not "".join(agent.command[:1]),

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 import time
+from asyncio.base_subprocess import BaseSubprocessTransport
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +21,7 @@ from taskrun.adapters.agents.containment.directory import RunDirectory
 from taskrun.adapters.agents.containment.environment import of_run
 from taskrun.adapters.agents.containment.means import NAMESPACE, TREE, containment
 from taskrun.adapters.agents.containment.process import KILLED, ContainedProcess, Ending, NotStarted, Program, contained
+from taskrun.testing.processes import until_there_are
 
 ProcessesOf = Callable[[str], list[str]]
 Run = Callable[..., AbstractAsyncContextManager[ContainedProcess]]
@@ -233,6 +236,31 @@ async def test_a_stop_at_the_very_start_needs_no_grace(run: Run) -> None:
         async with run("exec sleep 1000", grace=60.0):
             pass
     assert time.monotonic() - began < 50
+
+
+async def test_a_cancel_while_it_is_being_started_leaves_no_process(
+    run: Run, processes_of: ProcessesOf, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a program can have done its worst before asyncio has taken hold of its streams."""
+    gate, connect = asyncio.Event(), BaseSubprocessTransport._connect_pipes
+
+    async def late(transport: BaseSubprocessTransport, waiter: asyncio.Future[Any] | None) -> None:
+        await gate.wait()
+        await connect(transport, waiter)
+
+    async def body() -> None:
+        async with run(NASTY["a double fork that holds stdout"], grace=QUICK_GRACE):
+            pass
+
+    monkeypatch.setattr(BaseSubprocessTransport, "_connect_pipes", late)
+    task = asyncio.create_task(body())
+    await until_there_are(run_id, "sleep 1000", 2)
+    task.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.wait([task], timeout=30)
+    assert (task.done(), processes_of(run_id)) == (True, [])
+    assert task.cancelled()
 
 
 async def test_a_second_cancel_ends_the_grace(run: Run, processes_of: ProcessesOf, run_id: str) -> None:

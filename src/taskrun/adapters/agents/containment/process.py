@@ -159,11 +159,31 @@ async def contained(program: Program, stop_grace: float, means: str = "") -> Asy
     `namespace` or `tree` and by default the strongest that this machine has. Raises `NotStarted` if not even a
     supervisor can be started; a program that cannot be shows as its `Ending`.
     """
-    process = await _start(program, means or containment(), stop_grace)
+    process = await _started(program, means or containment(), stop_grace)
     try:
         yield process
     finally:
         await process.stop(process.grace)
+
+
+async def _started(program: Program, means: str, grace: float) -> ContainedProcess:
+    """Starts it to the end. Broken off in the middle, asyncio would kill the supervisor, who could then end nobody, and
+    would wait for as long as anybody holds the program's streams.
+
+    A cancellation meanwhile stops what was started, and is raised when nothing is left.
+    """
+    starting = asyncio.create_task(_start(program, means, grace))
+    impatience: asyncio.CancelledError | None = None
+    while not starting.done():
+        try:
+            await asyncio.wait([starting])
+        except asyncio.CancelledError as error:
+            impatience = error
+    if impatience is None:
+        return starting.result()
+    if starting.exception() is None:
+        await starting.result().stop(grace)
+    raise impatience
 
 
 async def _start(program: Program, means: str, grace: float) -> ContainedProcess:

@@ -67,6 +67,9 @@ def test_a_definition_is_read_from_toml() -> None:
         ({"environment": ["TASKRUN_KEY"]}, "TASKRUN_"),
         ({"set_environment": {"TASKRUN_RUN_ID": "x"}}, "TASKRUN_"),
         ({"set_environment": {"A=B": "x"}}, "without `=`"),
+        ({"kind": "codex", "api_key_variable": "TASKRUN_KEY"}, "`api_key_variable`"),
+        ({"kind": "codex", "base_url_variable": ""}, "`base_url_variable`"),
+        ({"kind": "openai", "model": "m", "api_key_variable": "TASKRUN_KEY"}, "`api_key_variable`"),
     ],
 )
 def test_a_definition_that_makes_no_sense_is_refused_in_clear_words(keys: dict[str, Any], words: str) -> None:

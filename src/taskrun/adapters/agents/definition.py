@@ -17,6 +17,12 @@ Duration = Annotated[float, msgspec.Meta(description="a duration such as 90, 90s
 #: Whether something is the case, such as that a definition is wrong, and what is to be said then.
 Rule = tuple[Callable[[Any], bool], str]
 
+#: For kinds that say by which of the worker's variables an endpoint is reached. One of its own would never pass.
+REACHABLE: Rule = (
+    lambda agent: any(not name or name.startswith(OURS) for name in (agent.base_url_variable, agent.api_key_variable)),
+    f"`base_url_variable` and `api_key_variable` each name a variable, and none that begins with {OURS}.",
+)
+
 _MAX_TIMEOUT = MAX_TIMEOUT_MS / 1000
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from taskrun.adapters.agents.answer import Answer
-from taskrun.adapters.agents.definition import Duration, Rule
+from taskrun.adapters.agents.definition import REACHABLE, Duration, Rule
 from taskrun.adapters.agents.sessions.definition import SessionDefinition
 
 Sandbox = Annotated[
@@ -19,7 +19,10 @@ Sandbox = Annotated[
 class CodexDefinition(SessionDefinition, frozen=True, kw_only=True):
     """Adds what the session is told, what its commands may do, and where the model is."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = ((lambda agent: not agent.silence > 0, "`silence` must be more than 0."),)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        REACHABLE,
+        (lambda agent: not agent.silence > 0, "`silence` must be more than 0."),
+    )
 
     kind: str = "codex"
     #: "" = the input is the prompt.

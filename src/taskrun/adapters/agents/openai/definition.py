@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 
 from taskrun.adapters.agents.answer import Answer
-from taskrun.adapters.agents.definition import Duration, Rule
+from taskrun.adapters.agents.definition import REACHABLE, Duration, Rule
 from taskrun.adapters.agents.sessions.definition import SessionDefinition
 
 #: What a request is made of; `body` is for what lies beside it.
@@ -28,6 +28,7 @@ class OpenAIDefinition(SessionDefinition, frozen=True, kw_only=True):
     """Adds where the model is and how it is asked."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
+        REACHABLE,
         (lambda agent: not agent.model, "`model` is missing: the endpoint's name for it."),
         (lambda agent: bool(agent.working_directory), "`working_directory` means nothing to an agent without tools."),
         (lambda agent: agent.max_output_tokens < 0, "`max_output_tokens` must be 0, for no limit, or more."),

@@ -52,7 +52,7 @@ def acknowledged_before_the_commit(patch: Patch) -> None:
         while answers or self._inbox or first:
             first = False
             turn = self._core.handle([*answers, *self._inbox.take()], self._clock.now())
-            self._speak(turn)
+            self._speaker.speak(turn)
             answers = await self._store.commit(turn.batch) if turn.batch else ()
             self._alarm.set(self._core.next_deadline())
 
@@ -69,9 +69,9 @@ def told_as_stored_before_it_is(patch: Patch) -> None:
                 worker.untold_messages = 1_000
             turn = self._core.handle([*answers, *self._inbox.take()], self._clock.now())
             for session, ack in turn.acknowledgements():
-                self._send(session, [ack])
+                self._speaker._send(session, [ack])
             answers = await self._store.commit(turn.batch) if turn.batch else ()
-            self._speak(turn)
+            self._speaker.speak(turn)
             self._alarm.set(self._core.next_deadline())
 
     patch.setattr(ControlPlane, "_work", work)

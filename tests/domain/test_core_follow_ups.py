@@ -266,6 +266,7 @@ def test_a_worker_whose_runs_end_with_its_stream_confirms_too(sim: Simulation, m
     sim.say(session, RunEvent(run_id, RunEventType.SESSION_INITIALIZED, SESSION))
     reply = sim.say_more(task.id)
     [order] = [word for word in sim.heard(session) if isinstance(word, ContinueRun)]
+    assert (order.run_id, order.message, order.timestamp_ms) == (run_id, "more", sim.now.utc_ms)
     sim.say(session, RunMessage(run_id, ChatRole.USER, "more", id=order.id))
     assert answered(sim, reply).runs[0].taken == sim.task(task.id).runs[0].taken == (order.id,)
 

@@ -172,6 +172,8 @@ class ContinueRun:
     message: str
     #: "" from a control plane of old.
     id: str = ""
+    #: When the control plane took it, Unix ms.
+    timestamp_ms: int = 0
 
 
 ToWorker = HelloAck | HeartbeatAck | Stored | RunDirective | AssignRun | CancelRun | ContinueRun

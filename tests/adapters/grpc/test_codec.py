@@ -188,7 +188,7 @@ directives = st.builds(RunDirective, ids, st.sampled_from(Verdict), counts)
 orders: st.SearchStrategy[ToWorker] = st.one_of(
     st.builds(AssignRun, ids, ids, names, texts, maps, st.integers(1, 9), times, counts, texts, st.booleans()),
     st.builds(CancelRun, ids, texts),
-    st.builds(ContinueRun, ids, texts, ids),
+    st.builds(ContinueRun, ids, texts, ids, times),
     directives,
     st.builds(HelloAck, ids, st.frozensets(names), st.lists(directives, max_size=3).map(tuple)),
     st.builds(HeartbeatAck, times),

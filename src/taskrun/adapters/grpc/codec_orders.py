@@ -92,12 +92,14 @@ def _decode_cancel(message: pb.CancelRun) -> CancelRun:
 
 def _encode_continue(order: ContinueRun) -> pb.RunServerMessage:
     return pb.RunServerMessage(
-        continue_run=pb.ContinueRun(run_id=order.run_id, message=order.message, message_id=order.id)
+        continue_run=pb.ContinueRun(
+            run_id=order.run_id, message=order.message, message_id=order.id, timestamp_ms=order.timestamp_ms
+        )
     )
 
 
 def _decode_continue(message: pb.ContinueRun) -> ContinueRun:
-    return ContinueRun(message.run_id, message.message, message.message_id)
+    return ContinueRun(message.run_id, message.message, message.message_id, message.timestamp_ms)
 
 
 def _encode_hello_ack(ack: HelloAck) -> pb.RunServerMessage:

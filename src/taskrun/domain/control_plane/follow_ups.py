@@ -166,7 +166,7 @@ class FollowUps:
         turn.replies.append((request.reply, request.task if same else _used(request.task)))
 
     def _send(self, turn: Turn, asker: Asker, active: ActiveRun, id: str) -> None:
-        order = ContinueRun(active.run.id, asker.message, id)
+        order = ContinueRun(active.run.id, asker.message, id, turn.now.utc_ms)
         active.asked[id] = (order, [asker])
         self._due.arm((active.run.id, id), turn.now.mono + self._timers.follow_up)
         self._fleet.send(turn, active.worker, order)

@@ -18,7 +18,7 @@ from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.http.enroll_client import AnswerLost
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.adapters.system.clock import SystemClock
-from taskrun.apps.enrolling import ADDRESS, address_in, enroll, is_enrolled
+from taskrun.apps.enrolling import ADDRESS, address_in, enroll, is_enrolled, was_enrolled
 from taskrun.domain import tokens
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError, Unauthenticated, Unavailable
 from taskrun.engine.enrollment import Enroller
@@ -170,6 +170,16 @@ async def test_a_directory_knows_the_token_that_it_was_enrolled_with(
     assert not is_enrolled(token, directory)
 
 
+async def test_a_directory_tells_that_some_token_has_enrolled_it(
+    server: EnrollmentServer, directory: Path, tmp_path: Path
+) -> None:
+    assert not was_enrolled(directory)
+    # This one has a worker's certificate too, which no token gave it.
+    assert not was_enrolled(tmp_path / "control-plane")
+    await enroll(server.url, await token_of(server.enroller), directory)
+    assert was_enrolled(directory)
+
+
 @pytest.mark.parametrize("name", ["worker.key", "worker.crt", "ca.crt", "worker.token"])
 async def test_a_directory_with_a_broken_file_counts_as_not_enrolled(
     server: EnrollmentServer, directory: Path, name: str
@@ -178,6 +188,7 @@ async def test_a_directory_with_a_broken_file_counts_as_not_enrolled(
     await enroll(server.url, token, directory)
     (directory / name).write_bytes(b"\xff")
     assert not is_enrolled(token, directory)
+    assert not was_enrolled(directory)
 
 
 async def test_a_used_token_changes_nothing(server: EnrollmentServer, directory: Path) -> None:

@@ -165,6 +165,12 @@ def test_a_worker_enrols_by_token_and_goes_on_with_its_certificate_when_it_is_st
         assert worker.wait_for(message)["worker_id"] == "build-1"
         assert worker.stop() == 0
     assert (mine / "worker.key").stat().st_mode & 0o777 == 0o600
+    # Spent as it is, somebody may have tidied it away.
+    token.rename(tmp_path / "spent")
+    worker = site.worker(*options, config=agents)
+    assert "enrolled already, going on with the certificate that is here" in worker.said()
+    assert worker.stop() == 0
+    (tmp_path / "spent").rename(token)
     elsewhere = [*WORKER, f"--addr={site.grpc_addr}", *options, f"--certs-dir={tmp_path / 'elsewhere'}"]
     result = ended(elsewhere)
     assert result.returncode == 1

@@ -62,13 +62,24 @@ def is_enrolled(token: str, directory: Path) -> bool:
     Raises `InvalidArgument` for what is no token.
     """
     secret, pin = tokens.split(token)
+    return _given_to(directory) == (tokens.digest(secret).hex(), pin)
+
+
+def was_enrolled(directory: Path) -> bool:
+    """Whether some token has given the directory its identity, and that is good still. Asks nobody."""
+    return _given_to(directory) is not None
+
+
+def _given_to(directory: Path) -> tuple[str, str] | None:
+    """The digest of the token that gave the directory its identity, and the CA's fingerprint; None if that identity is
+    not good, or no token gave it."""
     try:
         spent = (directory / SPENT).read_text(encoding="ascii").strip()
         PairFiles(directory / "worker.crt", directory / "worker.key").load()
-        ca_pem = read_public(directory / "ca.crt")
+        pin = fingerprint_of(read_public(directory / "ca.crt"))
     except (OSError, UnicodeDecodeError, FailedPrecondition):
-        return False
-    return spent == tokens.digest(secret).hex() and fingerprint_of(ca_pem) == pin
+        return None
+    return (spent, pin) if pin else None
 
 
 def address_in(directory: Path) -> str:

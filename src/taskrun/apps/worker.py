@@ -17,7 +17,7 @@ from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.ca.pair_files import PairFiles
 from taskrun.adapters.telemetry.logs import configure
 from taskrun.apps.advice import advising
-from taskrun.apps.enrolling import address_in, enroll, is_enrolled
+from taskrun.apps.enrolling import address_in, enroll, is_enrolled, was_enrolled
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.process import begin, ctrl_c_raises
@@ -73,10 +73,10 @@ async def _enroll(settings: WorkerSettings) -> None:
     """Gets this worker its certificate.
 
     A worker that is started again in the same way, by a service manager for one, has used up its token: it goes on with
-    what that token gave it, even if nobody could answer just now.
+    what that token gave it, even if nobody could answer just now, or somebody has tidied the token's file away.
     """
     token = _token(settings)
-    if is_enrolled(token, settings.certs_dir):
+    if token is None or is_enrolled(token, settings.certs_dir):
         logger.info("enrolled already, going on with the certificate that is here")
         return
     worker_id = await enroll(
@@ -100,13 +100,16 @@ def _own_id(settings: WorkerSettings) -> str:
     return identity.name
 
 
-def _token(settings: WorkerSettings) -> str:
+def _token(settings: WorkerSettings) -> str | None:
+    """None if its file is gone, and the worker has what it got for it."""
     path = settings.token_file
     if path is None:
         return settings.token
     try:
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and was_enrolled(settings.certs_dir):
+            return None
         raise InvalidArgument(f"The token file {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"The token file {path} holds no token.") from error

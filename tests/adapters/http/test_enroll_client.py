@@ -260,6 +260,17 @@ def test_https_to_a_stranger_sends_no_token(tls_peer: Peer) -> None:
     assert tls_peer.asked == []
 
 
+def test_plain_http_to_a_port_with_tls_says_what_to_write(tls_peer: Peer) -> None:
+    with pytest.raises(AnswerLost, match=r"it hung up; if it has TLS \(--http-tls\), write https\."):
+        post(tls_peer.url.replace("https", "http"), b"{}")
+    assert tls_peer.asked == []
+
+
+def test_https_to_a_port_without_tls_says_so(peer: Peer, certs: Path) -> None:
+    with pytest.raises(Unavailable, match="what listens there does not speak TLS"):
+        post(peer.url.replace("http", "https"), b"{}", ca_cert=certs / "ca.crt")
+
+
 @pytest.mark.parametrize("name", ["none.crt", "ca.key"])
 def test_a_ca_file_that_cannot_be_used_is_named(certs: Path, name: str) -> None:
     with pytest.raises(FailedPrecondition, match=name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -34,6 +34,8 @@ _REFUSALS: dict[int, tuple[type[TaskRunError], str]] = {
 #: What OpenSSL (x509_vfy.h) calls a chain that leads to nobody it trusts: DEPTH_ZERO_SELF_SIGNED_CERT,
 #: SELF_SIGNED_CERT_IN_CHAIN, UNABLE_TO_GET_ISSUER_CERT_LOCALLY, UNABLE_TO_VERIFY_LEAF_SIGNATURE.
 _STRANGERS = frozenset({18, 19, 20, 21})
+#: What OpenSSL says of an answer that is no TLS; which of them depends on its version.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
 
 
 class AnswerLost(Unavailable):
@@ -111,10 +113,21 @@ def _exchange(connection: HTTPConnection, target: SplitResult, body: bytes) -> H
             raise IncompleteRead(content, announced - len(content))
         return HttpAnswer(response.status, content, response.headers.get("Retry-After", ""))
     except (OSError, HTTPException) as error:
-        raise AnswerLost(f"No answer from the control plane at {_origin(target)}: {_reason(error)}.") from error
+        raise AnswerLost(
+            f"No answer from the control plane at {_origin(target)}: {_unheard(error, target)}."
+        ) from error
+
+
+def _unheard(error: OSError | HTTPException, target: SplitResult) -> str:
+    # A port with TLS closes a connection that begins without, and says nothing, or nothing in HTTP.
+    if target.scheme == "http" and isinstance(error, BadStatusLine | ConnectionResetError):
+        return "it hung up; if it has TLS (--http-tls), write https"
+    return _reason(error)
 
 
 def _distrust(error: ssl.SSLError) -> str:
+    if error.reason in _NO_TLS:
+        return "what listens there does not speak TLS"
     if getattr(error, "verify_code", 0) in _STRANGERS:
         return "its certificate is from no CA that is trusted here; the control plane's own is in its ca.crt"
     return getattr(error, "verify_message", "") or error.reason or "TLS failed"

@@ -12,7 +12,7 @@ import pytest
 from taskrun.adapters.stores.migrations import Migration
 from taskrun.adapters.stores.postgres import care, changes, migrating, owners, peers, pruning, rates, reader, writer
 from taskrun.adapters.stores.postgres.connecting import conninfo_of, place_of
-from taskrun.adapters.stores.postgres.database import AsyncConnection, Database, prepare
+from taskrun.adapters.stores.postgres.database import AsyncConnection, Database, prepare, said
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.postgres.migrating import known_migrations
 from taskrun.adapters.stores.postgres.store import PostgresStore
@@ -41,6 +41,21 @@ async def _settings(connection: AsyncConnection) -> dict[str, str]:
         name: (await (await connection.execute(f"SHOW {name}".encode())).fetchall())[0][0]  # not from outside
         for name in SETTINGS
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ('role "x" does not exist', 'role "x" does not exist.'),
+        (
+            "failed: refused\n\tIs it accepting TCP/IP connections?",
+            "failed: refused Is it accepting TCP/IP connections?",
+        ),
+        ("out of memory.", "out of memory."),
+    ],
+)
+def test_what_libpq_says_is_one_line_that_ends_as_a_sentence(words: str, told: str) -> None:
+    assert said(psycopg.OperationalError(words)) == told
 
 
 async def test_the_settings_are_in_force_on_every_connection_whatever_the_database_says(postgres_url: str) -> None:

@@ -231,4 +231,5 @@ def must_be_fit(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 
 def said(error: psycopg.Error) -> str:
     """What libpq or the server said, on one line."""
-    return " ".join((error.diag.message_primary or str(error)).split()) + "."
+    words = " ".join((error.diag.message_primary or str(error)).split())
+    return words if words.endswith(("?", ".")) else f"{words}."

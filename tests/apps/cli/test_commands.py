@@ -198,6 +198,30 @@ def test_a_missing_certificate_means_that_nobody_can_be_reached(
     assert ended.err.startswith("taskrun: certs/client.crt is missing: source the env file of taskrun dev, or name ")
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "says"),
+    [
+        ("ca.crt", "client.key", "certs/ca.crt holds no certificate: it must be PEM."),
+        ("client.crt", "client.key", "certs/client.crt holds no certificate: it must be PEM."),
+        ("client.key", "client.crt", "certs/client.key holds no private key: it must be PEM."),
+    ],
+)
+def test_a_file_that_holds_something_else_is_named(
+    client: StubClient, taskrun: Taskrun, tmp_path: Path, name: str, other: str, says: str
+) -> None:
+    certs = tmp_path / "certs"
+    (certs / name).write_bytes((certs / other).read_bytes())
+    ended = taskrun("list-tasks")
+    assert (ended.code, ended.err) == (3, f"taskrun: {says}\n")
+    assert client.asked == []
+
+
+@pytest.mark.parametrize("kind", ["EC PRIVATE KEY", "RSA PRIVATE KEY"])
+def test_a_key_may_be_in_the_older_forms_too(client: StubClient, taskrun: Taskrun, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "certs" / "client.key").write_text(f"-----BEGIN {kind}-----\n")
+    assert taskrun("list-tasks").code == 0
+
+
 def test_a_key_that_others_may_read_is_not_used(client: StubClient, taskrun: Taskrun, tmp_path: Path) -> None:
     (tmp_path / "certs" / "client.key").chmod(0o644)
     ended = taskrun("list-tasks")

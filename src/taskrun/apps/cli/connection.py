@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
@@ -27,6 +28,8 @@ _WHERE_FROM = (
 )
 
 _META = "taskrun.connection"
+#: What a PEM block is called that holds it.
+_CERTIFICATE, _KEY = "CERTIFICATE", "PRIVATE KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ class Connection:
         try:
             with advising(_WHERE_FROM):
                 tls = ClientTls(
-                    read_public(Path(self.ca_cert)), read_public(Path(self.cert)), read_private(Path(self.key))
+                    _holding(_CERTIFICATE, self.ca_cert, read_public),
+                    _holding(_CERTIFICATE, self.cert, read_public),
+                    _holding(_KEY, self.key, read_private),
                 )
         except FailedPrecondition as error:
             raise Unauthenticated(error.message) from error
@@ -76,6 +81,15 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "key": (("--key",), {"metavar": "FILE", "help": "Your key."}),
     "json": (("--json",), {"is_flag": True, "default": None, "help": "Answer in JSON."}),
 }
+
+
+def _holding(kind: str, path: str, read: Callable[[Path], bytes]) -> bytes:
+    """The file's content. What gRPC says of one that holds something else does not name the file, and what is inside a
+    block would take `cryptography` to look at, which a command must not wait for."""
+    content = read(Path(path))
+    if not re.search(rf"-----BEGIN ([A-Z]+ )?{kind}-----".encode(), content):
+        raise FailedPrecondition(f"{path} holds no {kind.lower()}: it must be PEM.")
+    return content
 
 
 def global_options(command: Function) -> Function:

@@ -6,14 +6,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, HttpCredentials, Page, async_playwright
 
 from taskrun.adapters.grpc.codec_workers import decode_info
 from taskrun.adapters.http.server import HttpServer
+from taskrun.domain.identity import Role
 from taskrun.domain.records import AgentSpec, ModelBackend, WorkerInfo
 from taskrun.domain.status import WorkerStatus
 from taskrun.v1 import common_pb2
@@ -97,6 +99,39 @@ async def test_markup_in_a_workers_words_does_nothing(visit: Visit) -> None:
     assert await page.locator("#worker-w-2 .host").inner_text() == MARKUP
     assert await page.locator("#fleet script, #fleet td img").count() == 0
     assert await page.evaluate("window.bitten") is None
+
+
+@asynccontextmanager
+async def on_a_network(browser: Browser, password: str) -> AsyncIterator[Visit]:
+    """Where whoever shows no key is nobody: a browser that answers with this password when it is asked."""
+    surface = Surface(stranger=Role.NOBODY)
+    server = surface.server()
+    surface.port = await server.start()
+    surface.workers.views = [worker_view("a-1")]
+    key = HttpCredentials(username="whoever", password=password)
+    async with surface.client, await browser.new_context(http_credentials=key) as context:
+        yield Visit(surface, server, context)
+    await server.stop()
+
+
+async def test_with_a_key_as_the_password_the_page_opens_and_goes_on_by_itself(browser: Browser) -> None:
+    async with on_a_network(browser, "the read key") as visit:
+        page = await visit.open()
+        await page.wait_for_selector("#worker-a-1")
+        # What the script asks for shows the key, too.
+        visit.surface.workers.views.append(worker_view("b-2"))
+        await page.wait_for_selector("#worker-b-2")
+        await page.wait_for_selector('#pulse[data-state="live"]')
+        assert visit.complaints == []
+
+
+async def test_with_a_wrong_key_the_page_shows_nothing(browser: Browser) -> None:
+    async with on_a_network(browser, "no key") as visit:
+        page = await visit.context.new_page()
+        answer = await page.goto(visit.surface.url + "/ui/workers")
+        assert answer is not None
+        assert answer.status == 401
+        assert "a-1" not in await page.content()
 
 
 async def test_a_worker_appears_changes_and_goes_by_itself(visit: Visit) -> None:

@@ -37,9 +37,11 @@ class StubAuthority:
     def fingerprint(self) -> str:
         return PIN
 
-    def check_request(self, csr_pem: bytes) -> None:
+    def check_request(self, csr_pem: bytes) -> bytes:
+        """What is before a slash in a request is its key."""
         if csr_pem == BAD_CSR:
             raise InvalidArgument("bad")
+        return csr_pem.partition(b"/")[0]
 
     def sign_worker(self, csr_pem: bytes, worker_id: str) -> IssuedCertificate:
         self.check_request(csr_pem)
@@ -173,11 +175,13 @@ async def test_a_lost_answer_is_given_again_for_ten_minutes(enroller: Enroller, 
     answer = await enroller.enroll(made.token, CSR)
     await clock.advance(599)
     assert await enroller.enroll(made.token, CSR) == answer
+    # By the same key, signed once more: what is signed so is never the same twice.
+    assert await enroller.enroll(made.token, CSR + b"/2") == answer
     await clock.advance(1)
     await refusal_of(enroller, made.token)
 
 
-async def test_a_used_token_with_another_request_is_refused_in_the_same_words(enroller: Enroller) -> None:
+async def test_a_used_token_with_another_key_is_refused_in_the_same_words(enroller: Enroller) -> None:
     made = await enroller.create_token("w-1")
     answer = await enroller.enroll(made.token, CSR)
     unknown = await refusal_of(enroller, tokens.compose(b"?" * 32, PIN))

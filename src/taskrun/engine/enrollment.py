@@ -20,7 +20,7 @@ from taskrun.ports.ids import IdSource
 DEFAULT_TTL_MS = 3_600_000
 MIN_TTL_MS = 1_000
 MAX_TTL_MS = 7 * 24 * 3_600_000
-#: So long the answer to a request is given again.
+#: So long the answer that a token was spent on is given again.
 REMEMBERED_MS = 600_000
 
 
@@ -60,29 +60,30 @@ class Enroller:
         """Signs the request for the token's worker and spends the token.
 
         Raises `InvalidArgument` for a request that would not be signed, the token being left unspent;
-        `Unauthenticated` unless the token is known, unexpired and unspent, or was spent on this request just now.
+        `Unauthenticated` unless the token is known, unexpired and unspent, or was spent on this key just now.
         """
         # First of all, so that a mistake in the request does not cost the token.
-        self._authority.check_request(csr_pem)
+        key_digest = self._authority.check_request(csr_pem)
         now_ms = self._clock.now().utc_ms
         record = await self._tokens.find(_digest_of(token), now_ms)
         if record is None:
-            return await self._answered_before(token, csr_pem, now_ms)
+            return await self._answered_before(token, key_digest, now_ms)
         # Signed before the token is spent: a CA that fails must not cost it.
         issued = self._authority.sign_worker(csr_pem, record.worker_id)
         answer = Enrollment(record.worker_id, issued.certificate_pem, self._authority.certificate_pem())
-        exchange = Exchange(_sha256(csr_pem), answer, now_ms + REMEMBERED_MS)
+        exchange = Exchange(key_digest, answer, now_ms + REMEMBERED_MS)
         certificate = Certificate(issued.serial, f"worker:{record.worker_id}", now_ms, issued.not_after_ms)
         # Of many calls at once the store lets one through; a certificate that nobody is given is worth nothing.
         if not await self._tokens.spend(record.digest, exchange, certificate, now_ms):
-            return await self._answered_before(token, csr_pem, now_ms)
+            return await self._answered_before(token, key_digest, now_ms)
         logger.bind(worker_id=record.worker_id).info("worker enrolled with certificate {}", issued.serial)
         return answer
 
-    async def _answered_before(self, token: str, csr_pem: bytes, now_ms: int) -> Enrollment:
-        """The answer that may have been lost on its way. It is of use only to the holder of the request's key."""
+    async def _answered_before(self, token: str, key_digest: bytes, now_ms: int) -> Enrollment:
+        """The answer that may have been lost on its way. It is of use only to the holder of this key, who may have
+        signed another request with it: no two signatures are the same."""
         exchange = await self._tokens.spent_on(_digest_of(token), now_ms)
-        if exchange is None or exchange.request_digest != _sha256(csr_pem):
+        if exchange is None or exchange.request_digest != key_digest:
             raise _not_let_in()
         return exchange.answer
 
@@ -96,10 +97,6 @@ def _digest_of(token: str) -> bytes:
         return tokens.digest(tokens.split(token)[0])
     except InvalidArgument:
         raise _not_let_in() from None
-
-
-def _sha256(csr_pem: bytes) -> bytes:
-    return hashlib.sha256(csr_pem).digest()
 
 
 def _not_let_in() -> Unauthenticated:

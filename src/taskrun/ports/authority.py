@@ -28,8 +28,11 @@ class CertificateAuthority(Protocol):
         """SHA-256 of the CA certificate's DER form, 64 lower-case hexadecimal digits: the pin in bootstrap tokens."""
         ...
 
-    def check_request(self, csr_pem: bytes) -> None:
-        """Raises `InvalidArgument` unless this CA would sign the request: see SAFETY's CA and CSR rules."""
+    def check_request(self, csr_pem: bytes) -> bytes:
+        """SHA-256 of the public key to certify (its SubjectPublicKeyInfo): the same for each request by that key.
+
+        Raises `InvalidArgument` unless this CA would sign the request: see SAFETY's CA and CSR rules.
+        """
         ...
 
     def sign_worker(self, csr_pem: bytes, worker_id: str) -> IssuedCertificate:

@@ -43,7 +43,7 @@ class EnrollmentApi(Protocol):
 
         The request is checked first: `InvalidArgument` leaves the token unspent. `Unauthenticated`, in the same words
         whether the token is unknown, expired or used. Of many requests with one token exactly one is signed for good;
-        who asks for that one again within 10 minutes gets the same answer, because the first may have been lost.
+        who asks again with its key within 10 minutes gets the same answer, because the first may have been lost.
         """
         ...
 
@@ -62,7 +62,7 @@ class TokenRecord:
 class Exchange:
     """What a token was spent on."""
 
-    #: SHA-256 of the certificate request.
+    #: SHA-256 of the public key in the certificate request, as `CertificateAuthority.check_request` gives it.
     request_digest: bytes
     answer: Enrollment
     #: Until then it is remembered.

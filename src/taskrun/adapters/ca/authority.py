@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.verification import VerificationError
 
 from taskrun.adapters.ca.certificates import Issuer, client_certificate, moment, pem
@@ -52,9 +54,10 @@ class FileAuthority:
         """SHA-256 of the CA certificate's DER form, 64 lower-case hexadecimal digits: the pin in bootstrap tokens."""
         return self._fingerprint
 
-    def check_request(self, csr_pem: bytes) -> None:
-        """Raises `InvalidArgument` unless this CA would sign the request."""
-        requested_key(csr_pem, allow_rsa=self._allow_rsa)
+    def check_request(self, csr_pem: bytes) -> bytes:
+        """SHA-256 of the key to certify. Raises `InvalidArgument` unless this CA would sign the request."""
+        key = requested_key(csr_pem, allow_rsa=self._allow_rsa)
+        return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
     def sign_worker(self, csr_pem: bytes, worker_id: str) -> IssuedCertificate:
         """A client certificate for `worker:<worker_id>` and the request's public key, for its `lifetime`.

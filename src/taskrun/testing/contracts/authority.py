@@ -175,8 +175,12 @@ class AuthorityContract:
         request = make_request()
         assert len({authority.sign_worker(request, "w-1").serial for _ in range(5)}) == 5
 
-    def test_a_good_request_passes_the_check(self, authority: CertificateAuthority) -> None:
-        authority.check_request(make_request())
+    def test_the_check_of_a_good_request_tells_its_key(self, authority: CertificateAuthority) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        told = {authority.check_request(make_request(key, common_names=(name,))) for name in ("one", "two", "three")}
+        public = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        assert told == {hashlib.sha256(key.public_key().public_bytes(*public)).digest()}
+        assert authority.check_request(make_request()) not in told
 
     @pytest.mark.parametrize("fault", BAD_REQUESTS)
     def test_the_check_refuses_a_bad_request(self, authority: CertificateAuthority, fault: str) -> None:

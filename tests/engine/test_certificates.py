@@ -6,7 +6,9 @@ import pytest
 
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
-from taskrun.domain.errors import InvalidArgument, StoreFailed, Unauthenticated
+from taskrun.domain.certificates.life import RETRY_MS
+from taskrun.domain.certificates.pace import AT_ONCE
+from taskrun.domain.errors import InvalidArgument, ResourceExhausted, StoreFailed, Unauthenticated
 from taskrun.domain.identity import Identity, Role
 from taskrun.engine.certificates import Certificates
 from taskrun.testing.clock import JumpingClock
@@ -60,6 +62,17 @@ async def test_what_was_revoked_is_not_renewed_though_the_gate_has_not_heard_of_
     with pytest.raises(Unauthenticated, match="revoked"):
         await scene.certificates.renew(scene.peer(), CSR)
     assert await scene.listed() == []
+
+
+async def test_a_worker_that_renews_without_end_is_told_to_wait_and_others_are_not(scene: Scene) -> None:
+    for _ in range(AT_ONCE):
+        await scene.certificates.renew(scene.peer(), CSR)
+    with pytest.raises(ResourceExhausted, match="w-1 renews too often"):
+        await scene.certificates.renew(scene.peer(), CSR)
+    await scene.certificates.renew(scene.peer("w-2", "b1"), CSR)
+    assert scene.authority.signed.count("w-1") == AT_ONCE
+    await scene.clock.advance(RETRY_MS / 1000)
+    await scene.certificates.renew(scene.peer(), CSR)
 
 
 async def test_a_worker_is_revoked_with_all_that_it_has(scene: Scene) -> None:

@@ -14,6 +14,7 @@ from taskrun.domain.certificates.certificate import (
     Revocation,
     normal_serial,
 )
+from taskrun.domain.certificates.pace import RenewalPace
 from taskrun.domain.certificates.presence import revoked
 from taskrun.domain.errors import InvalidArgument, StoreFailed
 from taskrun.domain.identity import Identity, Role
@@ -35,12 +36,14 @@ class Certificates:
     ) -> None:
         """`learn` is called when something was revoked: see `Gate.learn`."""
         self._authority, self._store, self._clock, self._learn = authority, store, clock, learn
+        self._pace = RenewalPace()
 
     async def renew(self, peer: Identity, csr_pem: bytes) -> bytes:
         """See `CertificateApi.renew`."""
-        now_ms = self._clock.now().utc_ms
+        now = self._clock.now()
+        self._pace.count(peer, now.mono)
         issued = self._authority.sign_worker(csr_pem, peer.name)
-        certificate = Certificate(issued.serial, peer.owner, now_ms, issued.not_after_ms)
+        certificate = Certificate(issued.serial, peer.owner, now.utc_ms, issued.not_after_ms)
         # Nobody is given what is not recorded.
         if not await self._store.renew(certificate, peer):
             raise revoked()

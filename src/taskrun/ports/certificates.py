@@ -18,8 +18,9 @@ class CertificateApi(Protocol):
     async def renew(self, peer: Identity, csr_pem: bytes) -> bytes:
         """Another certificate (PEM) for this worker, with the request's public key.
 
-        The old one stays good until its end. Raises `InvalidArgument` for a request that would not be signed, and
-        `Unauthenticated` if the peer's certificate was revoked.
+        The old one stays good until its end. Raises `InvalidArgument` for a request that would not be signed,
+        `Unauthenticated` if the peer's certificate was revoked, and `ResourceExhausted` for a worker that has renewed
+        more often of late than one whose renewals fail would try to.
         """
         ...
 

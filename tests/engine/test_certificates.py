@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
@@ -81,6 +83,22 @@ async def test_a_worker_is_revoked_with_all_that_it_has(scene: Scene) -> None:
     assert marked == Certificate("1f", "worker:w-1", scene.now_ms, 0, scene.now_ms)
     assert await scene.listed() == [marked]
     assert scene.learnt == 1
+
+
+async def test_a_client_is_revoked_with_all_that_it_was_given_before(scene: Scene) -> None:
+    assert await scene.certificates.revoke_client("ann") == []
+    [revocation] = await scene.store.revocations()
+    made_before = Identity(Role.READ, "ann", scene.now_ms + 1_000, "c1", scene.now_ms - 1_000)
+    assert revocation.covers(made_before)
+    assert not revocation.covers(replace(made_before, issued_at_ms=scene.now_ms + 1_000))
+    assert not revocation.covers(replace(made_before, name="bob"))
+    assert not revocation.covers(replace(made_before, role=Role.WORKER))
+
+
+async def test_what_is_no_client_s_name_is_not_revoked(scene: Scene) -> None:
+    with pytest.raises(InvalidArgument):
+        await scene.certificates.revoke_client("client:ann")
+    assert scene.learnt == 0
 
 
 async def test_what_is_stored_counts_as_done_though_it_cannot_be_acted_upon_yet(scene: Scene) -> None:

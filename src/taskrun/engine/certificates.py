@@ -17,7 +17,7 @@ from taskrun.domain.certificates.certificate import (
 from taskrun.domain.certificates.pace import RenewalPace
 from taskrun.domain.certificates.presence import revoked
 from taskrun.domain.errors import InvalidArgument, StoreFailed
-from taskrun.domain.identity import Identity, Role
+from taskrun.domain.identity import Identity, Role, check_client_name
 from taskrun.domain.limits import DEFAULT_PAGE, MAX_PAGE, check_old_worker_id
 from taskrun.ports.authority import CertificateAuthority
 from taskrun.ports.certificates import CertificateStore
@@ -59,6 +59,11 @@ class Certificates:
         """See `CertificateApi.revoke_worker`."""
         check_old_worker_id(worker_id)
         return await self._revoke(Revocation(self._clock.now().utc_ms, owner=f"{Role.WORKER.value}:{worker_id}"))
+
+    async def revoke_client(self, name: str) -> Sequence[Certificate]:
+        """See `CertificateApi.revoke_client`."""
+        check_client_name(name)
+        return await self._revoke(Revocation(self._clock.now().utc_ms, owner=f"client:{name}"))
 
     async def revoke_serial(self, serial: str) -> Sequence[Certificate]:
         """See `CertificateApi.revoke_serial`."""

@@ -37,8 +37,13 @@ class CertificateApi(Protocol):
         """
         ...
 
+    async def revoke_client(self, name: str) -> Sequence[Certificate]:
+        """The same for all that a client was given so far; a certificate that is made for it afterwards is good.
+        Raises `InvalidArgument` for what is no client's name."""
+        ...
+
     async def revoke_serial(self, serial: str) -> Sequence[Certificate]:
-        """The same for one certificate, a client's too. Raises `InvalidArgument` for what is no serial number."""
+        """The same for one certificate, whosever it is. Raises `InvalidArgument` for what is no serial number."""
         ...
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$taskrun/v1/certificate_service.proto\x12\ntaskrun.v1\"*\n\x17RenewCertificateRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\t\"3\n\x18RenewCertificateResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t\"o\n\x0b\x43\x65rtificate\x12\x0e\n\x06serial\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x14\n\x0cissued_at_ms\x18\x03 \x01(\x03\x12\x14\n\x0cnot_after_ms\x18\x04 \x01(\x03\x12\x15\n\rrevoked_at_ms\x18\x05 \x01(\x03\"K\n\x17ListCertificatesRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"b\n\x18ListCertificatesResponse\x12-\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32\x17.taskrun.v1.Certificate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x19RevokeCertificatesRequest\x12\x13\n\tworker_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06serial\x18\x02 \x01(\tH\x00\x42\x07\n\x05which\"K\n\x1aRevokeCertificatesResponse\x12-\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32\x17.taskrun.v1.Certificate2\xb7\x02\n\x12\x43\x65rtificateService\x12]\n\x10RenewCertificate\x12#.taskrun.v1.RenewCertificateRequest\x1a$.taskrun.v1.RenewCertificateResponse\x12]\n\x10ListCertificates\x12#.taskrun.v1.ListCertificatesRequest\x1a$.taskrun.v1.ListCertificatesResponse\x12\x63\n\x12RevokeCertificates\x12%.taskrun.v1.RevokeCertificatesRequest\x1a&.taskrun.v1.RevokeCertificatesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$taskrun/v1/certificate_service.proto\x12\ntaskrun.v1\"*\n\x17RenewCertificateRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\t\"3\n\x18RenewCertificateResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t\"o\n\x0b\x43\x65rtificate\x12\x0e\n\x06serial\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x14\n\x0cissued_at_ms\x18\x03 \x01(\x03\x12\x14\n\x0cnot_after_ms\x18\x04 \x01(\x03\x12\x15\n\rrevoked_at_ms\x18\x05 \x01(\x03\"K\n\x17ListCertificatesRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"b\n\x18ListCertificatesResponse\x12-\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32\x17.taskrun.v1.Certificate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x19RevokeCertificatesRequest\x12\x13\n\tworker_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06serial\x18\x02 \x01(\tH\x00\x12\x15\n\x0b\x63lient_name\x18\x03 \x01(\tH\x00\x42\x07\n\x05which\"K\n\x1aRevokeCertificatesResponse\x12-\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32\x17.taskrun.v1.Certificate2\xb7\x02\n\x12\x43\x65rtificateService\x12]\n\x10RenewCertificate\x12#.taskrun.v1.RenewCertificateRequest\x1a$.taskrun.v1.RenewCertificateResponse\x12]\n\x10ListCertificates\x12#.taskrun.v1.ListCertificatesRequest\x1a$.taskrun.v1.ListCertificatesResponse\x12\x63\n\x12RevokeCertificates\x12%.taskrun.v1.RevokeCertificatesRequest\x1a&.taskrun.v1.RevokeCertificatesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCERTIFICATESRESPONSE']._serialized_start=339
   _globals['_LISTCERTIFICATESRESPONSE']._serialized_end=437
   _globals['_REVOKECERTIFICATESREQUEST']._serialized_start=439
-  _globals['_REVOKECERTIFICATESREQUEST']._serialized_end=514
-  _globals['_REVOKECERTIFICATESRESPONSE']._serialized_start=516
-  _globals['_REVOKECERTIFICATESRESPONSE']._serialized_end=591
-  _globals['_CERTIFICATESERVICE']._serialized_start=594
-  _globals['_CERTIFICATESERVICE']._serialized_end=905
+  _globals['_REVOKECERTIFICATESREQUEST']._serialized_end=537
+  _globals['_REVOKECERTIFICATESRESPONSE']._serialized_start=539
+  _globals['_REVOKECERTIFICATESRESPONSE']._serialized_end=614
+  _globals['_CERTIFICATESERVICE']._serialized_start=617
+  _globals['_CERTIFICATESERVICE']._serialized_end=928
 # @@protoc_insertion_point(module_scope)

@@ -59,7 +59,7 @@ Global___RenewCertificateResponse: _TypeAlias = RenewCertificateResponse  # noqa
 
 @_typing.final
 class Certificate(_message.Message):
-    """A certificate that was issued for a token or renewed."""
+    """A certificate that was issued for a token, or renewed, or with which somebody has called."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,7 +71,7 @@ class Certificate(_message.Message):
     serial: _builtins.str
     """hexadecimal"""
     owner: _builtins.str
-    """the common name: worker:<id>"""
+    """the common name: worker:<id> or client:<name>"""
     issued_at_ms: _builtins.int
     not_after_ms: _builtins.int
     revoked_at_ms: _builtins.int
@@ -152,21 +152,25 @@ class RevokeCertificatesRequest(_message.Message):
 
     WORKER_ID_FIELD_NUMBER: _builtins.int
     SERIAL_FIELD_NUMBER: _builtins.int
+    CLIENT_NAME_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """all that it was given so far"""
     serial: _builtins.str
     """this one, whosever it is"""
+    client_name: _builtins.str
+    """all that a client was given so far"""
     def __init__(
         self,
         *,
         worker_id: _builtins.str = ...,
         serial: _builtins.str = ...,
+        client_name: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["serial", b"serial", "which", b"which", "worker_id", b"worker_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["client_name", b"client_name", "serial", b"serial", "which", b"which", "worker_id", b"worker_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["serial", b"serial", "which", b"which", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_name", b"client_name", "serial", b"serial", "which", b"which", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["worker_id", "serial"]  # noqa: Y015
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["worker_id", "serial", "client_name"]  # noqa: Y015
     _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
 

@@ -203,6 +203,10 @@ class StubCertificates:
         self.revoked.append(worker_id)
         return self.pages[0].certificates
 
+    async def revoke_client(self, name: str) -> Sequence[Certificate]:
+        self.revoked.append(name)
+        return self.pages[0].certificates
+
     async def revoke_serial(self, serial: str) -> Sequence[Certificate]:
         self.revoked.append(serial)
         return []

@@ -49,11 +49,12 @@ async def test_all_pages_of_the_list_are_asked_for(plane: Plane) -> None:
     assert plane.certificates.queries == [first, replace(first, page_token="next")]
 
 
-async def test_a_worker_or_a_serial_number_is_revoked(plane: Plane, lines: list[str]) -> None:
+async def test_a_worker_a_client_or_a_serial_number_is_revoked(plane: Plane, lines: list[str]) -> None:
     async with plane.client() as client:
         assert await client.revoke_worker("w-1") == [CERTIFICATE]
+        assert await client.revoke_client("ann") == [CERTIFICATE]
         assert await client.revoke_serial("a1") == []
-    assert plane.certificates.revoked == ["w-1", "a1"]
+    assert plane.certificates.revoked == ["w-1", "ann", "a1"]
     assert any("'by': 'client:admin', 'which': 'w-1', 'count': 1" in line for line in lines)
 
 

@@ -150,6 +150,10 @@ class StubClient:
         self._hear(("worker", worker_id))
         return self.issued
 
+    def revoke_client(self, name: str) -> Sequence[Certificate]:
+        self._hear(("client", name))
+        return self.issued
+
     def revoke_serial(self, serial: str) -> Sequence[Certificate]:
         self._hear(("serial", serial))
         return self.issued

@@ -282,6 +282,7 @@ def test_certificates_are_options_and_variables(
 #: What a command needs besides its name; tests of their own hear what those of `PROGRAMS` answer.
 NEEDED = {
     "revoke-worker": "w-1",
+    "revoke-client": "ann",
     "create-task": "--agent a --input x",
     "watch-task": "t-1",
     "get-task": "t-1",
@@ -561,6 +562,21 @@ def test_a_worker_or_one_certificate_is_revoked(client: StubClient, taskrun: Tas
     assert client.asked[1::2] == [("worker", "w-1"), ("serial", "a0"), ("worker", "w-2")]
 
 
+def test_the_certificates_of_a_client_are_listed_and_revoked(client: StubClient, taskrun: Taskrun) -> None:
+    client.issued = [Certificate("c1", "client:ann", 1_000, 2**42, 4_000)]
+    assert "client:ann" in taskrun("certs", "--client=ann").out
+    assert "REVOKED" in taskrun("revoke-client", "ann").out
+    assert client.asked[1::2] == ["client:ann", ("client", "ann")]
+    client.issued = []
+    assert "counts all the same" in taskrun("revoke-client", "bob").err
+
+
+def test_certificates_are_listed_of_one_owner_or_of_all(client: StubClient, taskrun: Taskrun) -> None:
+    ended = taskrun("certs", "--client=ann", "--worker-id=w-1")
+    assert (ended.code, client.asked) == (2, [])
+    assert "Give --worker-id or --client, not both." in ended.err
+
+
 @pytest.mark.parametrize("words", ["revoke-worker", "revoke-worker w-1 --serial a0"])
 def test_what_to_revoke_is_said_in_one_way(client: StubClient, taskrun: Taskrun, words: str) -> None:
     ended = taskrun(*words.split())
@@ -685,6 +701,7 @@ def test_every_command_has_help(taskrun: Taskrun) -> None:
         "create-token",
         "certs",
         "revoke-worker",
+        "revoke-client",
     ):
         assert command in listed
         assert "--ca-cert" in taskrun(command, "--help").out

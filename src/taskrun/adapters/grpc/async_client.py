@@ -146,6 +146,10 @@ class AsyncClient:
         """See `Client.revoke_worker`."""
         return await self._ask(calls.REVOKE_WORKER, worker_id)
 
+    async def revoke_client(self, name: str) -> Sequence[Certificate]:
+        """See `Client.revoke_client`."""
+        return await self._ask(calls.REVOKE_CLIENT, name)
+
     async def revoke_serial(self, serial: str) -> Sequence[Certificate]:
         """See `Client.revoke_serial`."""
         return await self._ask(calls.REVOKE_SERIAL, serial)

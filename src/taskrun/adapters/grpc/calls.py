@@ -175,6 +175,12 @@ REVOKE_WORKER: RemoteCall[str, Sequence[Certificate]] = _remote(
     certificates_pb.RevokeCertificatesResponse,
     _revoked,
 )
+REVOKE_CLIENT: RemoteCall[str, Sequence[Certificate]] = _remote(
+    "CertificateService/RevokeCertificates",
+    lambda name: certificates_pb.RevokeCertificatesRequest(client_name=name),
+    certificates_pb.RevokeCertificatesResponse,
+    _revoked,
+)
 REVOKE_SERIAL: RemoteCall[str, Sequence[Certificate]] = _remote(
     "CertificateService/RevokeCertificates",
     lambda serial: certificates_pb.RevokeCertificatesRequest(serial=serial),

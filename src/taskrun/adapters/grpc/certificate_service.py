@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 from loguru import logger
 
 from taskrun.adapters.grpc.access import Context, Handler, caller
@@ -11,6 +13,7 @@ from taskrun.adapters.grpc.codec_certificates import (
     encode_certificate_page,
 )
 from taskrun.adapters.grpc.handlers import unary
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.errors import InvalidArgument
 from taskrun.ports.certificates import CertificateApi
 from taskrun.v1 import certificate_service_pb2 as pb
@@ -21,6 +24,12 @@ class CertificateService:
 
     def __init__(self, certificates: CertificateApi) -> None:
         self._certificates = certificates
+        #: By the name of the field that says what.
+        self._revokers: dict[str, Callable[[str], Awaitable[Sequence[Certificate]]]] = {
+            "worker_id": certificates.revoke_worker,
+            "client_name": certificates.revoke_client,
+            "serial": certificates.revoke_serial,
+        }
 
     def handlers(self) -> dict[str, Handler]:
         """The service's methods by name."""
@@ -39,11 +48,9 @@ class CertificateService:
 
     async def _revoke(self, request: pb.RevokeCertificatesRequest, context: Context) -> pb.RevokeCertificatesResponse:
         which = request.WhichOneof("which")
-        if which == "worker_id":
-            revoked = await self._certificates.revoke_worker(request.worker_id)
-        elif which == "serial":
-            revoked = await self._certificates.revoke_serial(request.serial)
-        else:
-            raise InvalidArgument("Say what to revoke: a worker_id or a serial.")
-        logger.warning("certificates revoked", by=caller().owner, which=getattr(request, which), count=len(revoked))
+        if which is None:
+            raise InvalidArgument("Say what to revoke: a worker_id, a client_name or a serial.")
+        what = getattr(request, which)
+        revoked = await self._revokers[which](what)
+        logger.warning("certificates revoked", by=caller().owner, which=what, count=len(revoked))
         return pb.RevokeCertificatesResponse(certificates=map(encode_certificate, revoked))

@@ -175,7 +175,7 @@ class Client:
     # Certificates.
 
     def certificates(self, owner: str = "") -> Sequence[Certificate]:
-        """Those that were issued, newest first; of one owner (`worker:<id>`), if it is given."""
+        """Those that were issued, newest first; of one owner (`worker:<id>` or `client:<name>`), if it is given."""
         found: list[Certificate] = []
         query = CertificateQuery(owner, MAX_PAGE)
         while True:
@@ -188,6 +188,10 @@ class Client:
     def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
         """Makes all certificates worthless that this worker was given so far; see `CertificateApi.revoke_worker`."""
         return self._ask(self._calls.REVOKE_WORKER, worker_id)
+
+    def revoke_client(self, name: str) -> Sequence[Certificate]:
+        """Makes all certificates worthless that this client was given so far; see `CertificateApi.revoke_client`."""
+        return self._ask(self._calls.REVOKE_CLIENT, name)
 
     def revoke_serial(self, serial: str) -> Sequence[Certificate]:
         """Makes one certificate worthless; see `CertificateApi.revoke_serial`."""

@@ -38,11 +38,18 @@ def init(connection: Connection, directory: str, hosts: Sequence[str]) -> None:
 
 @click.command("certs")
 @click.option("--worker-id", metavar="ID", default="", help="Only this worker's.")
+@click.option("--client", "name", metavar="NAME", default="", help="Only this client's.")
 @client_command
-def certs(connection: Connection, worker_id: str) -> None:
-    """Lists the certificates that were issued for tokens or renewed, newest first, up to a month after their end."""
+def certs(connection: Connection, worker_id: str, name: str) -> None:
+    """Lists the certificates that were issued for tokens or renewed, or with which somebody has called.
+
+    The newest come first. They are listed up to a month after their end.
+    """
+    if worker_id and name:
+        raise click.UsageError("Give --worker-id or --client, not both.")
+    owner = f"worker:{worker_id}" if worker_id else f"client:{name}" if name else ""
     with connection.open() as client:
-        found = client.certificates(f"worker:{worker_id}" if worker_id else "")
+        found = client.certificates(owner)
     _show(connection, found)
 
 
@@ -59,8 +66,25 @@ def revoke_worker(connection: Connection, worker_id: str, serial: str) -> None:
         raise click.UsageError("Give the id of a worker, or --serial and a certificate's number.")
     with connection.open() as client:
         found = client.revoke_serial(serial) if serial else client.revoke_worker(worker_id)
-    _show(connection, found)
-    if not found and not connection.json:
+    _show_revoked(connection, found)
+
+
+@click.command("revoke-client")
+@click.argument("name")
+@client_command
+def revoke_client(connection: Connection, name: str) -> None:
+    """Makes all certificates worthless that a client was given so far, for good.
+
+    Within 5 seconds what it watches ends, and it is refused. A certificate that is made for it afterwards is good.
+    """
+    with connection.open() as client:
+        found = client.revoke_client(name)
+    _show_revoked(connection, found)
+
+
+def _show_revoked(connection: Connection, certificates: Sequence[Certificate]) -> None:
+    _show(connection, certificates)
+    if not certificates and not connection.json:
         showing.note("None was recorded as good. It counts all the same for those that were not recorded.")
 
 

@@ -36,6 +36,7 @@ HOMES = {
     "create-token": "workers",
     "certs": "certificates",
     "revoke-worker": "certificates",
+    "revoke-client": "certificates",
     "create-key": "keys",
     "list-keys": "keys",
     "revoke-key": "keys",

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,15 +24,17 @@ from taskrun.adapters.agents.function import FunctionAgent
 from taskrun.adapters.ca.authority import FileAuthority
 from taskrun.adapters.ca.files import init_certs
 from taskrun.adapters.ca.identity import parse_peer
+from taskrun.adapters.grpc.client import Client
 from taskrun.adapters.grpc.link import GrpcConnector
 from taskrun.adapters.grpc.server import GrpcServer
-from taskrun.adapters.grpc.tls import ServerTls
+from taskrun.adapters.grpc.tls import ClientTls, ServerTls
 from taskrun.adapters.stores.memory import MemoryStore
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.apps.own_identity import OwnIdentity, ask_for_renewal
 from taskrun.domain.certificates.certificate import CertificateQuery
+from taskrun.domain.errors import Unauthenticated
 from taskrun.domain.events import WorkerConnected
 from taskrun.domain.records import OutputSegment, StoryEntry, Task, TaskSpec, WorkerInfo
 from taskrun.domain.status import FailureKind, TaskStatus
@@ -226,10 +229,64 @@ def test_a_revoked_worker_is_put_out_at_once_and_stays_out_after_a_restart_until
         assert "The client certificate was revoked." in again.log
         site.relaunch_worker(place, *enrol(site, "ending"))
         soon(lambda: site.worker_ids() == ["ending", "other"])
-        listed = [(each.owner, each.state(0).value) for each in site.client.certificates()]
+        listed = [(each.owner, each.state(0).value) for each in site.client.certificates("worker:ending")]
         assert listed == [("worker:ending", "VALID"), ("worker:ending", "REVOKED")]
         gate.touch()
         assert [(run.worker_id, run.failure) for run in site.end_of(task.id).runs] == LOST_TO_OTHER
+
+
+def test_a_client_is_listed_and_put_out_by_its_name_or_its_serial_number(tmp_path: Path, gate: Path) -> None:
+    durable = ("--store", f"sqlite:{tmp_path / 'tasks.db'}")
+    with Site(tmp_path) as site:
+        plane = site.start_plane(*durable)
+        site.start_worker("w-1")
+        task = site.begin(gate)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        for name in ("ca.crt", "ca.key"):
+            shutil.copy2(site.certs / name, elsewhere)
+        ann, bob, eve = new_client(site, "ann"), new_client(site, "bob", elsewhere), new_client(site, "eve", elsewhere)
+        soon(lambda: listed(site, "client:ann") == [(serial_of(ann), "VALID")])
+        with Client(site.grpc_addr, bob) as client:
+            client.workers()
+        soon(lambda: listed(site, "client:bob") == [(serial_of(bob), "VALID")])
+        with Client(site.grpc_addr, ann) as client:
+            watching = client.watch(task.id)
+            next(watching)
+            began = time.monotonic()
+            assert site.run("revoke-client", "ann").returncode == 0
+            with pytest.raises(Unauthenticated, match="was revoked"):
+                list(watching)
+            assert time.monotonic() - began < PROMISED
+        # Nobody knows of this one: its number is enough.
+        assert listed(site, "client:eve") == []
+        assert site.client.revoke_serial(serial_of(eve)) == []
+        plane.kill()
+        site.start_plane(*durable, "--grpc-addr", f"[::1]:{site.grpc_port}")
+        for tls in (ann, eve):
+            with Client(site.grpc_addr, tls) as client, pytest.raises(Unauthenticated, match="was revoked"):
+                client.workers()
+        assert listed(site, "client:ann") == [(serial_of(ann), "REVOKED")]
+        with Client(site.grpc_addr, new_client(site, "ann")) as client:
+            assert client.get(task.id).id == task.id
+        gate.touch()
+
+
+def new_client(site: Site, name: str, certs: Path | None = None) -> ClientTls:
+    """A certificate that is made where the CA's key is, or a copy of it, with no control plane to ask."""
+    to = site.directory / f"{name}-{time.monotonic_ns()}"
+    made = site.run("create-client", name, "--role", "read", "--dir", str(certs or site.certs), "--to", str(to))
+    assert made.returncode == 0, made.stderr
+    return ClientTls(*((to / file).read_bytes() for file in ("ca.crt", "client.crt", "client.key")))
+
+
+def serial_of(tls: ClientTls) -> str:
+    return parse_peer(tls.cert_pem).serial
+
+
+def listed(site: Site, owner: str) -> list[tuple[str, str]]:
+    """The certificates of an owner, each with its state, newest first."""
+    return [(each.serial, each.state(time.time_ns() // 1_000_000).value) for each in site.client.certificates(owner)]
 
 
 def test_what_one_control_plane_is_told_to_revoke_all_put_out(replicas: Replicas, gate: Path) -> None:
@@ -239,7 +296,7 @@ def test_what_one_control_plane_is_told_to_revoke_all_put_out(replicas: Replicas
     one = site.start_worker("ending", *enrol(site, "ending"), agents=[COUNTER], addr=addr(b))
     task = begun(site, gate)
     site.start_worker("other", agents=[COUNTER], addr=addr(b))
-    [certificate] = a.client.certificates()
+    [certificate] = a.client.certificates("worker:ending")
     began = time.monotonic()
     assert len(a.client.revoke_serial(certificate.serial)) == 1
     soon(lambda: site.last_worker(task.id) == "other")

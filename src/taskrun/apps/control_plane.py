@@ -46,10 +46,12 @@ async def serve(settings: ControlPlaneSettings, again: Again[ControlPlaneSetting
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store().close)
         engine, grpc_server, http_server = parts.engine(), parts.grpc_server(), parts.http_server()
-        gate, certificate = parts.gate(), parts.server_certificate()
+        gate, register, certificate = parts.gate(), parts.register(), parts.server_certificate()
         # Before anybody can come: what was revoked is known.
         stack.push_async_callback(gate.stop)
         await gate.start()
+        stack.push_async_callback(register.stop)
+        register.start()
         certificate.start()
         stack.push_async_callback(certificate.stop)
         stack.push_async_callback(http_server.stop)

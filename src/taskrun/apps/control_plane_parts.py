@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from taskrun.adapters.ca.authority import FileAuthority
 from taskrun.adapters.ca.identity import parse_peer
+from taskrun.adapters.ca.ledger import CertificateLedger
 from taskrun.adapters.grpc.server import GrpcServer
 from taskrun.adapters.http.app import create_app
 from taskrun.adapters.http.server import HttpServer
@@ -34,6 +35,7 @@ from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.enrollment import Enroller
 from taskrun.engine.gate import Gate
 from taskrun.engine.key_ring import KeyRing
+from taskrun.engine.register import Register
 from taskrun.engine.retention import Pruner
 from taskrun.ports.api_keys import ApiKeyStore
 from taskrun.ports.certificates import CertificateStore
@@ -165,6 +167,8 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
     enroller = providers.Singleton(Enroller, authority, tokens, clock, new_id)
 
     gate = providers.Singleton(Gate, certificate_store, clock, telemetry, engine.provided.expel)
+    ledger = providers.Singleton(CertificateLedger, settings.provided.certs_dir)
+    register = providers.Singleton(Register, gate, certificate_store, ledger, clock)
     certificates = providers.Singleton(Certificates, authority, certificate_store, clock, gate.provided.learn)
 
     server_certificate = providers.Singleton(ServerCertificate, settings.provided.certs_dir, clock, telemetry)
@@ -187,7 +191,7 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
         engine,
         enroller,
         certificates,
-        gate,
+        register,
         enroll_url=advertised.provided.enroll_url,
         keys=key_ring,
     )

@@ -88,6 +88,14 @@ class CertificateStore(Protocol):
         ...
 
 
+class Ledger(Protocol):
+    """What was signed for without a control plane."""
+
+    async def news(self) -> Sequence[Identity]:
+        """Those who can come with such a certificate, each of which is told once."""
+        ...
+
+
 class Renewer(Protocol):
     """A worker's way to its next certificate."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.grpc.address import parse_address, split_addresses
 from taskrun.apps.cli.root import HOMES
 from taskrun.apps.cli.showing import local_time
@@ -656,11 +657,15 @@ def test_a_client_is_made_in_a_directory_of_its_own(
     taskrun("init")
     ended = taskrun("create-client", "ann", "--role", "submit", "--ttl", "1h", "--json")
     files = [f"clients/ann/{name}" for name in ("ca.crt", "client.crt", "client.key")]
-    assert (ended.code, json.loads(ended.out)) == (0, {"files": files})
+    serial = parse_peer((tmp_path / "clients/ann/client.crt").read_bytes()).serial
+    assert (ended.code, json.loads(ended.out)) == (0, {"files": files, "serial": serial})
     again = taskrun("create-client", "ann", "--role", "admin")
     assert (again.code, again.out) == (2, "")
     assert "exists already: nothing was written" in again.err
-    assert taskrun("create-client", "bob", "--role", "read", "--to", "b").out.split()[0] == "b/ca.crt"
+    made = taskrun("create-client", "bob", "--role", "read", "--to", "b")
+    assert made.out.split()[0] == "b/ca.crt"
+    assert "taskrun revoke-client bob" in made.err
+    assert parse_peer((tmp_path / "b/client.crt").read_bytes()).serial in made.err
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.verification import VerificationError
 
+from taskrun.adapters.ca import ledger
 from taskrun.adapters.ca.certificates import Issuer, client_certificate, pem
 from taskrun.adapters.ca.disk import create_all
 from taskrun.adapters.ca.files import load_key_pair
@@ -27,8 +28,8 @@ def create_client(
     """Makes `client.key`, `client.crt` and a copy of `ca.crt` in `directory`, and returns their paths.
 
     The certificate is `client:<name>` with this role, signed by the CA in `certs`; it lasts a second to ten years, and
-    no longer than the CA. Raises `InvalidArgument` for a bad name, role or lifetime, and `FailedPrecondition` if the CA
-    cannot sign, or rather than overwrite: then nothing was written.
+    no longer than the CA. A copy of it stays in the ledger beside that. Raises `InvalidArgument` for a bad name, role
+    or lifetime, and `FailedPrecondition` if the CA cannot sign, or rather than overwrite: then nothing was written.
     """
     check_client_name(name)
     if role not in CLIENT_ROLES:
@@ -44,7 +45,13 @@ def create_client(
     except (VerificationError, x509.ExtensionNotFound, *MALFORMED) as error:
         raise FailedPrecondition(f"{certs / 'ca.crt'} is no CA's certificate that others can rely on.") from error
     files = {"ca.crt": pem(issuer.certificate), "client.crt": pem(certificate), "client.key": to_pem(key)}
-    return create_all(directory, files)
+    # First, so that there is none of which nobody knows.
+    copy = ledger.enter(certs, certificate)
+    try:
+        return create_all(directory, files)
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
 
 
 def _issuer(certs: Path, now: datetime) -> Issuer:

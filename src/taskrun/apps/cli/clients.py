@@ -36,12 +36,12 @@ def create_client(
     to = Path(target) if target else Path("clients") / name
     with ctrl_c_raises():
         made = clients.create_client(Path(directory), to, name, Role(role), timedelta(milliseconds=ttl_ms))
-    paths = list(map(str, made))
+    paths, serial = list(map(str, made)), parse_peer((to / "client.crt").read_bytes()).serial
     if connection.json:
-        showing.as_json({"files": paths})
+        showing.as_json({"files": paths, "serial": serial})
         return
     for path in paths:
         click.echo(path)
     showing.note(f"Hand {to} over to {name} on a safe way, as its certs/, and delete it here.")
-    serial = parse_peer((to / "client.crt").read_bytes()).serial
-    showing.note(f"To take it back: taskrun revoke-worker --serial {serial}")
+    showing.note(f"To take back all of {name}'s: taskrun revoke-client {name}")
+    showing.note(f"To take back this one: taskrun revoke-worker --serial {serial}")

@@ -30,6 +30,7 @@ _STEPS = (
     "metrics",
     "outcomes",
     "refusals",
+    "roles",
     "tasks",
     "watching",
     "workers",

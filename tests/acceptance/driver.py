@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.explanation import Explanation
 from taskrun.domain.records import Labels, StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
 from taskrun.domain.status import WorkerStatus
@@ -24,6 +25,38 @@ class WorkerSetup:
     labels: Labels
     #: None is what a worker has by default.
     slots: int | None = None
+
+
+class Caller(Protocol):
+    """Somebody with a client's certificate, and what he may or may not do. All else is done by an operator."""
+
+    def create(self, spec: TaskSpec) -> Task:
+        """As `Driver.create`."""
+        ...
+
+    def get(self, task_id: str) -> Task:
+        """As `Driver.get`."""
+        ...
+
+    def cancel(self, task_id: str) -> Task:
+        """As `Driver.cancel`."""
+        ...
+
+    def continue_task(self, task_id: str, message: str) -> Task:
+        """As `Driver.continue_task`."""
+        ...
+
+    def create_token(self, worker_id: str) -> BootstrapToken:
+        """A bootstrap token for this worker."""
+        ...
+
+    def certificates(self) -> Sequence[Certificate]:
+        """Those that are recorded."""
+        ...
+
+    def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
+        """As `Driver.revoke_worker`."""
+        ...
 
 
 class Driver(Protocol):
@@ -43,7 +76,17 @@ class Driver(Protocol):
         """A new machine shows the token with a request that cannot be signed."""
         ...
 
-    def revoke_worker(self, worker_id: str) -> None:
+    def revoke_worker(self, worker_id: str) -> object:
+        """All certificates that it has are worth nothing from now on."""
+        ...
+
+    # Clients.
+
+    def client(self, name: str, role: str) -> Caller:
+        """Somebody for whom an operator has just made a certificate with this role."""
+        ...
+
+    def revoke_client(self, name: str) -> None:
         """All certificates that it has are worth nothing from now on."""
         ...
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from taskrun.adapters.ca.authority import FileAuthority
+from taskrun.adapters.ca.clients import create_client
 from taskrun.adapters.ca.enroll_keys import checked_enrollment, new_key_and_csr
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
@@ -16,10 +18,13 @@ from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.adapters.telemetry.metrics import PrometheusTelemetry
 from taskrun.domain import tokens
+from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.explanation import Explanation
+from taskrun.domain.identity import Identity, Role
 from taskrun.domain.limits import checked_query, checked_spec
 from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSpec, WorkerView
+from taskrun.domain.rights import check_right
 from taskrun.domain.status import WorkerStatus
 from taskrun.engine.certificates import Certificates
 from taskrun.engine.enrollment import Enroller
@@ -27,7 +32,7 @@ from taskrun.engine.gate import Gate
 from taskrun.ports.enrollment import BootstrapToken
 from taskrun.testing.clock import JumpingClock
 from taskrun.testing.harness import Harness
-from tests.acceptance.driver import WorkerSetup
+from tests.acceptance.driver import Caller, WorkerSetup
 from tests.acceptance.in_process.agents import Company
 from tests.acceptance.samples import samples
 
@@ -39,7 +44,7 @@ class InProcessDriver:
 
     def __init__(self, certs: Path, clock: JumpingClock) -> None:
         """`certs` holds what `taskrun init` makes, valid by this clock."""
-        self._clock = clock
+        self._clock, self._certs = clock, certs
         self._company = Company()
         self._runner = asyncio.Runner()
         self._telemetry = PrometheusTelemetry(lambda: self._plane.engine.backlog(), clock.now)
@@ -86,8 +91,29 @@ class InProcessDriver:
     def enrol_malformed(self, token: str) -> None:
         self._run(self._enroller.enroll(token, b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n"))
 
-    def revoke_worker(self, worker_id: str) -> None:
-        self._run(self._certificates.revoke_worker(worker_id))
+    def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
+        return self._run(self._certificates.revoke_worker(worker_id))
+
+    # Clients.
+
+    def client(self, name: str, role: str) -> Caller:
+        now = datetime.fromtimestamp(self._clock.now().utc_ms / 1000, UTC)
+        with TemporaryDirectory() as directory:
+            create_client(self._certs, Path(directory), name, Role(role), timedelta(days=1), now=now)
+            identity = parse_peer((Path(directory) / "client.crt").read_bytes())
+        return InProcessCaller(self, identity)
+
+    def revoke_client(self, name: str) -> None:
+        self._run(self._certificates.revoke_client(name))
+
+    def must_be_allowed(self, peer: Identity, method: str) -> None:
+        """As the gRPC port asks before a call."""
+        self._gate.admit(peer)
+        check_right(peer.role, f"/taskrun.v1.{method}")
+
+    def certificates(self) -> Sequence[Certificate]:
+        """Those that are recorded."""
+        return self._run(self._certificates.find(CertificateQuery())).certificates
 
     # Workers.
 
@@ -117,8 +143,8 @@ class InProcessDriver:
 
     # Tasks.
 
-    def create(self, spec: TaskSpec) -> Task:
-        [answer] = self._run(self._plane.engine.create([checked_spec(spec)], "somebody"))
+    def create(self, spec: TaskSpec, by: str = "somebody") -> Task:
+        [answer] = self._run(self._plane.engine.create([checked_spec(spec)], by))
         if isinstance(answer, TaskRunError):
             raise answer
         return answer
@@ -135,8 +161,8 @@ class InProcessDriver:
     def cancel(self, task_id: str) -> Task:
         return self._run(self._plane.engine.cancel(task_id))
 
-    def continue_task(self, task_id: str, message: str, *, fork: bool = False) -> Task:
-        return self._run(self._plane.engine.continue_task(task_id, message, "somebody", fork=fork))
+    def continue_task(self, task_id: str, message: str, *, fork: bool = False, by: str = "somebody") -> Task:
+        return self._run(self._plane.engine.continue_task(task_id, message, by, fork=fork))
 
     def watch(self, task_id: str, from_seq: int = 0) -> Generator[Sequence[StoryEntry], None, None]:
         story = self._plane.engine.watch(task_id, from_seq)
@@ -170,3 +196,35 @@ class InProcessDriver:
         for _ in range(round(seconds)):
             self.pass_time(1)
             yield
+
+
+class InProcessCaller:
+    """Implements `Caller`: asked as the gRPC port would ask whoever shows this certificate."""
+
+    def __init__(self, driver: InProcessDriver, peer: Identity) -> None:
+        self._driver, self._peer = driver, peer
+
+    def _allowed(self, method: str) -> InProcessDriver:
+        self._driver.must_be_allowed(self._peer, method)
+        return self._driver
+
+    def create(self, spec: TaskSpec) -> Task:
+        return self._allowed("TaskService/CreateTask").create(spec, self._peer.name)
+
+    def get(self, task_id: str) -> Task:
+        return self._allowed("TaskService/GetTask").get(task_id)
+
+    def cancel(self, task_id: str) -> Task:
+        return self._allowed("TaskService/CancelTask").cancel(task_id)
+
+    def continue_task(self, task_id: str, message: str) -> Task:
+        return self._allowed("TaskService/ContinueTask").continue_task(task_id, message, by=self._peer.name)
+
+    def create_token(self, worker_id: str) -> BootstrapToken:
+        return self._allowed("WorkerService/CreateBootstrapToken").create_token(worker_id, 0)
+
+    def certificates(self) -> Sequence[Certificate]:
+        return self._allowed("CertificateService/ListCertificates").certificates()
+
+    def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
+        return self._allowed("CertificateService/RevokeCertificates").revoke_worker(worker_id)

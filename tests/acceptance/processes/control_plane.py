@@ -41,8 +41,7 @@ class ControlPlaneProcess:
         ready = self._program.wait_for("ready")
         self.grpc_url, self.http_url = f"https://{ready['grpc_addr']}", f"http://{ready['http_addr']}"
         self.grpc_port = int(ready["grpc_addr"].rpartition(":")[2])
-        pems = (certs / name for name in ("ca.crt", "client.crt", "client.key"))
-        self.client = Client(self.grpc_url, ClientTls(*(path.read_bytes() for path in pems)))
+        self.client = Client(self.grpc_url, _tls(certs))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,7 +58,16 @@ class ControlPlaneProcess:
         assert isinstance(token, str)
         return token
 
+    def create_client(self, name: str, role: str, directory: Path) -> ClientTls:
+        """A client's certificate, made at the command line into `directory`."""
+        call("taskrun", "create-client", name, "--role", role, "--dir", str(self.certs), "--to", str(directory))
+        return _tls(directory)
+
     def metrics(self) -> dict[str, float]:
         """What a scrape shows."""
         with urllib.request.urlopen(f"{self.http_url}/metrics", timeout=30) as answer:
             return samples(answer.read().decode())
+
+
+def _tls(directory: Path) -> ClientTls:
+    return ClientTls(*((directory / name).read_bytes() for name in ("ca.crt", "client.crt", "client.key")))

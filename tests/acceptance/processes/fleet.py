@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from taskrun.adapters.grpc.client import Client
 from taskrun.adapters.http.enroll_client import request_enrollment
 from taskrun.apps.enrolling import enroll
 from taskrun.domain.errors import FailedPrecondition, NotFound, TaskRunError
@@ -22,7 +23,7 @@ from taskrun.domain.records import StoryEntry, Task, TaskPage, TaskQuery, TaskSp
 from taskrun.domain.status import WorkerStatus
 from taskrun.ports.enrollment import BootstrapToken
 from taskrun.testing.scripted_model import ScriptedModel
-from tests.acceptance.driver import WorkerSetup
+from tests.acceptance.driver import Caller, WorkerSetup
 from tests.acceptance.processes.agents import Company
 from tests.acceptance.processes.control_plane import RESUME, ControlPlaneProcess
 from tests.acceptance.processes.program import LoggedProgram
@@ -103,6 +104,16 @@ class ProcessesDriver:
         self._plane.identities.pop(worker_id, None)
         self._client.revoke_worker(worker_id)
 
+    # Clients.
+
+    def client(self, name: str, role: str) -> Caller:
+        numbered = self._directory / f"{name}-{next(_numbers)}"
+        tls = self._plane.create_client(name, role, numbered)
+        return ProcessesCaller(self, self._stack.enter_context(Client(self._plane.grpc_url, tls)))
+
+    def revoke_client(self, name: str) -> None:
+        self._client.revoke_client(name)
+
     # Workers.
 
     def start_worker(self, worker_id: str, setup: WorkerSetup) -> None:
@@ -157,10 +168,14 @@ class ProcessesDriver:
     # Tasks.
 
     def create(self, spec: TaskSpec) -> Task:
+        return self.create_by(self._client, spec)
+
+    def create_by(self, client: Client, spec: TaskSpec) -> Task:
+        """The task is the scenario's, whoever creates it."""
         # A spec that is too large anyhow stays as it is.
         labels = {**spec.labels, **self._scope} if len(spec.labels) < MAX_LABELS else spec.labels
         limits = {name: getattr(spec, name) // SPEED for name in _LIMITS}
-        [answer] = self._client.create([replace(spec, labels=labels, **limits)])
+        [answer] = client.create([replace(spec, labels=labels, **limits)])
         if isinstance(answer, TaskRunError):
             raise answer
         self._tasks.add(answer.id)
@@ -179,7 +194,11 @@ class ProcessesDriver:
         return self._client.cancel(task_id)
 
     def continue_task(self, task_id: str, message: str, *, fork: bool = False) -> Task:
-        task = self._client.continue_task(task_id, message, fork=fork)
+        return self.continue_by(self._client, task_id, message, fork=fork)
+
+    def continue_by(self, client: Client, task_id: str, message: str, *, fork: bool = False) -> Task:
+        """As `create_by`."""
+        task = client.continue_task(task_id, message, fork=fork)
         self._tasks.add(task.id)
         return task
 
@@ -209,6 +228,22 @@ class ProcessesDriver:
         while time.monotonic() < give_up:
             yield
             time.sleep(0.02)
+
+
+class ProcessesCaller:
+    """Implements `Caller`, over a connection of its own."""
+
+    def __init__(self, driver: ProcessesDriver, client: Client) -> None:
+        self._driver, self._client = driver, client
+        self.get, self.cancel = client.get, client.cancel
+        self.create_token, self.certificates = client.create_token, client.certificates
+        self.revoke_worker = client.revoke_worker
+
+    def create(self, spec: TaskSpec) -> Task:
+        return self._driver.create_by(self._client, spec)
+
+    def continue_task(self, task_id: str, message: str) -> Task:
+        return self._driver.continue_by(self._client, task_id, message)
 
 
 def _send_home(program: LoggedProgram) -> None:

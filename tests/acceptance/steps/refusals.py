@@ -7,6 +7,7 @@ from taskrun.domain.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    PermissionDenied,
     TaskRunError,
     Unauthenticated,
 )
@@ -16,6 +17,7 @@ from tests.acceptance.steps.words import says
 _KINDS: dict[str, type[TaskRunError]] = {
     "as an invalid argument": InvalidArgument,
     "as unauthenticated": Unauthenticated,
+    "as not permitted": PermissionDenied,
     "as not found": NotFound,
     "as a failed precondition": FailedPrecondition,
     "because it already exists": AlreadyExists,

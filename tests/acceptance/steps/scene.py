@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from taskrun.domain.errors import NotFound, TaskRunError
 from taskrun.domain.records import Task, TaskPage, TaskSpec
-from tests.acceptance.driver import Driver
+from tests.acceptance.driver import Caller, Driver
 from tests.acceptance.steps.reader import Reader
 
 T = TypeVar("T")
@@ -33,6 +33,8 @@ class Scene:
     refusal: TaskRunError | None = None
     page: TaskPage | None = None
     readers: list[Reader] = field(default_factory=list)
+    #: Those that have a certificate of their own, by name.
+    callers: dict[str, Caller] = field(default_factory=dict)
 
     def task(self, title: str = "") -> Task:
         """The task of that title, or the one spoken of last, as it now is."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import pytest
@@ -80,6 +82,23 @@ async def test_a_port_that_speaks_something_else_is_named(ca: MiniCa, plain_port
     async with AsyncClient(f"[::1]:{plain_port}", ca.client()) as client:
         with pytest.raises(Unavailable, match="what listens there does not speak TLS"):
             await client.workers()
+
+
+async def test_a_port_with_tls_that_is_no_grpc_is_named(ca: MiniCa, tmp_path: Path) -> None:
+    """Such as the control plane's own HTTP port."""
+    shown, pem = ca.server(), tmp_path / "server.pem"
+    pem.write_bytes(shown.cert_pem + shown.key_pem)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "::1", 0, ssl=tls) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with AsyncClient(f"[::1]:{port}", ca.client()) as client:
+            with pytest.raises(Unavailable, match="does not speak gRPC: is it the HTTP address"):
+                await client.workers()
 
 
 async def test_a_port_where_nobody_listens_is_named(ca: MiniCa) -> None:

@@ -25,6 +25,7 @@ _REASONS = (
     ("certificate signature failure", _WRONG_CA),
     ("Failed to create security handshaker", "the certificate, key or CA given here cannot be used"),
     ("WRONG_VERSION_NUMBER", "what listens there does not speak TLS"),
+    ("missing selected ALPN property", "what listens there does not speak gRPC: is it the HTTP address?"),
     ("Connection refused", "nothing listens there"),
     ("No route to host", "there is no way to it"),
     ("Network is unreachable", "there is no way to it"),

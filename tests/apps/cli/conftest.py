@@ -27,7 +27,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubClient:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "certs").mkdir()
     for name, kind in (("ca.crt", "CERTIFICATE"), ("client.crt", "CERTIFICATE"), ("client.key", "PRIVATE KEY")):
-        (tmp_path / "certs" / name).write_text(f"-----BEGIN {kind}-----\n")
+        (tmp_path / "certs" / name).write_text(f"-----BEGIN {kind}-----\n-----END {kind}-----\n")
         (tmp_path / "certs" / name).chmod(0o600)
     monkeypatch.setattr(connection, "Client", connect)
     return stub

@@ -217,9 +217,15 @@ def test_a_file_that_holds_something_else_is_named(
     assert client.asked == []
 
 
+def test_a_file_that_was_copied_in_part_is_named(client: StubClient, taskrun: Taskrun, tmp_path: Path) -> None:
+    path = tmp_path / "certs" / "client.crt"
+    path.write_bytes(path.read_bytes()[:-2])
+    assert taskrun("list-tasks").err == "taskrun: certs/client.crt holds no certificate: it must be PEM.\n"
+
+
 @pytest.mark.parametrize("kind", ["EC PRIVATE KEY", "RSA PRIVATE KEY"])
 def test_a_key_may_be_in_the_older_forms_too(client: StubClient, taskrun: Taskrun, tmp_path: Path, kind: str) -> None:
-    (tmp_path / "certs" / "client.key").write_text(f"-----BEGIN {kind}-----\n")
+    (tmp_path / "certs" / "client.key").write_text(f"-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n")
     assert taskrun("list-tasks").code == 0
 
 

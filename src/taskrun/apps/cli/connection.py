@@ -87,7 +87,8 @@ def _holding(kind: str, path: str, read: Callable[[Path], bytes]) -> bytes:
     """The file's content. What gRPC says of one that holds something else does not name the file, and what is inside a
     block would take `cryptography` to look at, which a command must not wait for."""
     content = read(Path(path))
-    if not re.search(rf"-----BEGIN ([A-Z]+ )?{kind}-----".encode(), content):
+    # To its end: what was copied in part is the commonest fault.
+    if not re.search(rf"-----BEGIN ((?:[A-Z]+ )?{kind})-----\s[^-]*-----END \1-----".encode(), content):
         raise FailedPrecondition(f"{path} holds no {kind.lower()}: it must be PEM.")
     return content
 

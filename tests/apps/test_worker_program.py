@@ -242,6 +242,7 @@ def test_a_clients_certificate_is_refused_before_anybody_is_asked(certs: Path, w
             ["--certs-dir=nowhere"],
             "nowhere/worker.key is missing: enrol with --enroll and a token, or name it ",
         ),
+        (["--ca-cert=bad.toml"], "bad.toml holds no certificate that can be read."),
         (["--max-concurrent-runs=0"], "--max-concurrent-runs is '0'"),
         (["--config=bad.toml"], "bad.toml: agents: agent 'x' has no `kind`: it must be"),
         (["--label=taskrun.containment=x"], "--label: 'taskrun.containment' is not yours to set"),

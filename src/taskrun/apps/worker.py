@@ -12,7 +12,7 @@ from pathlib import Path
 from loguru import logger
 
 from taskrun.adapters.agents.containment.means import LACKING
-from taskrun.adapters.ca.disk import read_public
+from taskrun.adapters.ca.files import load_ca
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.ca.pair_files import PairFiles
 from taskrun.adapters.telemetry.logs import configure
@@ -38,7 +38,7 @@ async def work(settings: WorkerSettings) -> None:
         await _enroll(settings)
     with advising("enrol with --enroll and a token, or name it by --certs-dir, --ca-cert, --cert or --key"):
         worker_id = _own_id(settings)
-        read_public(settings.ca_path)
+        load_ca(settings.ca_path)
     with _work_dir(settings) as work_dir, logger.contextualize(worker_id=worker_id):
         addrs = settings.addr or (address_in(settings.certs_dir) or DEFAULT_ADDR,)
         parts = WorkerContainer(settings=settings, addrs=addrs, work_dir=work_dir)

@@ -86,6 +86,16 @@ def check_certs(directory: Path, *, now: datetime | None = None) -> None:
             raise FailedPrecondition(f"{path} is no client's certificate of the CA beside it.") from error
 
 
+def load_ca(path: Path) -> bytes:
+    """A file of CAs to trust, as it is. Raises `FailedPrecondition`, which names it, if no certificate can be read."""
+    text = read_public(path)
+    try:
+        x509.load_pem_x509_certificates(text)
+    except MALFORMED as error:
+        raise FailedPrecondition(f"{path} holds no certificate that can be read.") from error
+    return text
+
+
 def load_key_pair(certificate_path: Path, key_path: Path, *, now: datetime | None = None) -> KeyPair:
     """The certificate (the first of its file) and its key.
 

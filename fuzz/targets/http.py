@@ -12,13 +12,13 @@ from itertools import count
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from fuzz.enrolling import KEY, TOKEN, desk, key_ring
 from fuzz.loop import in_the_loop
 from fuzz.target import Target
 from taskrun.adapters.http.app import create_app
+from taskrun.adapters.http.connection import PromptConnection
 from taskrun.domain.errors import NotFound
 from taskrun.domain.now import Now
 from taskrun.domain.records import WorkerView
@@ -108,7 +108,7 @@ def _house() -> _House:
 async def _take(case: bytes) -> None:
     house, state, wire = _house(), ServerState(), _Wire()
     await house.renew()
-    protocol = H11Protocol(cast(Any, house.config), state, {})
+    protocol = PromptConnection(cast(Any, house.config), state, {})
     protocol.connection_made(wire)
     # A loop tells of no empty piece.
     if case:

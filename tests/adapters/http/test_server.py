@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,68 @@ async def test_a_peer_that_only_holds_its_connection_does_not_keep_the_server() 
         await server.stop()
         assert await reader.read() == b""
     writer.close()
+
+
+async def is_over(reader: asyncio.StreamReader, within: float) -> bool:
+    """Whether the server hangs up in so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            return await reader.read(1) == b""
+    except TimeoutError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\nHost: loc", b""),
+        (b"GET / HTTP/1.1\r\n", b"X: y\r\n"),
+        # What was asked before is answered, and does not help.
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\n", b"X: y\r\n"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n", b"a part of the body"),
+    ],
+    ids=["nothing", "a part", "ever more of it", "one, and ever more of another", "one, and ever more of its body"],
+)
+async def test_who_does_not_ask_to_the_end_is_hung_up_on(begins: bytes, goes_on: bytes) -> None:
+    server = HttpServer(hello, "127.0.0.1", 0, head_timeout=0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", await server.start())
+    writer.write(begins)
+    if b"\r\n\r\n" in begins:
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
+        # The end of the answer's body, which is in chunks.
+        await reader.readuntil(b"0\r\n\r\n")
+    async with asyncio.timeout(20):
+        with suppress(ConnectionError):
+            while not await is_over(reader, within=0.02):
+                writer.write(goes_on)
+    assert uvicorn_connections(server) == []
+    writer.close()
+    await server.stop()
+
+
+async def test_who_waits_for_an_answer_is_not_hung_up_on_however_long_that_takes() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        # Others are hung up on meanwhile.
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b""
+        writer.close()
+        await hello(scope, receive, send)
+
+    server = HttpServer(slow, "127.0.0.1", 0, head_timeout=0.1)
+    port = await server.start()
+    assert await ask(f"http://127.0.0.1:{port}") == "hello"
+    await server.stop()
+
+
+async def test_one_connection_carries_one_request_after_the_other() -> None:
+    server = HttpServer(hello, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{await server.start()}"
+    async with httpx.AsyncClient() as client:
+        for _ in range(5):
+            assert (await client.get(url)).text == "hello"
+        assert len(uvicorn_connections(server)) == 1
+    await server.stop()
 
 
 async def test_after_bytes_that_are_no_http_it_serves_on() -> None:

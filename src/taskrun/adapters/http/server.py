@@ -8,11 +8,13 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from taskrun.adapters.http.connection import HEAD_TIMEOUT, PromptConnection
 from taskrun.adapters.http.exposure import refuse_exposed
 from taskrun.domain.errors import Unavailable
 
@@ -36,12 +38,13 @@ class HttpServer:
         tls: ssl.SSLContext | None = None,
         allow_remote: bool = False,
         stop_grace: float = STOP_GRACE,
+        head_timeout: float = HEAD_TIMEOUT,
     ) -> None:
         self._app = app
         self._host, self._port = host.removeprefix("[").removesuffix("]"), port
         self._tls = tls
         self._allow_remote = allow_remote
-        self._stop_grace = stop_grace
+        self._stop_grace, self._head_timeout = stop_grace, head_timeout
         self._server: _QuietServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self._bound_port = 0
@@ -85,7 +88,8 @@ class HttpServer:
     def _config(self) -> uvicorn.Config:
         config = uvicorn.Config(
             self._app,
-            http="h11",
+            # Not a class, but called as one.
+            http=partial(PromptConnection, head_timeout=self._head_timeout),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -46,6 +46,9 @@ async def serve(settings: ControlPlaneSettings, again: Again[ControlPlaneSetting
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store().close)
         engine, grpc_server, http_server = parts.engine(), parts.grpc_server(), parts.http_server()
+        if again is not None:
+            # From here on: whoever changes the limits does not know how far the start is.
+            on_hangup(partial(reload, again, engine.rule))
         gate, register, certificate = parts.gate(), parts.register(), parts.server_certificate()
         # Before anybody can come: what was revoked is known.
         stack.push_async_callback(gate.stop)
@@ -66,8 +69,6 @@ async def serve(settings: ControlPlaneSettings, again: Again[ControlPlaneSetting
         parts.pruner().start()
         stack.push_async_callback(parts.pruner().stop)
         collect_rarely()
-        if again is not None:
-            on_hangup(partial(reload, again, engine.rule))
         logger.info("ready", grpc_addr=str(grpc_addr), http_addr=str(http_addr), store=str(settings.store))
         await first_of(stopped.wait(), http_server.ended(), grpc_server.ended())
         logger.info("stopping")

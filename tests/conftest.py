@@ -9,9 +9,18 @@ from hypothesis import HealthCheck, settings
 from loguru import logger
 
 from tests.ordinary_user import ordinary_user
-from tests.postgres import databases, postgres_server, postgres_url, proxy
+from tests.postgres import _used_database, databases, emptied_url, postgres_server, postgres_url, proxy
 
-__all__ = ["audible", "databases", "ordinary_user", "postgres_server", "postgres_url", "proxy"]
+__all__ = [
+    "_used_database",
+    "audible",
+    "databases",
+    "emptied_url",
+    "ordinary_user",
+    "postgres_server",
+    "postgres_url",
+    "proxy",
+]
 
 # What else the machine does says nothing of a test.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -29,7 +29,7 @@ class TestSqliteApiKeyStore(ApiKeyStoreContract):
 
 class TestPostgresApiKeyStore(ApiKeyStoreContract):
     @pytest.fixture
-    async def keys(self, postgres_url: str) -> AsyncIterator[PostgresApiKeyStore]:
-        database = postgres.Database(postgres_url)
+    async def keys(self, emptied_url: str) -> AsyncIterator[PostgresApiKeyStore]:
+        database = postgres.Database(emptied_url)
         yield PostgresApiKeyStore(database)
         await database.close()

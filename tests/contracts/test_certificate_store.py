@@ -33,7 +33,7 @@ class TestSqliteCertificateStore(CertificateStoreContract):
 
 class TestPostgresCertificateStore(CertificateStoreContract):
     @pytest.fixture
-    async def stores(self, postgres_url: str) -> AsyncIterator[Stores]:
-        database = postgres.Database(postgres_url)
+    async def stores(self, emptied_url: str) -> AsyncIterator[Stores]:
+        database = postgres.Database(emptied_url)
         yield Stores(PostgresCertificateStore(database), PostgresTokenStore(database))
         await database.close()

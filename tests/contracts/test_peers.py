@@ -11,15 +11,15 @@ from taskrun.testing.contracts.peers import PeersContract
 
 class TestPostgresPeers(PeersContract):
     @pytest.fixture
-    async def a(self, postgres_url: str) -> AsyncIterator[PostgresStore]:
-        store = PostgresStore(Database(postgres_url))
+    async def a(self, emptied_url: str) -> AsyncIterator[PostgresStore]:
+        store = PostgresStore(Database(emptied_url))
         await store.recover()
         yield store
         await store.close()
 
     @pytest.fixture
-    async def b(self, a: PostgresStore, postgres_url: str) -> AsyncIterator[PostgresStore]:
-        store = PostgresStore(Database(postgres_url))
+    async def b(self, a: PostgresStore, emptied_url: str) -> AsyncIterator[PostgresStore]:
+        store = PostgresStore(Database(emptied_url))
         await store.recover()
         yield store
         await store.close()

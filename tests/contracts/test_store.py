@@ -30,8 +30,8 @@ class TestSqliteStore(StoreContract):
 
 class TestPostgresStore(StoreContract):
     @pytest.fixture
-    async def store(self, postgres_url: str) -> AsyncIterator[PostgresStore]:
-        store = PostgresStore(postgres.Database(postgres_url))
+    async def store(self, emptied_url: str) -> AsyncIterator[PostgresStore]:
+        store = PostgresStore(postgres.Database(emptied_url))
         yield store
         await store.close()
 

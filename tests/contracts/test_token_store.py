@@ -29,7 +29,7 @@ class TestSqliteTokenStore(TokenStoreContract):
 
 class TestPostgresTokenStore(TokenStoreContract):
     @pytest.fixture
-    async def tokens(self, postgres_url: str) -> AsyncIterator[PostgresTokenStore]:
-        database = postgres.Database(postgres_url)
+    async def tokens(self, emptied_url: str) -> AsyncIterator[PostgresTokenStore]:
+        database = postgres.Database(emptied_url)
         yield PostgresTokenStore(database)
         await database.close()

@@ -107,12 +107,12 @@ Start = Callable[[], Awaitable[Plane]]
 
 
 @pytest.fixture
-async def start(postgres_url: str) -> AsyncIterator[Start]:
+async def start(emptied_url: str) -> AsyncIterator[Start]:
     """Starts a control plane."""
     planes: list[Plane] = []
 
     async def start() -> Plane:
-        plane = await asyncio.to_thread(Plane, postgres_url)
+        plane = await asyncio.to_thread(Plane, emptied_url)
         planes.append(plane)
         await plane.engine.start()
         await plane.clock.advance(REST)
@@ -269,7 +269,7 @@ async def nothing_is_left(url: str) -> bool:
 
 
 async def test_a_message_for_a_run_that_another_has_is_passed_on_and_its_sender_answered_when_it_is_taken(
-    start: Start, postgres_url: str
+    start: Start, emptied_url: str
 ) -> None:
     a, b = await start(), await start()
     run = await talk(a)
@@ -280,7 +280,7 @@ async def test_a_message_for_a_run_that_another_has_is_passed_on_and_its_sender_
     task = await saying
     assert (task.id, task.runs[0].taken) == (run.task.id, (id,))
     assert await run.said() == ["more"]
-    assert await nothing_is_left(postgres_url)
+    assert await nothing_is_left(emptied_url)
 
 
 async def test_one_key_says_one_message_whoever_is_asked(start: Start) -> None:
@@ -299,7 +299,7 @@ async def test_one_key_says_one_message_whoever_is_asked(start: Start) -> None:
 
 
 async def test_who_is_frozen_passes_nothing_on_after_the_sender_has_heard_that_it_was_not_said(
-    start: Start, postgres_url: str
+    start: Start, emptied_url: str
 ) -> None:
     a, b = await start(), await start()
     run = await talk(a)
@@ -309,12 +309,12 @@ async def test_who_is_frozen_passes_nothing_on_after_the_sender_has_heard_that_i
     with pytest.raises(Unavailable, match="it was not said") as refused:
         await saying
     assert type(refused.value) is Unavailable
-    assert await nothing_is_left(postgres_url)
+    assert await nothing_is_left(emptied_url)
     await a.meet()
     assert not [each for each in run.worker.heard if isinstance(each, ContinueRun)]
 
 
-async def test_of_a_message_that_was_passed_on_and_not_confirmed_nobody_knows(start: Start, postgres_url: str) -> None:
+async def test_of_a_message_that_was_passed_on_and_not_confirmed_nobody_knows(start: Start, emptied_url: str) -> None:
     a, b = await start(), await start()
     run = await talk(a)
     saying = run.say(b)
@@ -322,7 +322,7 @@ async def test_of_a_message_that_was_passed_on_and_not_confirmed_nobody_knows(st
     await b.clock.advance(PATIENCE)
     with pytest.raises(Unconfirmed, match="has not confirmed in time"):
         await saying
-    assert await nothing_is_left(postgres_url)
+    assert await nothing_is_left(emptied_url)
     await run.confirm(id)
     assert await run.said() == ["more"]
 
@@ -354,7 +354,7 @@ async def test_a_run_that_comes_to_where_its_message_was_left_hears_it_there(sta
     assert (await saying).runs[0].taken == (id,)
 
 
-async def test_who_refuses_a_message_says_why(start: Start, postgres_url: str) -> None:
+async def test_who_refuses_a_message_says_why(start: Start, emptied_url: str) -> None:
     a, b = await start(), await start()
     run = await talk(a, opened=False)
     saying = run.say(b)
@@ -363,7 +363,7 @@ async def test_who_refuses_a_message_says_why(start: Start, postgres_url: str) -
     await b.meet()
     with pytest.raises(FailedPrecondition, match="has no session so far"):
         await saying
-    assert await nothing_is_left(postgres_url)
+    assert await nothing_is_left(emptied_url)
 
 
 @pytest.mark.parametrize("claims", [True, False])

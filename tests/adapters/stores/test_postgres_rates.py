@@ -30,12 +30,12 @@ PER_MINUTE = 60
 
 
 @pytest.fixture
-async def start(postgres_url: str) -> AsyncIterator[Start]:
+async def start(emptied_url: str) -> AsyncIterator[Start]:
     """Starts a control plane under a limit of so many new tasks a minute for each client; it meets the others."""
     planes: list[tuple[ControlPlane, PostgresStore]] = []
 
     async def start(per_minute: int) -> ControlPlane:
-        store = PostgresStore(await asyncio.to_thread(Database, postgres_url))
+        store = PostgresStore(await asyncio.to_thread(Database, emptied_url))
         policy = Policy([Limit("client", per_minute=per_minute)])
         timers = ControlPlaneTimers()
         plane = ControlPlane(
@@ -104,9 +104,9 @@ async def test_a_restart_forgets_nothing(start: Start) -> None:
 
 
 @pytest.fixture
-async def stores(postgres_url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
+async def stores(emptied_url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
     """Two that share it."""
-    one, other = [PostgresStore(await asyncio.to_thread(Database, postgres_url)) for _ in range(2)]
+    one, other = [PostgresStore(await asyncio.to_thread(Database, emptied_url)) for _ in range(2)]
     await one.recover()
     await other.recover()
     yield one, other
@@ -127,23 +127,23 @@ async def test_no_order_of_asks_makes_two_wait_for_each_other(
 
 
 async def test_what_says_nothing_any_more_goes_at_a_meeting(
-    stores: tuple[PostgresStore, PostgresStore], postgres_url: str
+    stores: tuple[PostgresStore, PostgresStore], emptied_url: str
 ) -> None:
     one, other = stores
     asks = [TakeRate("ref", ((AccountName("client", name), most),), 1) for name, most in (("x", 1), ("y", 1_000_000))]
     answers = await one.commit(Batch(asks=[*asks]))
     assert list(answers) == [RateTaken(ask, 1) for ask in asks]
     await other.peers.meet([])
-    with psycopg.connect(postgres_url) as connection:
+    with psycopg.connect(emptied_url) as connection:
         assert connection.execute("SELECT account FROM rates").fetchall() == [('[["client","x"]]',)]
 
 
 async def test_a_server_whose_clock_is_set_back_lets_nobody_wait_for_more_than_a_minute(
-    stores: tuple[PostgresStore, PostgresStore], postgres_url: str
+    stores: tuple[PostgresStore, PostgresStore], emptied_url: str
 ) -> None:
     ask = TakeRate("ref", ((AccountName("client", "x"), 2),), 1)
     await stores[0].commit(Batch(asks=[ask]))
-    with psycopg.connect(postgres_url) as connection:
+    with psycopg.connect(emptied_url) as connection:
         connection.execute("UPDATE rates SET even = even + interval '1 day'")
     [answer] = await stores[1].commit(Batch(asks=[ask]))
     assert isinstance(answer, RateTaken)

@@ -41,19 +41,19 @@ Open = Callable[[], PostgresStore]
 
 
 @pytest.fixture
-async def opened(postgres_url: str) -> AsyncIterator[Open]:
+async def opened(emptied_url: str) -> AsyncIterator[Open]:
     """Makes a control plane's store."""
     stores: list[PostgresStore] = []
 
     def opened() -> PostgresStore:
-        stores.append(PostgresStore(Database(postgres_url)))
+        stores.append(PostgresStore(Database(emptied_url)))
         return stores[-1]
 
     yield opened
     for store in stores:
         await store.close()
     # These tests end tasks without a word in their stories.
-    assert [each for each in check(postgres_url) if not each.endswith("and its story has not.")] == []
+    assert [each for each in check(emptied_url) if not each.endswith("and its story has not.")] == []
 
 
 @pytest.fixture
@@ -71,11 +71,11 @@ async def b(a: PostgresStore, opened: Open) -> PostgresStore:
 
 
 @pytest.fixture
-def silence(postgres_url: str) -> Callable[[], None]:
+def silence(emptied_url: str) -> Callable[[], None]:
     """The one that began first has said nothing for longer than its lease."""
 
     def silence() -> None:
-        with psycopg.connect(postgres_url, autocommit=True) as admin:
+        with psycopg.connect(emptied_url, autocommit=True) as admin:
             admin.execute(
                 "UPDATE owners SET lease_until = now() - interval '1 s' WHERE number = (SELECT min(number) FROM owners)"
             )
@@ -132,10 +132,10 @@ async def test_who_says_nothing_for_the_time_of_a_lease_is_taken_for_dead_and_he
 
 
 async def test_what_one_had_whose_process_is_gone_another_has_at_the_next_meeting(
-    a: PostgresStore, b: PostgresStore, postgres_url: str
+    a: PostgresStore, b: PostgresStore, emptied_url: str
 ) -> None:
     await save(a, make_task(1, RUNNING))
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(emptied_url, autocommit=True) as admin:
         first = "locktype = 'advisory' AND objid::int8 = (SELECT min(number) FROM owners)"
         [ended] = admin.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE {first}".encode())
     assert ended == (True,)
@@ -196,9 +196,9 @@ async def test_who_was_taken_for_dead_begins_again_under_a_new_number(
     assert not (await a.peers.meet([])).inherited
 
 
-async def test_a_task_that_another_is_claiming_at_this_moment_is_elsewhere(a: PostgresStore, postgres_url: str) -> None:
+async def test_a_task_that_another_is_claiming_at_this_moment_is_elsewhere(a: PostgresStore, emptied_url: str) -> None:
     await save(a, make_task(1))
-    with psycopg.connect(postgres_url) as other:
+    with psycopg.connect(emptied_url) as other:
         other.execute("SELECT FROM tasks FOR UPDATE")
         claimed = await claim_task(a, task_id(1))
         assert (claimed.owned, claimed.elsewhere) == (False, True)
@@ -258,11 +258,11 @@ async def test_many_that_make_tasks_with_one_key_at_once_make_one(
 
 
 async def test_who_does_not_know_whether_it_has_taken_over_begins_again(
-    a: PostgresStore, postgres_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    a: PostgresStore, emptied_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await save(a, make_task(1, RUNNING))
     # It blocks, and the proxy is in this loop.
-    b = PostgresStore(await asyncio.to_thread(Database, proxy.url(postgres_url)))
+    b = PostgresStore(await asyncio.to_thread(Database, proxy.url(emptied_url)))
     await b.recover()
     await a.close()
     real = owners.take_over
@@ -302,7 +302,7 @@ async def test_a_call_is_as_long_as_it_may_be_and_what_is_longer_is_for_a_meetin
     assert await ear.next() == Call(meet=True)
 
 
-async def test_who_is_alone_calls_nobody(a: PostgresStore, opened: Open, postgres_url: str) -> None:
+async def test_who_is_alone_calls_nobody(a: PostgresStore, opened: Open, emptied_url: str) -> None:
     await a.peers.meet([])
     listener = opened()
     calls = listener.peers.calls()
@@ -315,39 +315,39 @@ async def test_who_is_alone_calls_nobody(a: PostgresStore, opened: Open, postgre
     assert await anext(calls) == Call(meet=True)
 
 
-async def test_nonsense_on_the_channel_is_passed_over(a: PostgresStore, ear: Ear, postgres_url: str) -> None:
-    with psycopg.connect(postgres_url, autocommit=True) as other:
+async def test_nonsense_on_the_channel_is_passed_over(a: PostgresStore, ear: Ear, emptied_url: str) -> None:
+    with psycopg.connect(emptied_url, autocommit=True) as other:
         other.execute("NOTIFY taskrun, 'nonsense'")
     await a.recover()
     assert await ear.next() == Call(meet=True)
 
 
-async def test_who_can_hear_no_more_says_so(a: PostgresStore, ear: Ear, postgres_url: str) -> None:
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+async def test_who_can_hear_no_more_says_so(a: PostgresStore, ear: Ear, emptied_url: str) -> None:
+    with psycopg.connect(emptied_url, autocommit=True) as admin:
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
     with pytest.raises(StoreFailed):
         await ear.next()
 
 
 async def test_of_two_that_wait_for_each_other_the_one_that_is_ended_does_its_work_again(
-    a: PostgresStore, postgres_url: str
+    a: PostgresStore, emptied_url: str
 ) -> None:
     await save(a, make_task(1), make_task(2))
     lock = "SELECT id FROM tasks WHERE id = %s FOR UPDATE"
-    async with await psycopg.AsyncConnection.connect(postgres_url, options="-c deadlock_timeout=20s") as other:
+    async with await psycopg.AsyncConnection.connect(emptied_url, options="-c deadlock_timeout=20s") as other:
         await other.execute(lock, [task_id(2)])
         commit = asyncio.create_task(save(a, moved(make_task(1), COMPLETED), moved(make_task(2), COMPLETED)))
         # It has the first, waits for the second, and is the one that looks for a deadlock.
         await other.execute("SET lock_timeout = '9s'")
-        await _until_somebody_waits(postgres_url)
+        await _until_somebody_waits(emptied_url)
         await other.execute(lock, [task_id(1)])
         await other.commit()
     await commit
     assert [(await a.get(each)).status for each in ids(1, 2)] == [COMPLETED] * 2  # type: ignore[union-attr]
 
 
-async def _until_somebody_waits(postgres_url: str) -> None:
+async def _until_somebody_waits(emptied_url: str) -> None:
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(emptied_url, autocommit=True) as connection:
         while (await (await connection.execute(waits)).fetchall()) == [(0,)]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # another process decides

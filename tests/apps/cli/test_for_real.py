@@ -144,6 +144,7 @@ def test_a_list_costs_little_more_than_its_libraries(played: Site) -> None:
     assert any(ours < 1.8 * theirs for ours, theirs in zip(whole, libraries, strict=True))
 
 
+@pytest.mark.alone
 def test_a_list_comes_within_a_quarter_of_a_second(played: Site) -> None:
     assert any(cost <= LIST_SECONDS for cost in costs([*CLI, "list-tasks"], **played.variables()))
 

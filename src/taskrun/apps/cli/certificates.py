@@ -41,7 +41,7 @@ def init(connection: Connection, directory: str, hosts: Sequence[str]) -> None:
 @click.option("--client", "name", metavar="NAME", default="", help="Only this client's.")
 @client_command
 def certs(connection: Connection, worker_id: str, name: str) -> None:
-    """Lists the certificates that were issued for tokens or renewed, or with which somebody has called.
+    """Lists the certificates that were issued for tokens or renewed, made beside the CA, or with which somebody called.
 
     The newest come first. They are listed up to a month after their end.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from taskrun.domain.records import Share
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.store import Backlog, Batch, ClaimExpired, ClaimNext, ExpiredClaimed, Store, TasksClaimed
 from taskrun.testing.contracts.store_cases import (
@@ -22,9 +21,6 @@ from taskrun.testing.contracts.store_cases import (
     save,
     task_id,
 )
-
-ANNS: Share = (("client", "ann"),)
-BOBS: Share = (("client", "bob"), ("label:team", "blue"))
 
 
 class ClaimExpiredContract:

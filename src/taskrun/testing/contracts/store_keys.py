@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from taskrun.domain.records import Share
 from taskrun.ports.store import Batch, FindKey, KeyFound, Store
 from taskrun.testing.contracts.store_cases import COMPLETED, find_key, make_task, moved, save
-
-ANNS: Share = (("client", "ann"),)
-BOBS: Share = (("client", "bob"), ("label:team", "blue"))
 
 
 class FindKeyContract:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from taskrun.domain.records import Share
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.store import Backlog, Store
 from taskrun.testing.contracts.store_cases import (
@@ -20,9 +19,6 @@ from taskrun.testing.contracts.store_cases import (
     save,
     task_id,
 )
-
-ANNS: Share = (("client", "ann"),)
-BOBS: Share = (("client", "bob"), ("label:team", "blue"))
 
 
 class BacklogContract:

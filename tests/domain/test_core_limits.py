@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from taskrun.domain import pacing
 from taskrun.domain.batch import ClaimNext, ClaimRuns, RunsClaimed, TasksClaimed
-from taskrun.domain.control_plane import admission
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import ConnectWorker, CreateTask, Input, PolicyChanged, QueueSeen, RoomMade
 from taskrun.domain.errors import ResourceExhausted
@@ -114,12 +114,12 @@ def test_a_refusal_spends_nothing() -> None:
 
 
 def test_rates_that_no_longer_matter_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_MANY", 4)
+    monkeypatch.setattr(pacing, "_MANY", 4)
     sim = simulation(Limit("client", per_minute=60))
     for number in range(20):
         sim.create(by=f"client:c{number}")
         sim.wait(1)
-    assert len(sim.core._creating._admission._even) <= 4
+    assert len(sim.core._creating._admission._pacing) <= 4
 
 
 def test_labels_are_counted_by_their_values() -> None:

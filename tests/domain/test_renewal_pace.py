@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskrun.domain.certificates import pace
+from taskrun.domain import pacing
 from taskrun.domain.certificates.life import RETRY_MS
 from taskrun.domain.certificates.pace import AT_ONCE, RenewalPace
 from taskrun.domain.errors import ResourceExhausted
@@ -58,15 +58,15 @@ def test_who_renews_at_half_its_life_and_tries_again_whenever_it_may_is_never_re
 
 
 def test_who_may_go_on_is_forgotten_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_MANY", 4)
+    monkeypatch.setattr(pacing, "_MANY", 4)
     counted = RenewalPace()
     for number in range(20):
         counted.count(worker(f"w-{number}"), number * EVERY)
-    assert len(counted._even) <= 4
+    assert len(counted._pacing) <= 4
 
 
 def test_of_many_that_may_not_nobody_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_MANY", 4)
+    monkeypatch.setattr(pacing, "_MANY", 4)
     counted = RenewalPace()
     names = [f"w-{number}" for number in range(20)]
     for name in names:

@@ -232,10 +232,6 @@ class Shared:
         asks = self.core.handle(inputs, Now(1.0, 1000)).batch.asks
         return [ask for ask in asks if isinstance(ask, ClaimNext)]
 
-    def refused(self, request: CreateTask) -> bool:
-        [(_, answer)] = self.core.handle([request], Now(1.0, 1000)).replies
-        return isinstance(answer, ResourceExhausted)
-
 
 def test_who_is_full_elsewhere_is_not_asked_for_before_runs_may_have_ended_there() -> None:
     shared = Shared(Limit("client", running=5))
@@ -247,19 +243,3 @@ def test_who_is_full_elsewhere_is_not_asked_for_before_runs_may_have_ended_there
         assert shared.feed(TasksClaimed(ask, (), (AccountName("client", "ann"),))) == []
         assert len(again := shared.feed(news)) == 1
         assert shared.feed(TasksClaimed(again[0], (), (AccountName("client", "ann"),))) == []
-
-
-def test_what_others_took_out_of_the_queue_does_not_count_as_waiting() -> None:
-    shared = Shared(Limit("client", waiting=2))
-    line = Requirement("echo", (), (("client", "ann"),))
-    create = CreateTask(0, TaskSpec("echo", "1"), ANN)
-    shared.feed(create, create)
-    assert shared.refused(create)
-    shared.feed(QueueSeen({line: 1}))
-    assert not shared.refused(create)
-    assert shared.refused(create)
-    shared.feed(QueueSeen({}))
-    assert not shared.refused(create)
-    [ask] = shared.feed(ConnectWorker(0, 1, "w1", shared.hello))
-    shared.feed(TasksClaimed(ask, ()))
-    assert shared.core._scheduler.accounts(line)[0].really_waiting == 0

@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import count
-from typing import Any
-
 import pytest
 
-from taskrun.domain.batch import Answer, ClaimRuns, FindKey, KeyFound, RateTaken, RunsClaimed, TakeRate
-from taskrun.domain.control_plane.core import ControlPlaneCore
-from taskrun.domain.control_plane.inputs import ConnectWorker, CreateTask, Input, WorkerGone
+from taskrun.domain.batch import KeyFound, RateTaken, TakeRate
+from taskrun.domain.control_plane.inputs import WorkerGone
 from taskrun.domain.control_plane.turn import Turn
-from taskrun.domain.errors import AlreadyExists, ResourceExhausted
+from taskrun.domain.errors import AlreadyExists
 from taskrun.domain.events import TaskRefused
-from taskrun.domain.now import Now
-from taskrun.domain.protocol import Hello
-from taskrun.domain.quotas import AccountName, Limit, Policy
-from taskrun.domain.records import AgentSpec, Task, TaskSpec, WorkerInfo
+from taskrun.domain.quotas import AccountName, Limit
+from taskrun.domain.records import Task
 from taskrun.domain.status import TaskStatus
-from taskrun.domain.timers import ControlPlaneTimers
+from tests.domain.shared_plane import Plane, find, made, refused
 
 ANN, BOB = AccountName("client", "ann"), AccountName("client", "bob")
 ECHO = AccountName("agent", "echo")
 A_MINUTE = Limit("client", per_minute=60)
-
-
-class Plane:
-    """A core that shares its store, and its clock. The store's answers are made up."""
-
-    def __init__(self, *limits: Limit, shared: bool = True) -> None:
-        numbers, self._replies = count(1), count(1)
-        self.core = ControlPlaneCore(
-            ControlPlaneTimers(), lambda: f"id-{next(numbers)}", shared=shared, policy=Policy(limits)
-        )
-        self.mono = 0.0
-
-    def turn(self, *inputs: Input | Answer) -> Turn:
-        return self.core.handle(inputs, Now(self.mono, int(self.mono * 1000)))
-
-    def request(self, by: str = "client:ann", agent: str = "echo", **spec: Any) -> CreateTask:
-        return CreateTask(next(self._replies), TaskSpec(agent, "1", **spec), by)
-
-    def connect(self, session: int, slots: int) -> None:
-        info = WorkerInfo(agents=(AgentSpec("echo"),))
-        self.turn(ConnectWorker(-session, session, f"w{session}", Hello(info, max_concurrent_runs=slots)))
-        self.turn(RunsClaimed(ClaimRuns(session, f"w{session}"), ()))
 
 
 def rates(turn: Turn) -> list[TakeRate]:
@@ -55,14 +27,6 @@ def asked(turn: Turn) -> TakeRate:
     """The one rate that the turn asks for."""
     [ask] = rates(turn)
     return ask
-
-
-def made(turn: Turn) -> list[Task]:
-    return [answer for _, answer in turn.replies if isinstance(answer, Task)]
-
-
-def refused(turn: Turn) -> list[str]:
-    return [answer.message for _, answer in turn.replies if isinstance(answer, ResourceExhausted)]
 
 
 def nothing_left(ask: TakeRate, granted: int = 0, full: AccountName = ANN, wait: float = 4.2) -> RateTaken:
@@ -112,35 +76,13 @@ def test_who_was_granted_nothing_is_not_asked_for_again_before_its_time() -> Non
     assert asked(plane.turn(plane.request())).accounts == ((ANN, 60),)
 
 
-def test_what_may_not_wait_is_refused_before_its_rate_is_asked_for() -> None:
-    plane = Plane(Limit("client", waiting=2, per_minute=60))
-    turn = plane.turn(*(plane.request() for _ in range(5)))
-    assert (
-        refused(turn) == ["The client ann has 2 of at most 2 tasks waiting: try again when one of them has begun."] * 3
-    )
-    ask = asked(turn)
-    assert ask.wanted == 2
-    assert len(made(plane.turn(RateTaken(ask, 2)))) == 2
-    assert len(refused(plane.turn(plane.request()))) == 1
-
-
-def test_who_was_granted_nothing_does_not_count_as_waiting() -> None:
-    plane = Plane(Limit("client", waiting=1, per_minute=60))
-    plane.turn(nothing_left(asked(plane.turn(plane.request())), wait=1))
-    plane.mono = 1
-    assert asked(plane.turn(plane.request())).wanted == 1
-
-
 def test_a_slot_is_set_aside_for_a_create_until_its_rate_is_known() -> None:
-    plane = Plane(Limit("client", waiting=0, per_minute=60))
+    plane = Plane(A_MINUTE)
     plane.connect(1, slots=1)
-    turn = plane.turn(plane.request(), plane.request())
-    assert len(refused(turn)) == 1
-    plane.turn(nothing_left(asked(turn), wait=1))
+    plane.turn(nothing_left(asked(plane.turn(plane.request(), plane.request())), wait=1))
     plane.mono = 1
-    turn = plane.turn(RateTaken(asked(plane.turn(plane.request())), 1))
-    assert [task.status for task in made(turn)] == [TaskStatus.RUNNING]
-    assert len(refused(plane.turn(plane.request()))) == 1
+    ask = asked(plane.turn(plane.request(), plane.request()))
+    assert [task.status for task in made(plane.turn(RateTaken(ask, 2)))] == [TaskStatus.RUNNING, TaskStatus.PENDING]
 
 
 @pytest.mark.parametrize(("another", "status"), [(True, TaskStatus.RUNNING), (False, TaskStatus.PENDING)])
@@ -155,12 +97,6 @@ def test_a_create_whose_worker_goes_meanwhile_gets_another_or_waits(status: Task
 
 
 # Under idempotency keys.
-
-
-def find(turn: Turn) -> FindKey:
-    [ask] = turn.batch.asks
-    assert isinstance(ask, FindKey)
-    return ask
 
 
 def test_the_repeat_of_what_was_created_asks_for_no_rate() -> None:

@@ -8,20 +8,21 @@ from dataclasses import replace
 
 import pytest
 
+from taskrun.adapters.stores.batches import without
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.control_plane.roster import merged
-from taskrun.domain.errors import LeaseLost, NotFound, Overruled, StoreFailed, Unavailable
+from taskrun.domain.errors import LeaseLost, NotFound, Overruled, ResourceExhausted, StoreFailed, Unavailable
 from taskrun.domain.events import TaskMoved
 from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.protocol import Heartbeat, HeartbeatAck, RunReport, Stored
-from taskrun.domain.quotas import Limit, Policy
+from taskrun.domain.quotas import AccountName, Limit, Policy
 from taskrun.domain.records import AgentSpec, Requirement, Run, Task, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.replica import DEAF_PAUSE, REST
 from taskrun.ports.peers import LEASE, Call, Meeting
-from taskrun.ports.store import Answer, Batch, ClaimNext, Disowned, TaskClaimed, TasksClaimed
+from taskrun.ports.store import Answer, Backlog, Batch, ClaimNext, Disowned, TaskClaimed, TasksClaimed, TurnedAway
 from taskrun.testing.clock import JumpingClock
 from taskrun.testing.faulty_store import FaultyStore
 from taskrun.testing.harness import RecordingTelemetry
@@ -409,6 +410,34 @@ async def test_a_cancel_of_a_task_that_another_has_meanwhile_is_answered_as_one_
     assert await settled.get(task.id) == task
     await peer.end(peer.runs[0].run_id)
     assert await settled.get(task.id) == task
+
+
+@pytest.fixture
+def crowded(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one client's tasks the first new one of each commit may wait, and no other."""
+    real = store.commit
+
+    async def commit(batch: Batch) -> Sequence[Answer]:
+        late = tuple([batch.tasks[task_id] for task_id in list(batch.waiting)[1:]])
+        kept = without(batch, {task.id for task in late})
+        return [*([TurnedAway(late, AccountName("client", "ann"), 1, 1)] if late else []), *await real(kept)]
+
+    monkeypatch.setattr(store, "commit", commit)
+
+
+@pytest.mark.usefixtures("crowded")
+async def test_who_is_turned_away_is_refused_and_nobody_hears_of_it(
+    settled: ControlPlane, peer: Peer, telemetry: RecordingTelemetry, jumping: JumpingClock
+) -> None:
+    settled.rule(Policy([Limit("client", waiting=1)]))
+    first, *others = await settled.create([TaskSpec("echo", "1")] * 3, "client:ann")
+    assert isinstance(first, Task)
+    assert [type(each) for each in others] == [ResourceExhausted] * 2
+    assert list((await settled.backlog()).values()) == [Backlog(1, first.created_at_ms)]
+    assert [event.task for event in telemetry.events if isinstance(event, TaskMoved)] == [first]
+    await peer.connect("worker-1")
+    await jumping.advance(0)
+    assert [run.task_id for run in peer.runs] == [first.id]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from taskrun.domain.quotas import AccountName
+from taskrun.domain.quotas import AccountName, Figures
 from taskrun.domain.records import Requirement, StoryEntry, Task
 from taskrun.domain.relayed import MessageAnswer, MessageAsk
 from taskrun.domain.status import TaskStatus
@@ -25,7 +25,7 @@ class ClaimNext:
     limit: int
     #: All tasks of these requirements are counted in these accounts, of each of which so many may run at once. A store
     #: that several share sees to it; who is alone on a store counts itself.
-    limits: tuple[tuple[AccountName, int], ...] = ()
+    limits: Figures = ()
 
 
 @value(frozen=True, slots=True)
@@ -75,11 +75,15 @@ class TakeRate:
     An account that was idle has a minute's worth at once, and then one each time that a minute's part for it has passed
     (the generic cell rate algorithm, ITU-T I.371). What is granted is used up, whether a task is made or not. Who is
     alone on a store counts itself. `ref` is as in `ClaimNext`.
+
+    Those that will wait do so in the accounts of `waiting`, of each of which so many may: no more are granted than that
+    leaves now, so that who is turned away for it has used up nothing.
     """
 
     ref: object
-    accounts: tuple[tuple[AccountName, int], ...]
+    accounts: Figures
     wanted: int
+    waiting: Figures = ()
 
 
 @value(frozen=True, slots=True)
@@ -155,6 +159,8 @@ class RateTaken:
     full: AccountName | None = None
     #: Seconds until that one has its next.
     wait: float = 0.0
+    #: It is none of the rates that is used up: so many tasks of that account wait, as many as may.
+    waiting: int | None = None
 
 
 @value(frozen=True, slots=True)
@@ -175,6 +181,19 @@ class Disowned:
     task_ids: tuple[str, ...]
 
 
+@value(frozen=True, slots=True)
+class TurnedAway:
+    """No answer to an ask, but the first word of a commit: nothing that the batch said of these new tasks was stored.
+
+    They would wait in this account, of which `figure` tasks may, and `waiting` do, all control planes counted.
+    """
+
+    tasks: tuple[Task, ...]
+    account: AccountName
+    figure: int
+    waiting: int
+
+
 Answer = (
     TasksClaimed
     | TaskClaimed
@@ -185,6 +204,7 @@ Answer = (
     | CancelRelayed
     | MessageAnswer
     | Disowned
+    | TurnedAway
 )
 
 
@@ -198,6 +218,9 @@ class Batch:
     story: dict[str, list[StoryEntry]] = field(default_factory=dict)
     #: Answered after the writes, in order.
     asks: list[Ask] = field(default_factory=list)
+    #: By new task that waits: the accounts in which it does so, of each of which so many may. A store that several
+    #: share turns away those that would be more; who is alone on a store counts itself.
+    waiting: dict[str, Figures] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.tasks or self.story or self.asks)

@@ -50,6 +50,10 @@ class AccountName(NamedTuple):
         return f"{self.key.replace(LABEL, 'label ')} {self.value}"
 
 
+#: Accounts, and what a limit allows each.
+Figures = tuple[tuple[AccountName, int], ...]
+
+
 class Policy:
     """The limits in force, and the key between whose values slots are shared."""
 

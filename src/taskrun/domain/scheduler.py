@@ -199,10 +199,7 @@ class Scheduler(Generic[Key]):
     def dry(self, requirement: Requirement) -> None:
         """The queue had nobody more for this: others have taken them. Only those wait that came since it was asked."""
         line = self._lines.of(requirement)
-        taken = max(0, line.waiting - self._came[requirement])
-        self.unwait(requirement, taken)
-        for account in line.accounts:
-            account.surplus = max(0, account.surplus - taken)
+        self.unwait(requirement, max(0, line.waiting - self._came[requirement]))
 
     def recount(self, waiting: Mapping[Requirement, int]) -> None:
         """At least so many wait, as the queue says: others put tasks in too. What they take out shows when dry."""
@@ -210,8 +207,6 @@ class Scheduler(Generic[Key]):
             line = self._lines.of(requirement)
             line.change(waiting=max(0, count - line.waiting))
             self._stir(line.need)
-        if self.policy.limits:
-            self._lines.compare(waiting)
 
     def waiting(self, requirement: Requirement) -> int:
         """How many wait for this."""

@@ -13,7 +13,7 @@ from itertools import count
 
 from loguru import logger
 
-from taskrun.domain.batch import Answer, Disowned
+from taskrun.domain.batch import Answer
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import (
     CancelTask,
@@ -27,6 +27,7 @@ from taskrun.domain.control_plane.inputs import (
     WorkerGone,
     WorkerSpoke,
 )
+from taskrun.domain.control_plane.leaving_out import leave_out
 from taskrun.domain.control_plane.overruling import overrule
 from taskrun.domain.control_plane.roster import matching, merged
 from taskrun.domain.control_plane.turn import Turn
@@ -300,12 +301,11 @@ class ControlPlane:
                 raise self._lost
             turn = self._core.handle([*answers, *self._inbox.take()], self._clock.now())
             answers = await self._commit(turn)
+            again = leave_out(turn, answers)
             if turn.batch.tasks:
                 # An ask alone writes nothing, and succeeds on a full disk too.
                 self._respite.after_success()
-            if answers and isinstance(answers[-1], Disowned):
-                # What rests on tasks that another control plane has is not said; who asked for it is heard again.
-                answers = [*answers, *turn.take_back(answers[-1].task_ids)]
+            answers = [*answers, *again] if again else answers
             self._speaker.speak(turn)
             self._alarm.set(self._core.next_deadline())
             # Others get their say between two turns, and what they bring is in the next.

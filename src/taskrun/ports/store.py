@@ -32,6 +32,7 @@ from taskrun.domain.batch import (
     TakeRate,
     TaskClaimed,
     TasksClaimed,
+    TurnedAway,
 )
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
 from taskrun.domain.relayed import (
@@ -77,6 +78,7 @@ __all__ = [
     "TakeRate",
     "TaskClaimed",
     "TasksClaimed",
+    "TurnedAway",
 ]
 
 
@@ -107,10 +109,14 @@ class Store(Protocol):
         """Applies all of `batch` durably, or nothing of it, and answers its asks in order.
 
         What it says of tasks that another control plane has is left out; a `Disowned` that follows the answers names
-        them. Raises `LeaseLost`, also a `StoreFailed`, if another has taken all of them over: then nothing is stored
-        until `recover` was called. Raises `Overruled`, which is one too, if it ends tasks in another way than CANCELLED
-        of which a `RelayCancel` was stored, by whomever: so whatever a task's end is, it is known with it whether
-        somebody was told that the task is cancelled.
+        them. So are new tasks that would wait where as many do as may (`Batch.waiting`): a `TurnedAway` for each
+        account that is full goes before the answers, which are as if nobody had spoken of these tasks. Others take no
+        room at the same time, and nobody is turned away while there is some.
+
+        Raises `LeaseLost`, also a `StoreFailed`, if another has taken all of them over: then nothing is stored until
+        `recover` was called. Raises `Overruled`, which is one too, if it ends tasks in another way than CANCELLED of
+        which a `RelayCancel` was stored, by whomever: so whatever a task's end is, it is known with it whether somebody
+        was told that the task is cancelled.
 
         When it returns, every later read sees the changes. The cost of a task does not grow with the tasks stored.
         """

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -13,56 +12,20 @@ from taskrun.adapters.stores.postgres import database
 from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.system.clock import SystemClock
-from taskrun.adapters.system.ids import UuidV7Source
-from taskrun.domain.errors import ResourceExhausted, TaskRunError
-from taskrun.domain.quotas import AccountName, Limit, Policy
-from taskrun.domain.records import Task, TaskSpec
-from taskrun.domain.timers import ControlPlaneTimers
-from taskrun.engine.control_plane import ControlPlane
+from taskrun.domain.errors import ResourceExhausted
+from taskrun.domain.quotas import AccountName, Limit
+from taskrun.domain.records import Task
 from taskrun.ports.store import Ask, Batch, ClaimNext, RateTaken, TakeRate
 from taskrun.testing.contracts.store_cases import GENERAL
-from taskrun.testing.harness import RecordingTelemetry
-
-Outcomes = list[Task | TaskRunError]
-Start = Callable[[int], Awaitable[ControlPlane]]
+from tests.adapters.stores.limited_planes import Start, create, kinds
 
 PER_MINUTE = 60
-
-
-@pytest.fixture
-async def start(emptied_url: str) -> AsyncIterator[Start]:
-    """Starts a control plane under a limit of so many new tasks a minute for each client; it meets the others."""
-    planes: list[tuple[ControlPlane, PostgresStore]] = []
-
-    async def start(per_minute: int) -> ControlPlane:
-        store = PostgresStore(await asyncio.to_thread(Database, emptied_url))
-        policy = Policy([Limit("client", per_minute=per_minute)])
-        timers = ControlPlaneTimers()
-        plane = ControlPlane(
-            store, SystemClock(), UuidV7Source(), RecordingTelemetry(), timers, store.peers, policy=policy
-        )
-        planes.append((plane, store))
-        await plane.start()
-        return plane
-
-    yield start
-    for plane, store in planes:
-        await plane.stop()
-        await store.close()
-
-
-async def create(plane: ControlPlane, *keys: str, by: str = "client:ann") -> Outcomes:
-    """Creates one task for each key."""
-    return list(await plane.create([TaskSpec("echo", "1", idempotency_key=key) for key in keys], by))
-
-
-def kinds(outcomes: Outcomes) -> Counter[type]:
-    return Counter(map(type, outcomes))
+A_MINUTE = Limit("client", per_minute=PER_MINUTE)
 
 
 @pytest.mark.parametrize("keyed", [False, True])
 async def test_a_rate_holds_for_all_that_is_created_on_two_control_planes_at_once(start: Start, *, keyed: bool) -> None:
-    a, b = await start(PER_MINUTE), await start(PER_MINUTE)
+    a, b = await start(A_MINUTE), await start(A_MINUTE)
     clock = SystemClock()
     begin = clock.now().mono
     calls = [create(plane, *(f"{n} {m}" if keyed else "" for m in range(10))) for n, plane in enumerate([a, b] * 10)]
@@ -77,7 +40,7 @@ async def test_a_rate_holds_for_all_that_is_created_on_two_control_planes_at_onc
 
 
 async def test_the_repeat_of_a_create_is_never_refused_and_uses_up_nothing(start: Start) -> None:
-    a, b = await start(2), await start(2)
+    a, b = await start(Limit("client", per_minute=2)), await start(Limit("client", per_minute=2))
     [first] = await create(a, "first")
     repeats = await asyncio.gather(*(create(plane, "first", "first") for plane in (a, b) * 5))
     assert all(outcome == first for outcomes in repeats for outcome in outcomes)
@@ -86,7 +49,7 @@ async def test_the_repeat_of_a_create_is_never_refused_and_uses_up_nothing(start
 
 
 async def test_one_key_is_one_task_however_many_use_it_while_its_rate_is_asked_for(start: Start) -> None:
-    a, b = await start(9), await start(9)
+    a, b = await start(Limit("client", per_minute=9)), await start(Limit("client", per_minute=9))
     calls = [create(plane, "k", "k") for plane in (a, b) * 10]
     outcomes = [each for answers in await asyncio.gather(*calls) for each in answers]
     assert len({each.id for each in outcomes if isinstance(each, Task)}) == 1
@@ -94,10 +57,10 @@ async def test_one_key_is_one_task_however_many_use_it_while_its_rate_is_asked_f
 
 
 async def test_a_restart_forgets_nothing(start: Start) -> None:
-    first = await start(1)
+    first = await start(Limit("client", per_minute=1))
     assert kinds(await create(first, "", "")) == {Task: 1, ResourceExhausted: 1}
     await first.stop()
-    assert kinds(await create(await start(1), "")) == {ResourceExhausted: 1}
+    assert kinds(await create(await start(Limit("client", per_minute=1)), "")) == {ResourceExhausted: 1}
 
 
 # In the database.

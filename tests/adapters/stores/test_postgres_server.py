@@ -10,13 +10,25 @@ import psycopg
 import pytest
 
 from taskrun.adapters.stores.migrations import Migration
-from taskrun.adapters.stores.postgres import care, changes, migrating, owners, peers, pruning, rates, reader, writer
+from taskrun.adapters.stores.postgres import (
+    accounts,
+    care,
+    changes,
+    migrating,
+    owners,
+    peers,
+    pruning,
+    rates,
+    reader,
+    waiting,
+    writer,
+)
 from taskrun.adapters.stores.postgres.connecting import conninfo_of, place_of
 from taskrun.adapters.stores.postgres.database import AsyncConnection, Database, prepare, said
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.postgres.migrating import known_migrations
 from taskrun.adapters.stores.postgres.store import PostgresStore
-from taskrun.adapters.stores.rows import birth_of, state_of
+from taskrun.adapters.stores.rows import birth_of, pairs_json, state_of
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.domain.records import Requirement
 from taskrun.domain.status import TaskStatus
@@ -149,6 +161,27 @@ async def test_what_an_older_version_had_is_taken_over(postgres_url: str, monkey
     await store.close()
 
 
+async def test_what_waited_before_accounts_were_known_is_counted_in_them(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = known_migrations()
+    monkeypatch.setattr(migrating, "known_migrations", lambda: newest[:11])
+    prepare(postgres_url)
+    monkeypatch.undo()
+    needs = Requirement("general", (("a", "b"),), (("client", 'a"n\\n é'), ("label:team", "x, []")))
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        for number, line in enumerate((needs, Requirement("general"))):
+            given = [line_of(line), line.agent, pairs_json(line.selector), pairs_json(line.share)]
+            admin.execute("INSERT INTO requirements VALUES (%s, %s, %s, %s)", given)
+            admin.execute("INSERT INTO waiting VALUES (%s, 1, %s)", [line_of(line), number + 2])
+    Database(postgres_url)
+    names = accounts.accounts_of(needs)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(waiting._LOCK.replace("%b", "%s"), [names])
+        counted = connection.execute(waiting._COUNT.replace("%b", "%s"), [names, [1] * 3, [9] * 3]).fetchall()
+    assert dict(counted) == dict(zip(names, (5, 2, 2), strict=True))
+
+
 def test_a_migration_that_fails_leaves_nothing(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [*known_migrations(), Migration(99, "0099_bad", "CREATE TABLE t (n int); SELECT 1/0")]
     monkeypatch.setattr(migrating, "known_migrations", lambda: steps)
@@ -212,7 +245,8 @@ def test_a_place_has_a_name_even_where_little_is_said() -> None:
 SMALL = {"counts", "waiting", "owners", "workers"}
 STATEMENTS = {
     **{name: getattr(changes, name) for name in ("_CREATE", "_SAVE", "_GO_ON", "_TELL", "_KEEP_KEYS", "_KNOW")},
-    **{name: getattr(changes, name) for name in ("_COUNT_WAITING", "_COUNT")},
+    **{name: getattr(changes, name) for name in ("_COUNT_WAITING", "_COUNT", "_COUNT_TOGETHER", "_DROP_KEYS")},
+    **{f"waiting.{name}": getattr(waiting, name) for name in ("_LOCK", "_COUNT", "_TIDY")},
     "_CLAIM_EXPIRED": writer._CLAIM_EXPIRED,
     **{name: getattr(writer, name) for name in ("_BEFORE", "_CLAIM_NEXT", "_CLAIM_TASK", "_FIND_KEY", "_CLAIM_RUNS")},
     "_ALIVE": writer._ALIVE,
@@ -229,6 +263,9 @@ STATEMENTS = {
 
 #: The index that a statement must use, of several that would do.
 CHOSEN = {
+    "_DROP_KEYS": "keys_pkey",
+    "waiting._COUNT": "accounts_pkey",
+    "waiting._TIDY": "crowds_by_count",
     "_CLAIM_NEXT": "tasks_waiting",
     "_CLAIM_EXPIRED": "tasks_by_expiry",
     "_NEXT_EXPIRY": "tasks_by_expiry",

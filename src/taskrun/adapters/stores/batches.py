@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from taskrun.domain.batch import Batch
 from taskrun.domain.errors import StoreFailed
@@ -12,6 +12,18 @@ from taskrun.domain.status import TaskStatus
 
 #: Of each id in a batch: the status of its task, and the number that its story goes on with; None if there is none.
 Before = Mapping[str, tuple[TaskStatus | None, int | None]]
+
+
+def without(batch: Batch, task_ids: Collection[str]) -> Batch:
+    """The batch, but for what it says of these tasks."""
+    if not task_ids:
+        return batch
+    return Batch(
+        {task_id: task for task_id, task in batch.tasks.items() if task_id not in task_ids},
+        {task_id: entries for task_id, entries in batch.story.items() if task_id not in task_ids},
+        batch.asks,
+        {task_id: figures for task_id, figures in batch.waiting.items() if task_id not in task_ids},
+    )
 
 
 def check_batch(batch: Batch, before: Before) -> None:

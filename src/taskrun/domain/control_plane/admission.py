@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from taskrun.domain.batch import RateTaken
 from taskrun.domain.errors import ResourceExhausted
 from taskrun.domain.events import TaskRefused
 from taskrun.domain.pacing import Pacing
-from taskrun.domain.quotas import AccountName
+from taskrun.domain.quotas import AccountName, Figures, Limit
 from taskrun.domain.scheduling.accounts import Account
 
 #: Seconds in which an account may use up its figure of new tasks all at once.
 _PERIOD = 60.0
 
 Refusal = tuple[ResourceExhausted, TaskRefused]
-#: Accounts, and how many new tasks a minute each may have.
-Rates = tuple[tuple[AccountName, int], ...]
+
+_Figure = Callable[[Limit], int | None]
+_PER_MINUTE: _Figure = attrgetter("per_minute")
+_WAITING: _Figure = attrgetter("waiting")
 
 
 class Admission:
@@ -24,7 +27,8 @@ class Admission:
     part for it has passed.
 
     Where several control planes count together the store does so; then here is what it last said of those that had
-    used up all. Nothing gives that back but time, so nobody need be asked before.
+    used up all. Nothing gives that back but time, so nobody need be asked before. How many wait may be another number
+    each moment, so of that nothing is remembered.
     """
 
     def __init__(self) -> None:
@@ -42,9 +46,8 @@ class Admission:
         """The refusal, if one of the accounts has as many waiting tasks as it may."""
         for account in accounts:
             figure = account.limit.waiting
-            if figure is not None and (waiting := account.really_waiting) >= figure:
-                until = "try again when one of them has begun"
-                return _refusal(account.name, "waiting", f"has {waiting} of at most {figure} tasks waiting: {until}")
+            if figure is not None and account.waiting >= figure:
+                return crowded(account.name, figure, account.waiting)
         return None
 
     def count(self, accounts: Sequence[Account[int]], mono: float) -> None:
@@ -58,14 +61,31 @@ class Admission:
         """The refusal of those whom the store has granted nothing."""
         name = answer.full
         assert name is not None
+        if answer.waiting is not None:
+            return crowded(name, dict(answer.ask.waiting)[name], answer.waiting)
         figure = dict(answer.ask.accounts)[name]
         self._pacing.must_wait(name, answer.wait, _leeway(figure), mono)
         return _too_fast(name, figure, answer.wait)
 
 
-def rates_of(accounts: Sequence[Account[int]]) -> Rates:
+def rates_of(accounts: Sequence[Account[int]]) -> Figures:
     """Those of them that may have so many new tasks a minute."""
-    figures = [(account.name, account.limit.per_minute) for account in accounts]
+    return _figures(accounts, _PER_MINUTE)
+
+
+def room_of(accounts: Sequence[Account[int]]) -> Figures:
+    """Those of them of which so many tasks may wait."""
+    return _figures(accounts, _WAITING)
+
+
+def crowded(name: AccountName, figure: int, waiting: int) -> Refusal:
+    """The refusal of one more that would wait."""
+    until = "try again when one of them has begun"
+    return _refusal(name, "waiting", f"has {waiting} of at most {figure} tasks waiting: {until}")
+
+
+def _figures(accounts: Sequence[Account[int]], of: _Figure) -> Figures:
+    figures = [(account.name, of(account.limit)) for account in accounts]
     return tuple([(name, figure) for name, figure in figures if figure is not None])
 
 

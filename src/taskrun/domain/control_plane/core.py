@@ -20,6 +20,7 @@ from taskrun.domain.batch import (
     RunsClaimed,
     TaskClaimed,
     TasksClaimed,
+    TurnedAway,
 )
 from taskrun.domain.certificates.presence import revoked
 from taskrun.domain.control_plane.creating import Creating
@@ -137,6 +138,7 @@ class ControlPlaneCore:
             ExpiredClaimed: self._expiry.claimed,
             KeyFound: self._creating.key_found,
             RateTaken: self._creating.rate_taken,
+            TurnedAway: self._creating.turned_away,
             CancelRelayed: self._queue.cancel_relayed,
             RunsClaimed: self._runs_claimed,
             Disowned: self._disowned,

@@ -1,8 +1,9 @@
 """New tasks: which there may be, and which there are already.
 
-A create with an idempotency key first hears from the store whether that has made a task. A create that counts in an
-account which several control planes have in common waits until the store grants its rate, asked for once for all that
-came in a turn. Everything else is decided at once.
+A create with an idempotency key first hears from the store whether that has made a task. Where several control planes
+count together, a create under a rate waits until the store grants it, asked for once for all that came in a turn; and
+of an account of which only so many tasks may wait the store says which new ones are too many, when it is to keep them.
+Everything else is decided at once.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from taskrun.domain.batch import FindKey, KeyFound, RateTaken, TakeRate
-from taskrun.domain.control_plane.admission import Admission, Rates, Refusal, rates_of
+from taskrun.domain.batch import FindKey, KeyFound, RateTaken, TakeRate, TurnedAway
+from taskrun.domain.control_plane.admission import Admission, Refusal, rates_of, room_of
 from taskrun.domain.control_plane.inputs import CreateTask
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import AlreadyExists
 from taskrun.domain.events import TaskMoved
 from taskrun.domain.limits import KEY_LIFE_MS
+from taskrun.domain.quotas import Figures
 from taskrun.domain.records import Requirement, Task, TaskChange
 from taskrun.domain.scheduler import Scheduler
 from taskrun.domain.scheduling.accounts import Account
@@ -31,7 +33,7 @@ _Keyed = tuple[str, str]
 
 @dataclass(eq=False, slots=True)
 class _Entrant:
-    """A create that only its rates can refuse by now."""
+    """A create that only the store can refuse by now."""
 
     request: CreateTask
     requirement: Requirement
@@ -39,24 +41,23 @@ class _Entrant:
     session: int | None
     accounts: tuple[Account[int], ...]
 
-    def count_coming(self, change: int) -> None:
-        """Who will wait counts as one who does."""
-        if self.session is None:
-            for account in self.accounts:
-                account.coming += change
+    @property
+    def room(self) -> Figures:
+        """Where it will wait if it does."""
+        return room_of(self.accounts) if self.session is None else ()
 
 
 class Creating:
     """Makes tasks of what callers ask for, or refuses it."""
 
     def __init__(self, scheduler: Scheduler[int], runs: Runs, new_id: Callable[[], str], *, shared: bool) -> None:
-        """`shared`: rates are counted by the store, for all control planes on it."""
+        """`shared`: what is new and what waits is counted by the store, for all control planes on it."""
         self._scheduler, self._runs, self._new_id, self._shared = scheduler, runs, new_id, shared
         self._admission = Admission()
         #: Creates that wait to hear whether their key was used before, or what becomes of the first of them.
         self._keyed: dict[_Keyed, deque[CreateTask]] = {}
-        #: Those of this turn, by what they ask of the store.
-        self._entrants: dict[Rates, list[_Entrant]] = {}
+        #: Those of this turn, by what they ask of the store: rates, and room to wait.
+        self._entrants: dict[tuple[Figures, Figures], list[_Entrant]] = {}
 
     def create(self, turn: Turn, request: CreateTask) -> None:
         """A new task, unless its key has made one already."""
@@ -79,8 +80,8 @@ class Creating:
 
     def ask(self, turn: Turn) -> None:
         """Asks the store for the rates of all that came in this turn."""
-        for rates, entrants in self._entrants.items():
-            turn.batch.asks.append(TakeRate(entrants, rates, len(entrants)))
+        for (rates, room), entrants in self._entrants.items():
+            turn.batch.asks.append(TakeRate(entrants, rates, len(entrants), room))
         self._entrants = {}
 
     def rate_taken(self, turn: Turn, answer: RateTaken) -> None:
@@ -88,11 +89,16 @@ class Creating:
         entrants = answer.ask.ref
         assert isinstance(entrants, list)
         for entrant in entrants[: answer.granted]:
-            entrant.count_coming(-1)
-            self._make(turn, entrant.request, entrant.requirement, self._slot_of(entrant))
+            entrant.session = self._slot_of(entrant)
+            self._make(turn, entrant)
         late = entrants[answer.granted :]
         if late:
             self._turn_away(turn, late, self._admission.learn(answer, turn.now.mono))
+
+    def turned_away(self, turn: Turn, news: TurnedAway) -> None:
+        """The store has not taken these in: they do not wait. Who asked for them knows, by the turn that made them."""
+        for task in news.tasks:
+            self._scheduler.unwait(task.requirement)
 
     # Letting in.
 
@@ -105,7 +111,11 @@ class Creating:
             del self._keyed[keyed]
 
     def _enter(self, turn: Turn, request: CreateTask) -> bool:
-        """Makes the task, or is about to ask for its rates. False: it is refused."""
+        """Makes the task, or is about to ask for its rates. False: it is refused.
+
+        What others have put in and taken out of the queue nobody knows here: where there are some, the store says who
+        is too many.
+        """
         if request.refusal is not None:
             turn.replies.append((request.reply, request.refusal))
             return False
@@ -114,22 +124,19 @@ class Creating:
         accounts = self._scheduler.accounts(requirement) if policy.limits else ()
         refusal = self._admission.too_fast(accounts, turn.now.mono)
         session = None if refusal else self._scheduler.place(requirement)
-        if refusal is None and session is None:
+        if refusal is None and session is None and not self._shared:
             refusal = self._admission.too_many(accounts)
         if refusal is not None:
             self._refuse(turn, request, refusal)
             return False
+        entrant = _Entrant(request, requirement, session, accounts)
         rates = rates_of(accounts) if self._shared else ()
         if rates:
-            self._wait_for(rates, _Entrant(request, requirement, session, accounts))
+            self._entrants.setdefault((rates, entrant.room), []).append(entrant)
         else:
             self._admission.count(accounts, turn.now.mono)
-            self._make(turn, request, requirement, session)
+            self._make(turn, entrant)
         return True
-
-    def _wait_for(self, rates: Rates, entrant: _Entrant) -> None:
-        entrant.count_coming(1)
-        self._entrants.setdefault(rates, []).append(entrant)
 
     def _slot_of(self, entrant: _Entrant) -> int | None:
         """The slot that was set aside, or another if its worker is gone."""
@@ -140,15 +147,17 @@ class Creating:
         return session if self._scheduler.take(session, requirement) else self._scheduler.replace(requirement)
 
     def _turn_away(self, turn: Turn, entrants: list[_Entrant], refusal: Refusal) -> None:
-        """Whoever has used the same key meanwhile is next: with the same rate it fares no better, and asks no more."""
+        """With each go those who have asked for the same under its key. Who has asked for something else is next."""
         for entrant in entrants:
-            entrant.count_coming(-1)
             if entrant.session is not None:
                 self._scheduler.release(entrant.session)
-            self._refuse(turn, entrant.request, refusal)
-            keyed = _key(entrant.request)
+            keyed, spec = _key(entrant.request), entrant.request.spec
+            requests = self._keyed.get(keyed, (entrant.request,))
+            for request in requests:
+                if request.spec == spec:
+                    self._refuse(turn, request, refusal)
             if keyed in self._keyed:
-                self._keyed[keyed].popleft()
+                self._keyed[keyed] = deque(request for request in requests if request.spec != spec)
                 self._enter_first(turn, keyed)
 
     # Answering.
@@ -158,9 +167,10 @@ class Creating:
         turn.replies.append((request.reply, error))
         turn.events.append(event)
 
-    def _make(self, turn: Turn, request: CreateTask, requirement: Requirement, session: int | None) -> None:
+    def _make(self, turn: Turn, entrant: _Entrant) -> None:
         """A new task, for the worker whose slot is taken or for the queue."""
-        spec, now_ms = request.spec, turn.now.utc_ms
+        request, now_ms = entrant.request, turn.now.utc_ms
+        spec = request.spec
         task = Task(
             self._new_id(),
             spec,
@@ -169,26 +179,32 @@ class Creating:
             now_ms,
             next_seq=1,
             expires_at_ms=first_wait_ends(spec, now_ms),
-            share=requirement.share,
+            share=entrant.requirement.share,
             ageing=self._scheduler.policy.ageing,
         )
         turn.save(task, TaskChange(task.status))
         turn.events.append(TaskMoved(task, None, task.status))
-        task = self._runs.offer(turn, task, session, waited_ms=0)
+        task = self._runs.offer(turn, task, entrant.session, waited_ms=0)
+        room = entrant.room if self._shared else ()
+        if room:
+            turn.batch.waiting[task.id] = room
         if spec.idempotency_key:
             # Another control plane may be making one at this moment: the first to store it has.
             self._repeat(turn, _key(request), task)
+        elif room:
+            turn.answer(request, task)
         else:
             turn.replies.append((request.reply, task))
 
     def _repeat(self, turn: Turn, keyed: _Keyed, task: Task) -> None:
         """All who used the key get its task, if that is what they ask for."""
         for request in self._keyed.pop(keyed):
-            if task.spec == request.spec:
-                turn.answer(request, task)
-            else:
-                refusal = AlreadyExists(f"The idempotency key was used for another request, task {task.id}.")
-                turn.replies.append((request.reply, refusal))
+            same = task.spec == request.spec
+            turn.answer(request, task, None if same else _used(task))
+
+
+def _used(task: Task) -> AlreadyExists:
+    return AlreadyExists(f"The idempotency key was used for another request, task {task.id}.")
 
 
 def _key(request: CreateTask) -> _Keyed:

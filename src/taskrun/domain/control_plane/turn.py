@@ -58,9 +58,10 @@ class Turn:
         else:
             messages.append(message)
 
-    def answer(self, request: Request, task: Task) -> None:
-        """Answers the request with a task that is saved in this turn, and that others may have changed meanwhile."""
-        self.replies.append((request.reply, task))
+    def answer(self, request: Request, task: Task, refusal: TaskRunError | None = None) -> None:
+        """Answers the request with a task that is saved in this turn, or a refusal because of it. It is true only if
+        the task is stored, which others may have to say in."""
+        self.replies.append((request.reply, refusal or task))
         self.resting_on.setdefault(task.id, []).append(request)
 
     def take_back(self, task_ids: Collection[str]) -> list[Request]:

@@ -28,11 +28,6 @@ class Account(Generic[Key]):
     #: By key, how many tasks are held; all accounts have it in common.
     held: Counter[str]
     waiting: int = 0
-    #: Of those, how many others had taken out of the queue when it was last compared: lines hear of it when they are
-    #: dry.
-    surplus: int = 0
-    #: Creates that will wait if the store grants them their rate.
-    coming: int = 0
     #: Runs that workers have, and those for which a claim is under way.
     running: int = 0
     #: Others have used up the rest: see `Scheduler.shut`.
@@ -45,11 +40,6 @@ class Account(Generic[Key]):
     def room(self) -> int:
         """How many more may run. Less than one is none."""
         return 0 if self.shut or self.limit.running is None else self.limit.running - self.running
-
-    @property
-    def really_waiting(self) -> int:
-        """How many wait, or are about to, as far as anybody here knows."""
-        return max(0, self.waiting - self.surplus) + self.coming
 
     @property
     def story(self) -> str:

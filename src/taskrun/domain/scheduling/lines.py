@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Generic
 
 from taskrun.domain.quotas import AccountName, Limit, Policy
@@ -75,15 +75,6 @@ class Lines(Generic[Key]):
             again.change(waiting=line.waiting, promised=line.promised)
             again.run(line.running + line.promised)
             again.running = line.running
-
-    def compare(self, waiting: Mapping[Requirement, int]) -> None:
-        """So many wait, as the queue says: the accounts may know of more, whom others have taken out."""
-        stored = Counter[AccountName]()
-        for requirement, count in waiting.items():
-            for account in self.of(requirement).accounts:
-                stored[account.name] += count
-        for account in self._accounts.values():
-            account.surplus = max(0, account.waiting - stored[account.name])
 
     def _make(self, requirement: Requirement) -> WaitingLine[Key]:
         need = self._need(Requirement(requirement.agent, requirement.selector))

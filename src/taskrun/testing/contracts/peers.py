@@ -16,11 +16,13 @@ from taskrun.testing.contracts.peers_limits import RunningLimitContract
 from taskrun.testing.contracts.peers_ownership import KeysOfSeveralContract, OwnershipOfSeveralContract
 from taskrun.testing.contracts.peers_rates import RateContract
 from taskrun.testing.contracts.peers_relaying import MessagesContract, RelayContract
+from taskrun.testing.contracts.peers_waiting import WaitingLimitContract
 
 
 class PeersContract(
     RunningLimitContract,
     RateContract,
+    WaitingLimitContract,
     OwnershipOfSeveralContract,
     RelayContract,
     MessagesContract,

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from taskrun.domain.errors import StoreFailed
-from taskrun.domain.quotas import AccountName
+from taskrun.domain.quotas import AccountName, Figures
 from taskrun.ports.store import Batch, ClaimNext, FindKey, KeyFound, RateTaken, TakeRate, TasksClaimed
 from taskrun.testing.contracts.peers_cases import SharedStore
 from taskrun.testing.contracts.store_cases import GENERAL, change, make_task, save, task_id
@@ -22,11 +22,12 @@ ANN, ECHO, RED = AccountName("client", "ann"), AccountName("agent", "echo"), Acc
 MANY = 1_000_000
 
 
-async def take(store: SharedStore, wanted: int, *accounts: tuple[AccountName, int]) -> RateTaken:
+async def take(store: SharedStore, wanted: int, *accounts: tuple[AccountName, int], waiting: Figures = ()) -> RateTaken:
     """What one `TakeRate` gives."""
-    [answer] = await store.commit(Batch(asks=[TakeRate("ref", accounts, wanted)]))
+    ask = TakeRate("ref", accounts, wanted, waiting)
+    [answer] = await store.commit(Batch(asks=[ask]))
     assert isinstance(answer, RateTaken)
-    assert answer.ask == TakeRate("ref", accounts, wanted)
+    assert answer.ask == ask
     return answer
 
 

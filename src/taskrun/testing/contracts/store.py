@@ -36,6 +36,7 @@ from taskrun.ports.store import (
     RunsClaimed,
     Store,
     TakeRate,
+    TurnedAway,
 )
 from taskrun.testing.contracts.store_cases import (
     COMPLETED,
@@ -87,7 +88,7 @@ class CommitContract:
         await save(store, make_task(1), make_task(2, idempotency_key="k"))
         asks: list[Ask] = [FindKey("ann", "k", 0), ClaimTask(task_id(2)), ClaimNext(None, (GENERAL,), 9)]
         answers = await store.commit(Batch(asks=asks))
-        assert [answer.ask for answer in answers if not isinstance(answer, Disowned)] == asks
+        assert [answer.ask for answer in answers if not isinstance(answer, Disowned | TurnedAway)] == asks
 
     async def test_the_caller_may_use_its_batch_again(self, store: Store) -> None:
         batch = Batch({task_id(1): make_task(1)}, {task_id(1): [change(0)]})
@@ -218,6 +219,14 @@ class OwnershipContract:
         await store.recover()
         ask = TakeRate("ref", ((AccountName("client", "ann"), 3),), 3)
         assert list(await store.commit(Batch(asks=[ask]))) == [RateTaken(ask, 3)]
+
+    async def test_new_tasks_for_which_there_is_room_are_stored(self, store: Store) -> None:
+        await store.recover()
+        new, agent = make_task(1), AccountName("agent", "general")
+        ask = TakeRate("ref", ((agent, 3),), 3, ((agent, 4),))
+        batch = Batch({new.id: new}, {new.id: [change(0)]}, [ask], {new.id: ((agent, 1),)})
+        assert list(await store.commit(batch)) == [RateTaken(ask, 3)]
+        assert await store.get(new.id) == new
 
     async def test_no_message_is_left_where_there_is_nobody_else(self, store: Store) -> None:
         await store.recover()

@@ -40,6 +40,11 @@ _INVARIANTS = {
     "Task {} waits, but nothing says for what": """
         SELECT id FROM tasks WHERE status = 'PENDING' AND line NOT IN (SELECT line FROM requirements)
     """,
+    "Limits do not count what waits for {}": """
+        SELECT agent || ' ' || selector FROM requirements WHERE NOT EXISTS (
+            SELECT FROM accounts WHERE account = '[["agent","' || agent || '"]]' AND accounts.line = requirements.line
+        )
+    """,
     "Task {} waits, and is not PENDING": "SELECT id FROM tasks WHERE waits AND status <> 'PENDING'",
     "Task {} runs, and no control plane owns it": "SELECT id FROM tasks WHERE status = 'RUNNING' AND owner IS NULL",
     "Task {} runs, and its owner is none": """

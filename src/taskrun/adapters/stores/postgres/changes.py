@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from taskrun.adapters.stores.batches import count_changes
+from taskrun.adapters.stores.postgres.accounts import accounts_of
 from taskrun.adapters.stores.postgres.journey import Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import birth_of, entries_json, pairs_json, state_of
@@ -67,9 +68,18 @@ _KEEP_KEYS = """
     )
     SELECT task_id FROM new WHERE task_id NOT IN (SELECT task_id FROM kept)
 """
+_DROP_KEYS = """
+    DELETE FROM keys USING unnest(%b::text[], %b::text[]) AS gone (caller, key)
+    WHERE keys.caller = gone.caller AND keys.key = gone.key
+"""
 _KNOW = """
     INSERT INTO requirements (line, agent, selector, share)
     SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[]) AS new (line) ORDER BY line
+    ON CONFLICT DO NOTHING
+"""
+_COUNT_TOGETHER = """
+    INSERT INTO accounts (account, line)
+    SELECT * FROM unnest(%b::text[], %b::uuid[]) AS new (account, line) ORDER BY account, line
     ON CONFLICT DO NOTHING
 """
 _COUNT_WAITING = """
@@ -125,6 +135,13 @@ def keep_keys(batch: Batch, owner: int) -> Iterator[Statement]:
                 KEY_LIFE_MS,
             ],
         )
+
+
+def drop_keys(tasks: Iterable[Task]) -> Iterator[Statement]:
+    """Lets go the keys that were kept for these tasks. Another's cannot be meant, and what one replaced was too old."""
+    keyed = [task for task in tasks if task.spec.idempotency_key]
+    if keyed:
+        yield _DROP_KEYS, [[task.created_by for task in keyed], [task.spec.idempotency_key for task in keyed]]
 
 
 def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[Statement]:
@@ -235,6 +252,8 @@ def _queue(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[
                     [pairs_json(needs.share) for needs in unknown],
                 ],
             )
+            named = [(account, line_of(needs)) for needs in unknown for account in accounts_of(needs)]
+            yield _COUNT_TOGETHER, [[account for account, _ in named], [line for _, line in named]]
     changed = {line_of(needs): count for needs, count in more.items() if count}
     if changed:
         yield _COUNT_WAITING, [writing.shard, list(changed), list(changed.values())]

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from taskrun.adapters.stores.postgres.accounts import texts_of
 from taskrun.adapters.stores.postgres.journey import Statement
 from taskrun.adapters.stores.postgres.lines import line_of
-from taskrun.adapters.stores.rows import pairs_json, task_of
+from taskrun.adapters.stores.rows import task_of
 from taskrun.domain.batch import ClaimNext, TasksClaimed
-from taskrun.domain.quotas import AccountName
 
 #: In one order, so that no two wait for each other.
 _LOCK = """
@@ -58,7 +58,7 @@ _CLAIM = """
 
 def prepared(asks: Sequence[ClaimNext]) -> list[Statement]:
     """What comes before these, which have limits."""
-    accounts = list({text for ask in asks for text in _texts(ask)})
+    accounts = list({text for ask in asks for text in texts_of(ask.limits)})
     return [(_LOCK, [accounts]), (_TIDY, [accounts])]
 
 
@@ -66,7 +66,7 @@ def claim(ask: ClaimNext, owner: int, shard: int) -> Statement:
     """Takes no more than its limits leave."""
     most = [most for _, most in ask.limits]
     lines = list({line_of(needs) for needs in ask.requirements})
-    return _CLAIM, [_texts(ask), most, lines, ask.limit, ask.limit, owner, shard, ask.limit]
+    return _CLAIM, [texts_of(ask.limits), most, lines, ask.limit, ask.limit, owner, shard, ask.limit]
 
 
 def claimed(ask: ClaimNext, rows: Sequence[tuple[Any, ...]]) -> TasksClaimed:
@@ -74,12 +74,3 @@ def claimed(ask: ClaimNext, rows: Sequence[tuple[Any, ...]]) -> TasksClaimed:
     tasks = tuple([task_of(*row[:3]) for row in rows if row[0] is not None])
     full = rows[0][3] if len(tasks) < ask.limit else ()
     return TasksClaimed(ask, tasks, tuple([ask.limits[number - 1][0] for number in full]))
-
-
-def _texts(ask: ClaimNext) -> list[str]:
-    return [_text(account) for account, _ in ask.limits]
-
-
-def _text(account: AccountName) -> str:
-    """A name for it: equal ones have equal texts."""
-    return pairs_json([account])

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from taskrun.adapters.stores.postgres import messages, owners, rates, reader
+from taskrun.adapters.stores.postgres import messages, owners, rates, reader, waiting
 from taskrun.adapters.stores.postgres.bells import Bells
 from taskrun.adapters.stores.postgres.database import SHARDS, AsyncConnection, Database
 from taskrun.adapters.stores.postgres.writer import Writer
@@ -103,6 +103,7 @@ class PostgresPeers:
             [_decode(view) for (view,) in await _all(connection, _WORKERS, [owner])],
         )
         # The last of all: whoever wants an account that goes waits for no more than the commit.
+        await waiting.tidy(connection)
         await rates.tidy(connection)
         return meeting
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from taskrun.adapters.stores.postgres.accounts import texts_of
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Statement
-from taskrun.adapters.stores.rows import pairs_json
 from taskrun.domain.batch import RateTaken, TakeRate
 
 #: A row that is there is locked by this too, although nothing about it changes.
@@ -49,12 +49,12 @@ _TIDY = """
 
 def prepared(asks: Sequence[TakeRate]) -> Statement:
     """What comes before all of these: their accounts may be the same, so all are locked at once."""
-    return _LOCK, [list({text for ask in asks for text in _texts(ask)})]
+    return _LOCK, [list({text for ask in asks for text in texts_of(ask.accounts)})]
 
 
 def asked(ask: TakeRate) -> Statement:
     """The question as a statement of a commit that has the accounts' rows to itself."""
-    return _TAKE, [_texts(ask), [figure for _, figure in ask.accounts], ask.wanted]
+    return _TAKE, [texts_of(ask.accounts), [figure for _, figure in ask.accounts], ask.wanted]
 
 
 def answer(ask: TakeRate, rows: Sequence[tuple[Any, ...]]) -> RateTaken:
@@ -68,8 +68,3 @@ def answer(ask: TakeRate, rows: Sequence[tuple[Any, ...]]) -> RateTaken:
 async def tidy(connection: AsyncConnection) -> None:
     """Removes what says nothing any more."""
     await connection.execute(_TIDY)
-
-
-def _texts(ask: TakeRate) -> list[str]:
-    """A name for each account: equal ones have equal texts."""
-    return [pairs_json([account]) for account, _ in ask.accounts]

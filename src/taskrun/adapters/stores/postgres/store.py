@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from taskrun.adapters.stores.batches import without
 from taskrun.adapters.stores.postgres import pruning, reader
 from taskrun.adapters.stores.postgres.bells import Bells
 from taskrun.adapters.stores.postgres.database import Database
@@ -12,7 +13,7 @@ from taskrun.adapters.stores.postgres.writer import Writer
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.peers import LEASE
-from taskrun.ports.store import Answer, Backlog, Batch, Recovery, Retention
+from taskrun.ports.store import Answer, Backlog, Batch, Recovery, Retention, TurnedAway
 
 
 class PostgresStore:
@@ -40,9 +41,11 @@ class PostgresStore:
     async def commit(self, batch: Batch) -> Sequence[Answer]:
         """See `Store.commit`."""
         # The caller, if it is cancelled, may go on with its batch while this is still under way.
-        own = Batch(dict(batch.tasks), {task_id: list(each) for task_id, each in batch.story.items()}, list(batch.asks))
+        stories = {task_id: list(each) for task_id, each in batch.story.items()}
+        own = Batch(dict(batch.tasks), stories, list(batch.asks), dict(batch.waiting))
         answers = await self._database.write(self._writer.commit, own)
-        self._bells.tell(own, limited=self._writer.limited)
+        turned_away = {task.id for each in answers if isinstance(each, TurnedAway) for task in each.tasks}
+        self._bells.tell(without(own, turned_away), limited=self._writer.limited)
         return answers
 
     async def get(self, task_id: str) -> Task | None:

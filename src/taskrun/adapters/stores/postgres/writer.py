@@ -6,13 +6,21 @@ the commit. All that is known is in the database: nothing in memory could differ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 from uuid import UUID
 
-from taskrun.adapters.stores.batches import check_batch
-from taskrun.adapters.stores.postgres import limited, messages, owners, rates, reader
-from taskrun.adapters.stores.postgres.changes import Row, Writing, changes, keep_keys, lines_put, statuses
+from taskrun.adapters.stores.batches import check_batch, without
+from taskrun.adapters.stores.postgres import limited, messages, owners, rates, reader, waiting
+from taskrun.adapters.stores.postgres.changes import (
+    Row,
+    Writing,
+    changes,
+    drop_keys,
+    keep_keys,
+    lines_put,
+    statuses,
+)
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
@@ -157,24 +165,30 @@ class Writer:
         owner, touched = self.owner, batch.tasks.keys() | batch.story.keys()
         asked_of = {ask.task_id for ask in batch.asks if isinstance(ask, RelayCancel | CollectMessage)}
         locked: Statement = (_BEFORE, [list(touched | asked_of)])
-        known: list[Statement] = [_BEGIN, (_ALIVE, [owner]), locked, *keep_keys(batch, owner)]
-        _, alive, found, *made = await journeys.make(known)
+        kept, counted = list(keep_keys(batch, owner)), waiting.prepared(batch)
+        _, alive, found, *others = await journeys.make([_BEGIN, (_ALIVE, [owner]), locked, *kept, *counted])
         if not alive:
             raise owners.lease_lost()
+        made, rooms = others[: len(kept)], waiting.Rooms(others[-1] if counted else [])
         rows = _rows(found)
         disowned = [each for each, row in rows.items() if each in touched and row.owner not in (None, owner)]
-        disowned += [task_id for others in made for (task_id,) in others]
-        ours = _without(batch, set(disowned))
+        disowned += [task_id for theirs in made for (task_id,) in theirs]
+        ours = without(batch, set(disowned))
+        turned_away = rooms.turned_away(ours)
+        strangers = [task for each in turned_away for task in each.tasks]
+        ours = without(ours, {task.id for task in strangers})
         _must_not_be_overruled(ours, rows)
         check_batch(ours, statuses(rows))
-        changed = list(changes(ours, rows, self._writing))
-        asked, places = self._questions(batch.asks)
+        changed = [*drop_keys(strangers), *changes(ours, rows, self._writing)]
+        asks = [rooms.narrowed(ask) for ask in batch.asks]
+        asked, places = self._questions(asks)
         rows_of = await journeys.make([*changed, *asked, _COMMIT])
         answers = [rows_of[len(changed) + place] for place in places]
         self.limited = self.limited or any(map(_is_limited, batch.asks))
         self._remember(lines_put(ours))
-        answered: list[Answer] = [_answer(ask, rows) for ask, rows in zip(batch.asks, answers, strict=True)]
-        return [*answered, Disowned(tuple(disowned))] if disowned else answered
+        told = [_answer(ask, rows) for ask, rows in zip(asks, answers, strict=True)]
+        answered = [rooms.widened(ask, answer) for ask, answer in zip(batch.asks, told, strict=True)]
+        return [*turned_away, *answered, *([Disowned(tuple(disowned))] if disowned else [])]
 
     async def recover(self, connection: AsyncConnection) -> tuple[Recovery, bool]:
         """See `Store.recover`; and whether there are others. What it says under its last number is refused from now on,
@@ -194,9 +208,9 @@ class Writer:
     def _questions(self, asks: Sequence[Ask]) -> tuple[list[Statement], list[int]]:
         """All of them, each group with what it needs before it, and which of the statements answers which ask.
 
-        Every control plane locks in this order: keys and tasks, lines and counts, what else is asked for; then to have
-        the accounts of claims to itself, and at last those of rates. After each of these two a commit waits for nobody
-        who may wait for it: claims pass over what others hold.
+        Every control plane locks in this order: tasks and keys, to have to itself the accounts in which new tasks wait,
+        lines and counts, what else is asked for; then to have the accounts of claims to itself, and at last those of
+        rates. After each of these two a commit waits for nobody who may wait for it: claims pass over what others hold.
         """
         held = [ask for ask in asks if _is_limited(ask)]
         rated = [ask for ask in asks if type(ask) is TakeRate]
@@ -259,16 +273,6 @@ def _is_limited(ask: Ask) -> TypeGuard[ClaimNext]:
 
 def _rows(found: Rows) -> Mapping[str, Row]:
     return {task_id: Row(TaskStatus(status), *others) for task_id, status, *others in found}
-
-
-def _without(batch: Batch, disowned: Collection[str]) -> Batch:
-    if not disowned:
-        return batch
-    return Batch(
-        {task_id: task for task_id, task in batch.tasks.items() if task_id not in disowned},
-        {task_id: entries for task_id, entries in batch.story.items() if task_id not in disowned},
-        batch.asks,
-    )
 
 
 def _must_not_be_overruled(batch: Batch, rows: Mapping[str, Row]) -> None:

@@ -1,0 +1,55 @@
+"""Control planes in this process on one database, under limits. They meet, and hear each other, as ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from taskrun.adapters.stores.postgres.database import Database
+from taskrun.adapters.stores.postgres.store import PostgresStore
+from taskrun.adapters.system.clock import SystemClock
+from taskrun.adapters.system.ids import UuidV7Source
+from taskrun.domain.errors import TaskRunError
+from taskrun.domain.quotas import Limit, Policy
+from taskrun.domain.records import Task, TaskSpec
+from taskrun.domain.timers import ControlPlaneTimers
+from taskrun.engine.control_plane import ControlPlane
+from taskrun.testing.harness import RecordingTelemetry
+
+Outcomes = Sequence[Task | TaskRunError]
+Start = Callable[..., Awaitable[ControlPlane]]
+
+
+class Planes:
+    """Starts control planes, and ends them."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._planes: list[tuple[ControlPlane, PostgresStore]] = []
+
+    async def start(self, *limits: Limit) -> ControlPlane:
+        """One more, under these limits."""
+        store = PostgresStore(await asyncio.to_thread(Database, self._url))
+        clock, telemetry, policy = SystemClock(), RecordingTelemetry(), Policy(limits)
+        timers = ControlPlaneTimers()
+        plane = ControlPlane(store, clock, UuidV7Source(), telemetry, timers, store.peers, policy=policy)
+        self._planes.append((plane, store))
+        await plane.start()
+        return plane
+
+    async def stop(self) -> None:
+        """All of them."""
+        for plane, store in self._planes:
+            await plane.stop()
+            await store.close()
+
+
+async def create(plane: ControlPlane, *keys: str, by: str = "client:ann") -> Outcomes:
+    """Creates one task for each key."""
+    return await plane.create([TaskSpec("echo", "1", idempotency_key=key) for key in keys], by)
+
+
+def kinds(outcomes: Outcomes) -> Counter[type]:
+    """How many there are of each kind."""
+    return Counter(map(type, outcomes))

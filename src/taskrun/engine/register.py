@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
 from loguru import logger
 
-from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
+from taskrun.domain.certificates.certificate import Certificate
 from taskrun.domain.errors import StoreFailed, TaskRunError
 from taskrun.domain.identity import Identity
-from taskrun.domain.limits import MAX_PAGE
 from taskrun.engine.background import Background
 from taskrun.ports.certificates import Admission, CertificateStore, Ledger
 from taskrun.ports.clock import Clock
@@ -103,18 +101,8 @@ class Register:
         return True
 
     async def _record(self, peer: Identity) -> None:
-        if self._clock.now().utc_ms < peer.not_after_ms and not await self._is_recorded(peer):
+        if self._clock.now().utc_ms < peer.not_after_ms and not await self._store.has(peer.serial):
             certificate = Certificate(peer.serial, peer.owner, peer.issued_at_ms, peer.not_after_ms)
             # As its own successor: it is recorded, unless it was revoked meanwhile.
             if await self._store.renew(certificate, peer):
                 logger.debug("the certificate {} of {} is listed from now on", peer.serial, peer.owner)
-
-    async def _is_recorded(self, peer: Identity) -> bool:
-        query = CertificateQuery(peer.owner, MAX_PAGE)
-        while True:
-            page = await self._store.find(query)
-            if any(each.serial == peer.serial for each in page.certificates):
-                return True
-            if not page.next_page_token:
-                return False
-            query = replace(query, page_token=page.next_page_token)

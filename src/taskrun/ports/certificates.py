@@ -75,6 +75,10 @@ class CertificateStore(Protocol):
         """By the moment of their issue, newest first; of one moment by serial. A page ends with its limit."""
         ...
 
+    async def has(self, serial: str) -> bool:
+        """Whether the certificate of this serial number is recorded, whatever it is worth."""
+        ...
+
     async def revoke(self, revocation: Revocation) -> Sequence[Certificate]:
         """Keeps it for good. In one transaction it also marks the recorded certificates that it is about, each of which
         gets a revocation of its own serial, and forgets the unspent tokens of an owner.

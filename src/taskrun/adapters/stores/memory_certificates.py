@@ -52,6 +52,10 @@ class MemoryCertificateStore:
         """See `CertificateStore.find`."""
         return page_of(self._after(begin_of(query), query), query.limit)
 
+    async def has(self, serial: str) -> bool:
+        """See `CertificateStore.has`."""
+        return serial in self._by_serial
+
     async def revoke(self, revocation: Revocation) -> Sequence[Certificate]:
         """See `CertificateStore.revoke`."""
         self._keep(revocation)

@@ -60,6 +60,16 @@ class CertificateStoreContract:
         assert await stores.certificates.renew(NEXT, Identity(Role.WORKER, "worker-a", 9_000, "abc", 1_000))
         assert await listed(stores) == [NEXT]
 
+    async def test_one_that_is_recorded_is_known_by_its_serial_number(self, stores: Stores) -> None:
+        await enrol(stores)
+        await stores.certificates.revoke(ALL_OF_A)
+        assert [await stores.certificates.has(serial) for serial in ("a1", "a2", "", "A1")] == [
+            True,
+            False,
+            False,
+            False,
+        ]
+
     # Revoking.
 
     async def test_revoking_an_owner_marks_what_it_has_and_nothing_else(self, stores: Stores) -> None:

@@ -35,6 +35,7 @@ _ABOUT = """
 """
 _AFTER = "SELECT at, owner, serial, number FROM revocations WHERE number > %s ORDER BY number"
 _LIST = f"SELECT {_COLUMNS} FROM certificates WHERE (issued_at < %s OR (issued_at = %s AND serial > %s))"  # noqa: S608
+_HAS = "SELECT EXISTS (SELECT FROM certificates WHERE serial = %s)"
 _IN_ORDER = " ORDER BY issued_at DESC, serial LIMIT %s"
 _OF_OWNER = " AND owner = %s"
 _FORGET_TOKENS = "DELETE FROM tokens WHERE 'worker:' || worker_id = %s"
@@ -57,6 +58,10 @@ class PostgresCertificateStore:
     async def find(self, query: CertificateQuery) -> CertificatePage:
         """See `CertificateStore.find`."""
         return await self._database.read(_find, begin_of(query), query)
+
+    async def has(self, serial: str) -> bool:
+        """See `CertificateStore.has`."""
+        return await self._database.read(_has, serial)
 
     async def revoke(self, revocation: Revocation) -> Sequence[Certificate]:
         """See `CertificateStore.revoke`."""
@@ -100,6 +105,11 @@ async def _find(connection: AsyncConnection, begin: Place, query: CertificateQue
     sql, given = (_LIST + _OF_OWNER, [query.owner]) if query.owner else (_LIST, [])
     rows = await connection.execute(sql + _IN_ORDER, [issued_at, issued_at, serial, *given, query.limit + 1])
     return page_of([Certificate(*row) for row in await rows.fetchall()], query.limit)
+
+
+async def _has(connection: AsyncConnection, serial: str) -> bool:
+    [[found]] = await (await connection.execute(_HAS, [serial])).fetchall()
+    return bool(found)
 
 
 async def _revoke(connection: AsyncConnection, revocation: Revocation) -> list[Certificate]:

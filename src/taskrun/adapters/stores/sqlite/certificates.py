@@ -26,6 +26,7 @@ _COLUMNS = "serial, owner, issued_at, not_after, revoked_at"
 _KEEP = f"INSERT INTO certificates ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608  # names of ours
 _FORGET = "DELETE FROM certificates WHERE not_after <= ?"
 _LIST = f"SELECT {_COLUMNS} FROM certificates WHERE (issued_at < ? OR (issued_at = ? AND serial > ?))"  # noqa: S608
+_HAS = "SELECT EXISTS (SELECT 1 FROM certificates WHERE serial = ?)"
 _IN_ORDER = " ORDER BY issued_at DESC, serial LIMIT ?"
 _OF_OWNER = " AND owner = ?"
 _REVOKE = "INSERT INTO revocations (at, owner, serial) VALUES (?, ?, ?)"
@@ -46,6 +47,10 @@ class SqliteCertificateStore:
     async def find(self, query: CertificateQuery) -> CertificatePage:
         """See `CertificateStore.find`."""
         return await self._database.read(_find, begin_of(query), query)
+
+    async def has(self, serial: str) -> bool:
+        """See `CertificateStore.has`."""
+        return await self._database.read(_has, serial)
 
     async def revoke(self, revocation: Revocation) -> Sequence[Certificate]:
         """See `CertificateStore.revoke`."""
@@ -89,6 +94,10 @@ def _find(connection: sqlite3.Connection, begin: Place, query: CertificateQuery)
     sql, given = (_LIST + _OF_OWNER, [query.owner]) if query.owner else (_LIST, [])
     rows = connection.execute(sql + _IN_ORDER, [issued_at, issued_at, serial, *given, query.limit + 1])
     return page_of([Certificate(*row) for row in rows], query.limit)
+
+
+def _has(connection: sqlite3.Connection, serial: str) -> bool:
+    return bool(connection.execute(_HAS, (serial,)).fetchone()[0])
 
 
 def _revoke(connection: sqlite3.Connection, revocation: Revocation) -> list[Certificate]:

@@ -125,3 +125,9 @@ async def test_a_page_is_bounded(scene: Scene, limit: int, count: int) -> None:
         made = Certificate(f"{number + 1:x}", "worker:w", scene.now_ms, scene.now_ms)
         await scene.store.renew(made, scene.peer())
     assert len(await scene.listed(limit=limit)) == count
+
+
+@pytest.mark.parametrize("owner", ["worker:\0", "worker:w\n", "x" * 256])
+async def test_what_no_certificate_can_be_of_is_not_looked_for(scene: Scene, owner: str) -> None:
+    with pytest.raises(InvalidArgument, match="owner h"):
+        await scene.listed(owner=owner)

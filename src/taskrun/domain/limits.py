@@ -118,6 +118,11 @@ def check_key(key: str) -> None:
     _check_line(key, "idempotency_key")
 
 
+def check_owner(owner: str) -> None:
+    """Raises unless certificates of it can be asked for: a line of at most 255 characters."""
+    _check_line(owner, "owner")
+
+
 def checked_spec(spec: TaskSpec) -> TaskSpec:
     """The spec as it is stored, with labels of its own and its selector in order, or raises."""
     check_agent_name(spec.agent)

@@ -18,7 +18,7 @@ from taskrun.domain.certificates.pace import RenewalPace
 from taskrun.domain.certificates.presence import revoked
 from taskrun.domain.errors import InvalidArgument, StoreFailed
 from taskrun.domain.identity import Identity, Role, check_client_name
-from taskrun.domain.limits import DEFAULT_PAGE, MAX_PAGE, check_old_worker_id
+from taskrun.domain.limits import DEFAULT_PAGE, MAX_PAGE, check_old_worker_id, check_owner
 from taskrun.ports.authority import CertificateAuthority
 from taskrun.ports.certificates import CertificateStore
 from taskrun.ports.clock import Clock
@@ -52,6 +52,7 @@ class Certificates:
 
     async def find(self, query: CertificateQuery) -> CertificatePage:
         """See `CertificateApi.find`."""
+        check_owner(query.owner)
         limit = min(query.limit, MAX_PAGE) if query.limit > 0 else DEFAULT_PAGE
         return await self._store.find(replace(query, limit=limit))
 

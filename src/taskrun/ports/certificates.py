@@ -25,7 +25,7 @@ class CertificateApi(Protocol):
         ...
 
     async def find(self, query: CertificateQuery) -> CertificatePage:
-        """As `CertificateStore.find`. Raises `InvalidArgument` for a limit or page token that is none."""
+        """As `CertificateStore.find`. Raises `InvalidArgument` for an owner or page token that is none."""
         ...
 
     async def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:

@@ -8,6 +8,7 @@ from taskrun.adapters.stores.page_tokens import id_of_token, page_token
 from taskrun.domain.certificates.certificate import Certificate, CertificatePage, CertificateQuery
 from taskrun.domain.errors import InvalidArgument
 
+_HEX = "0123456789abcdef"
 #: Before this place all others come: the newest first.
 _FIRST = (2**62, "")
 
@@ -20,7 +21,7 @@ def begin_of(query: CertificateQuery) -> Place:
     if not query.page_token:
         return _FIRST
     issued_at, colon, serial = id_of_token(query.page_token).partition(":")
-    if not colon or not issued_at.isdecimal() or len(issued_at) > 18:
+    if not colon or not issued_at.isdecimal() or len(issued_at) > 18 or serial.strip(_HEX):
         raise InvalidArgument("This is no page token: give the next_page_token of the page before.")
     return int(issued_at), serial
 

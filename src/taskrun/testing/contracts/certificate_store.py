@@ -176,7 +176,7 @@ class CertificateStoreContract:
         assert page.certificates == (FIRST,)
         assert page.next_page_token == ""
 
-    @pytest.mark.parametrize("token", ["?", "YWZ0ZXI6eA", "YWZ0ZXI6eDp5"])
+    @pytest.mark.parametrize("token", ["?", "YWZ0ZXI6eA", "YWZ0ZXI6eDp5", "YWZ0ZXI6NToA"])
     async def test_what_is_no_page_token_is_refused(self, stores: Stores, token: str) -> None:
         with pytest.raises(InvalidArgument):
             await stores.certificates.find(CertificateQuery(limit=1, page_token=token))

@@ -200,6 +200,19 @@ async def test_who_does_not_ask_to_the_end_is_hung_up_on(begins: bytes, goes_on:
     await server.stop()
 
 
+@pytest.mark.parametrize("begins", [b"", b"\x16\x03\x01\x02\x00"], ids=["nothing", "a part"])
+async def test_who_does_not_finish_the_handshake_is_hung_up_on(tmp_path: Path, begins: bytes) -> None:
+    init_certs(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    server = HttpServer(hello, "127.0.0.1", 0, tls=tls, head_timeout=0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", await server.start())
+    writer.write(begins)
+    assert await is_over(reader, within=20)
+    writer.close()
+    await server.stop()
+
+
 async def test_who_waits_for_an_answer_is_not_hung_up_on_however_long_that_takes() -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         # Others are hung up on meanwhile.

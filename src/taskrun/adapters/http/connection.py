@@ -11,7 +11,8 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: Seconds for a request's head to arrive in: from the connection's beginning, or from the end of the last answer.
+#: Seconds for a TLS handshake, and then for a request's head to arrive in: from the connection's beginning, or from the
+#: end of the last answer.
 HEAD_TIMEOUT = 10.0
 
 

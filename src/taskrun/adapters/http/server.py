@@ -57,7 +57,7 @@ class HttpServer:
         if self._serving is None:
             listener = await self._listen()
             self._bound_port = listener.getsockname()[1]
-            self._server = server = _QuietServer(self._config())
+            self._server = server = _QuietServer(self._config(), self._head_timeout)
             self._serving = asyncio.create_task(server.serve([listener]), name="http server")
             await server.begun.wait()
             if not server.started:
@@ -88,8 +88,7 @@ class HttpServer:
     def _config(self) -> uvicorn.Config:
         config = uvicorn.Config(
             self._app,
-            # Not a class, but called as one.
-            http=partial(PromptConnection, head_timeout=self._head_timeout),  # type: ignore[arg-type]
+            http=PromptConnection,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -145,8 +144,9 @@ class HttpServer:
 class _QuietServer(uvicorn.Server):
     """uvicorn as a guest: the process has signal handlers of its own, and wants to know when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, head_timeout: float) -> None:
         super().__init__(config)
+        self._head_timeout = head_timeout
         self.begun = asyncio.Event()
 
     @contextmanager
@@ -154,10 +154,22 @@ class _QuietServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, which has no word for how long a TLS handshake may take: asyncio gives it a minute."""
         try:
-            await super().startup(sockets)
+            self.servers = [await self._listen_on(listener) for listener in sockets or []]
+            self.started = True
         finally:
             self.begun.set()
+
+    async def _listen_on(self, listener: socket.socket) -> asyncio.Server:
+        config, state = self.config, self.lifespan.state
+        return await asyncio.get_running_loop().create_server(
+            partial(PromptConnection, config, self.server_state, state, head_timeout=self._head_timeout),
+            sock=listener,
+            ssl=config.ssl,
+            ssl_handshake_timeout=self._head_timeout if config.ssl else None,
+            backlog=config.backlog,
+        )
 
     def cut(self) -> None:
         """Ends the connections that outlived the grace."""

@@ -92,7 +92,8 @@ class _House:
         )
         self.config.load()
         # What it warns of is what bytes are no HTTP.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self.logger = logging.getLogger("uvicorn.error")
+        self.logger.setLevel(logging.CRITICAL)
 
     async def renew(self) -> None:
         """Nobody has enrolled yet."""
@@ -108,7 +109,7 @@ def _house() -> _House:
 async def _take(case: bytes) -> None:
     house, state, wire = _house(), ServerState(), _Wire()
     await house.renew()
-    protocol = PromptConnection(cast(Any, house.config), state, {})
+    protocol = PromptConnection(cast(Any, house.config), state, {}, logger=house.logger)
     protocol.connection_made(wire)
     # A loop tells of no empty piece.
     if case:

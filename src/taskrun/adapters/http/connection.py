@@ -7,6 +7,7 @@ opens many and says nothing, or a byte now and then, would in time hold every fi
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,8 +20,10 @@ HEAD_TIMEOUT = 10.0
 class PromptConnection(H11Protocol):
     """Hangs up on whoever asks nothing for `head_timeout` seconds while nothing is being answered."""
 
-    def __init__(self, *args: Any, head_timeout: float = HEAD_TIMEOUT, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, logger: logging.Logger, head_timeout: float = HEAD_TIMEOUT) -> None:
+        """`logger` hears of requests that cannot be understood."""
+        super().__init__(*args)
+        self.logger = logger
         self._head_timeout = head_timeout
         #: Set while a request is awaited; what arrives of it does not set it anew.
         self._deadline: asyncio.TimerHandle | None = None

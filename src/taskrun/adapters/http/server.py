@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp
 
 from taskrun.adapters.http.connection import HEAD_TIMEOUT, PromptConnection
 from taskrun.adapters.http.exposure import refuse_exposed
+from taskrun.adapters.http.seldom import seldom
 from taskrun.domain.errors import Unavailable
 
 #: Seconds for requests under way to end in, when the server stops.
@@ -147,6 +149,7 @@ class _QuietServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, head_timeout: float) -> None:
         super().__init__(config)
         self._head_timeout = head_timeout
+        self._logger = seldom(logging.getLogger("uvicorn.error"))
         self.begun = asyncio.Event()
 
     @contextmanager
@@ -164,7 +167,9 @@ class _QuietServer(uvicorn.Server):
     async def _listen_on(self, listener: socket.socket) -> asyncio.Server:
         config, state = self.config, self.lifespan.state
         return await asyncio.get_running_loop().create_server(
-            partial(PromptConnection, config, self.server_state, state, head_timeout=self._head_timeout),
+            partial(
+                PromptConnection, config, self.server_state, state, logger=self._logger, head_timeout=self._head_timeout
+            ),
             sock=listener,
             ssl=config.ssl,
             ssl_handshake_timeout=self._head_timeout if config.ssl else None,

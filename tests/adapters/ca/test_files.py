@@ -15,7 +15,7 @@ from cryptography.x509.verification import VerificationError
 
 from taskrun.adapters.ca.certificates import pem
 from taskrun.adapters.ca.chain import verify_client, verify_server
-from taskrun.adapters.ca.files import LIFETIME, init_certs, load_key_pair, load_server_pair
+from taskrun.adapters.ca.files import LIFETIME, init_certs, load_ca, load_key_pair, load_server_pair
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.ca.keys import new_key, to_pem
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
@@ -183,6 +183,35 @@ def test_a_key_with_a_password_is_refused(certs: Path, tmp_path: Path) -> None:
 def test_a_file_that_is_no_certificate_is_refused(certs: Path) -> None:
     with pytest.raises(FailedPrecondition, match=r"server\.key holds no certificate"):
         load_key_pair(certs / "server.key", certs / "server.key")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b"-----BEGIN CERTIFICATE-----\nMIIB"),
+        (b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        (b"-----BEGIN CERTIFICATE-----\nMIIB\n", b""),
+        (b"\x00" * 300, b""),
+        (b"-----END CERTIFICATE-----", b""),
+    ],
+    ids=["the begin of one", "one of nonsense", "the begin of one before", "zeros before", "no end of line before"],
+)
+def test_a_file_with_more_than_a_certificate_that_nobody_can_read_is_named(
+    certs: Path, tmp_path: Path, before: bytes, after: bytes
+) -> None:
+    path = tmp_path / "odd.crt"
+    path.write_bytes(before + (certs / "server.crt").read_bytes() + after)
+    with pytest.raises(FailedPrecondition, match=r"odd\.crt holds .* read"):
+        load_key_pair(path, certs / "server.key")
+    with pytest.raises(FailedPrecondition, match=r"odd\.crt holds .* read"):
+        load_ca(path)
+
+
+@pytest.mark.parametrize("beside", [b"# for the office\n", b"Subject: CN=caf\xc3\xa9\n"])
+def test_words_beside_a_certificate_are_no_harm(certs: Path, tmp_path: Path, beside: bytes) -> None:
+    path = tmp_path / "good.crt"
+    path.write_bytes(beside + (certs / "server.crt").read_bytes() + beside)
+    assert load_key_pair(path, certs / "server.key").certificate_pem == load_ca(path) == path.read_bytes()
 
 
 def test_a_missing_key_is_named(certs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,11 +89,7 @@ def check_certs(directory: Path, *, now: datetime | None = None) -> None:
 
 def load_ca(path: Path) -> bytes:
     """A file of CAs to trust, as it is. Raises `FailedPrecondition`, which names it, if no certificate can be read."""
-    text = read_public(path)
-    try:
-        x509.load_pem_x509_certificates(text)
-    except MALFORMED as error:
-        raise FailedPrecondition(f"{path} holds no certificate that can be read.") from error
+    text, _ = _certificates(path)
     return text
 
 
@@ -102,9 +99,9 @@ def load_key_pair(certificate_path: Path, key_path: Path, *, now: datetime | Non
     Raises `FailedPrecondition`, one sentence that names the file, if one is missing or malformed, if others may read
     the key, if they do not belong together, or if the certificate is not valid now.
     """
-    key_pem, certificate_pem = read_private(key_path), read_public(certificate_path)
+    key_pem = read_private(key_path)
+    certificate_pem, [certificate, *_] = _certificates(certificate_path)
     try:
-        certificate = x509.load_pem_x509_certificate(certificate_pem)
         public_key = certificate.public_key()
     except MALFORMED as error:
         raise FailedPrecondition(f"{certificate_path} holds no certificate that can be read.") from error
@@ -138,6 +135,23 @@ def load_server_pair(certificate_path: Path, key_path: Path, ca_path: Path, *, n
     except MALFORMED as error:
         raise FailedPrecondition(f"{certificate_path} or {ca_path} holds what cannot be read.") from error
     return pair
+
+
+def _certificates(path: Path) -> tuple[bytes, list[x509.Certificate]]:
+    """A file and its certificates. Who serves or calls with it reads it to its end, by OpenSSL, which says of nothing
+    that it cannot read in which file that is."""
+    text = read_public(path)
+    try:
+        certificates = x509.load_pem_x509_certificates(text)
+    except MALFORMED as error:
+        raise FailedPrecondition(f"{path} holds no certificate that can be read.") from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise FailedPrecondition(
+            f"{path} holds more than its certificate, and that cannot be read: was something copied to it in part?"
+        ) from error
+    return text, certificates
 
 
 def _check_for_servers(certificate: x509.Certificate, path: Path) -> None:

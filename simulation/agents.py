@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from taskrun.domain.daemon.effects import StartAgent
 from taskrun.domain.protocol import RunReport
-from taskrun.domain.records import RunEvent, TaskSpec
+from taskrun.domain.records import RunEvent, TaskSpec, Usage
 from taskrun.domain.status import FailureKind, RunEventType, RunStatus
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DONE, FAILS, HANGS = "done", "fails", "hangs"
 #: Of those that are told to stop, so many are done before they hear of it.
 _TOO_LATE = 0.1
-#: Every so manieth word is an event.
+#: Every so manieth word is an event, which counts the words.
 _EVENT = 3
 
 
@@ -63,6 +63,7 @@ class Agent:
         self.stopping = False
         #: What was said in the run, and how it ended by its own word.
         self.said: list[str] = before.said if before else []
+        self._before = len(self.said)
         self._left = self.script.words
         self.done = False
         self.failed = False
@@ -100,7 +101,7 @@ class Agent:
         elif len(self.said) % _EVENT:
             self._lane.text(word)
         else:
-            self._lane.add(RunEvent(run_id, RunEventType.TOOL_REQUESTED, id=word))
+            self._lane.add(RunEvent(run_id, RunEventType.USAGE, {"input_tokens": str(len(self.said))}, word))
         self.worker.speak()
 
     def _end(self, failure: FailureKind | None) -> None:
@@ -109,4 +110,5 @@ class Agent:
         self.done, self.failed = failure is None, failure is FailureKind.AGENT_ERROR
         status = RunStatus.FAILED if failure else RunStatus.COMPLETED
         session_id = self.run.run_id if self.said else ""
-        self.worker.ended(self, RunReport(self.run.run_id, status, failure=failure, session_id=session_id))
+        usage = Usage(len(self.said) - self._before)
+        self.worker.ended(self, RunReport(self.run.run_id, status, failure=failure, usage=usage, session_id=session_id))

@@ -6,7 +6,7 @@ and how long a worker was out of touch. What it demands is what `docs/promises.m
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ from simulation.agents import Agent
 from simulation.demand import Violation, demand
 from simulation.talk import Talk
 from taskrun.domain.batch import Batch
-from taskrun.domain.records import OutputSegment, Run, StoryEntry, Task, TaskSpec
+from taskrun.domain.records import OutputSegment, Run, RunEvent, StoryEntry, Task, TaskSpec
 from taskrun.domain.retry import attempts
-from taskrun.domain.status import FailureKind, RunStatus, TaskStatus
+from taskrun.domain.status import FailureKind, RunEventType, RunStatus, TaskStatus
 from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 from taskrun.testing.invariants import check_said, check_story
 
@@ -227,6 +227,7 @@ class Oracle:
             story = kept.stories[task.id]
             check_story(task, story)
             check_said(task, story, said)
+            self._judge_usage(task, story)
             demand(attempts(task.runs) <= task.spec.max_attempts, f"task {task.id} was tried too often")
             cancelled = task.status is TaskStatus.CANCELLED
             demand(not cancelled or task.id in self._cancel_asked, f"task {task.id} was cancelled by nobody")
@@ -237,6 +238,18 @@ class Oracle:
             demand(kept.tasks[task_id].status is TaskStatus.CANCELLED, f"task {task_id} was to be cancelled")
         for watcher in self._world.clients.watchers:
             self._judge_watcher(watcher)
+
+    def _judge_usage(self, task: Task, story: Sequence[StoryEntry]) -> None:
+        """A run consumed what its agent told, as far as that was heard."""
+        told = Counter[str]()
+        for entry in story:
+            if isinstance(entry.body, RunEvent) and entry.body.type is RunEventType.USAGE:
+                told[entry.body.run_id] = int(entry.body.metadata["input_tokens"])
+        for run in task.runs:
+            used = run.usage.input_tokens if run.usage else 0
+            agent = self._agents.get(run.id)
+            said = len(agent.said) if agent else 0
+            demand(told[run.id] <= used <= said, f"run {run.id} consumed {used} of {said}, and told of {told[run.id]}")
 
     def _judge_watcher(self, watcher: Watcher) -> None:
         story = self._world.store.story(watcher.task_id, watcher.from_seq)

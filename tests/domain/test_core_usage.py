@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from taskrun.domain.events import RunEnded
 from taskrun.domain.protocol import LiveRun, RunReport
-from taskrun.domain.records import Consumption, ModelBackend, Usage
-from taskrun.domain.status import FailureKind, RunStatus, TaskStatus
+from taskrun.domain.records import Consumption, ModelBackend, RunEvent, Usage
+from taskrun.domain.status import FailureKind, RunEventType, RunStatus, TaskStatus
 from taskrun.domain.usage import total
 from taskrun.testing.simulation import Simulation
 
@@ -98,3 +101,91 @@ def test_a_lost_run_counts_nothing_and_what_is_told_of_it_later_neither(sim: Sim
     sim.wait(200)
     sim.connect(process="p", live_runs=[LiveRun(task.runs[0].id, 2)])
     assert counted(sim) == [{}]
+
+
+# What was told on the way.
+
+SO_FAR = {"small": HELPER}
+
+
+def told(run_id: str, seq: int | None, tokens: int = 10) -> RunEvent:
+    metadata = {"model": "small", "input_tokens": str(tokens), "output_tokens": "2"}
+    return RunEvent(run_id, RunEventType.USAGE, metadata, seq=seq)
+
+
+def under_way(sim: Simulation, **limits: Any) -> tuple[int, str, str]:
+    """A run that has told twice what it consumed so far: its worker's session, its task and its id."""
+    session = sim.connect(process="p")
+    task = sim.create(max_attempts=1, **limits)
+    run_id = task.runs[0].id
+    sim.say(session, RunReport(run_id, RunStatus.RUNNING, seq=0), told(run_id, 1, tokens=1), told(run_id, 2))
+    return session, task.id, run_id
+
+
+def lose(sim: Simulation, session: int, task_id: str) -> None:
+    sim.vanish(session)
+    sim.wait(120)
+
+
+def cancel(sim: Simulation, session: int, task_id: str) -> None:
+    sim.cancel(task_id)
+    sim.wait(15)
+
+
+def time_out(sim: Simulation, session: int, task_id: str) -> None:
+    sim.wait(10 + 15)
+
+
+@pytest.mark.parametrize(
+    ("end", "timeout_ms", "failure"),
+    [
+        (lose, 0, FailureKind.WORKER_LOST),
+        (cancel, 0, FailureKind.CANCELLED),
+        (time_out, 10_000, FailureKind.TIMEOUT),
+    ],
+)
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_run_that_nobody_reports_the_end_of_has_consumed_what_it_told_last(
+    sim: Simulation,
+    end: Callable[[Simulation, int, str], None],
+    timeout_ms: int,
+    failure: FailureKind,
+    restarted: bool,
+) -> None:
+    session, task_id, run_id = under_way(sim, timeout_ms=timeout_ms)
+    if restarted:
+        sim.restart()
+        session = sim.connect(process="p", live_runs=[LiveRun(run_id, 3)])
+    end(sim, session, task_id)
+    [run] = sim.task(task_id).runs
+    assert (run.failure, run.usage, counted(sim)) == (failure, Usage(10, 2, by_model=SO_FAR), [SO_FAR])
+
+
+def test_what_its_worker_reports_after_such_an_end_counts_nothing_more(sim: Simulation) -> None:
+    session, task_id, run_id = under_way(sim)
+    cancel(sim, session, task_id)
+    ended = sim.task(task_id)
+    sim.say(session, told(run_id, 3, tokens=99), end(run_id, RunStatus.CANCELLED, seq=4))
+    assert (sim.task(task_id), counted(sim)) == (ended, [SO_FAR])
+
+
+def test_the_report_of_the_end_says_what_counts_if_it_says_anything(sim: Simulation) -> None:
+    session, _, run_id = under_way(sim)
+    sim.say(session, end(run_id, seq=3))
+    session, _, run_id = under_way(sim)
+    sim.say(session, RunReport(run_id, RunStatus.COMPLETED, seq=3))
+    assert counted(sim) == [CONSUMED, SO_FAR]
+
+
+def test_a_task_that_runs_has_what_it_consumed_so_far(sim: Simulation) -> None:
+    session, task_id, run_id = under_way(sim)
+    sim.say(session, RunEvent(run_id, RunEventType.USAGE, {"input_tokens": "none"}, seq=3))
+    assert total(sim.task(task_id).runs) == Usage(10, 2, by_model=SO_FAR)
+    assert counted(sim) == []
+
+
+def test_what_the_story_has_no_room_for_counts_all_the_same(sim: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskrun.domain.control_plane.hearing.MAX_OUTPUT_BYTES", 0)
+    session, task_id, _ = under_way(sim)
+    lose(sim, session, task_id)
+    assert counted(sim) == [SO_FAR]

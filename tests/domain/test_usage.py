@@ -16,6 +16,7 @@ from taskrun.domain.usage import (
     consumed_by,
     since,
     together,
+    told_in,
     total,
     usage_of,
 )
@@ -94,6 +95,19 @@ def test_what_is_no_amount_is_nothing(amount: float) -> None:
 
 def test_the_largest_amount_is_one() -> None:
     assert bounded(Usage(MAX_AMOUNT)).input_tokens == MAX_AMOUNT
+
+
+def test_what_a_run_says_on_the_way_is_read_from_its_event() -> None:
+    metadata = {"model": "big", "input_tokens": "100", "output_tokens": "20", "cost_usd": "0.5"}
+    assert told_in(metadata) == Usage(100, 20, 0, 0, 0.5, {"big": Consumption(100, 20, 0, 0, 0.5)})
+    assert told_in({"cost_usd": "0.5"}) == Usage(cost_usd=0.5)
+    assert told_in({"model": "big", "input_tokens": "0"}) is told_in({}) is None
+
+
+@pytest.mark.parametrize("text", ["many", "", "1.5", "-1", "9" * 400, "9" * 5000, "nan"])
+def test_what_is_no_amount_in_an_event_is_nothing(text: str) -> None:
+    told = told_in({"input_tokens": text, "output_tokens": "2", "cost_usd": "nan"})
+    assert told == Usage(output_tokens=2)
 
 
 #: All that a run's models may have used together is an amount, too.

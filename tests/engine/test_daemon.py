@@ -33,6 +33,7 @@ from taskrun.domain.protocol import (
 from taskrun.domain.records import AgentSpec, Consumption, OutputSegment, RunEvent, RunMessage, Usage, WorkerInfo
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, Verdict, WorkerStatus
 from taskrun.domain.timers import DaemonTimers
+from taskrun.domain.usage import told_in
 from taskrun.engine.daemon import Daemon
 from taskrun.ports.agent_events import OutputGenerated, Thought, ToolRequested, UsageReported
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
@@ -282,6 +283,26 @@ async def test_a_result_s_usage_goes_before_what_was_told_on_the_way(link: Scrip
         link.assign("r")
         report, _ = await link.hear_end()
     assert report.usage == Usage(3)
+
+
+async def test_what_is_told_in_a_later_turn_is_what_the_run_has_consumed_so_far(link: ScriptedLink) -> None:
+    async def work(request: AgentRequest, sink: AgentSink) -> AgentResult:
+        await sink.event(UsageReported("opus", 10, 20, 3, 4, 0.5))
+        await sink.text("at work")
+        if request.session_id:
+            await asyncio.Event().wait()
+        return AgentResult(session_id="s")
+
+    async with World(ScriptedConnector(link), work):
+        link.say(AssignRun("r", "task", "agent", "1"), ContinueRun("r", "more", "m"))
+        told: list[RunEvent] = []
+        while len(told) < 2:
+            if isinstance(message := await link.hear(), RunEvent):
+                told.append(message)
+        link.say(CancelRun("r", "enough"))
+        report, _ = await link.hear_end()
+    both = Consumption(20, 40, 6, 8, 1.0)
+    assert told_in(told[-1].metadata) == report.usage == Usage(20, 40, 6, 8, 1.0, {"opus": both})
 
 
 async def test_a_follow_up_is_the_agents_next_turn_in_its_session(link: ScriptedLink) -> None:

@@ -122,6 +122,15 @@ def message_dropped_by_the_worker(patch: Patch) -> None:
     patch.setattr(Talk, "next_turn", lambda self, report: self._waiting.clear())
 
 
+def told_usage_is_not_listened_to(patch: Patch) -> None:
+    """Only a report of the end says what a run consumed."""
+    patch.setattr("taskrun.domain.control_plane.active_run.told_in", lambda metadata: None)
+
+
+def usage_of_one_turn_only(patch: Patch) -> None:
+    patch.setattr(Talk, "summed", lambda self, report: report)
+
+
 BUGS: tuple[Bug, ...] = (
     Bug(acknowledged_before_the_commit, ("was acknowledged before it was stored",)),
     Bug(told_as_stored_before_it_is, ("without need",)),
@@ -149,4 +158,6 @@ BUGS: tuple[Bug, ...] = (
     Bug(taken_messages_forgotten, ("said more than once",)),
     Bug(deaf_agent_is_not_told_of, ("nothing says so",)),
     Bug(message_dropped_by_the_worker, ("nothing says so",)),
+    Bug(told_usage_is_not_listened_to, ("and told of",)),
+    Bug(usage_of_one_turn_only, ("and told of",)),
 )

@@ -162,6 +162,7 @@ class Run:
     backend: ModelBackend | None = None
     error: str = ""
     failure: FailureKind | None = None
+    #: What it consumed: so far, as its events tell, and at its end what its report says, if there is one that does.
     usage: Usage | None = None
     #: The agent's own conversation id, if it has one.
     session_id: str = ""

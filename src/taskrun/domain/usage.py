@@ -7,7 +7,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from taskrun.domain.records import Consumption, Run, Usage
+from taskrun.domain.records import Consumption, Labels, Run, Usage
 
 #: Models of one run that are told apart, and characters of a model's name. What is beyond them goes to `OTHER_MODELS`.
 MAX_MODELS = 10
@@ -30,6 +30,14 @@ _amounts: Callable[[Consumption], tuple[int, int, int, int, float]] = attrgetter
 def usage_of(by_model: Mapping[str, Consumption]) -> Usage:
     """What these models consumed together."""
     return Usage(*_amounts(sum(by_model.values(), NOTHING)), by_model)
+
+
+def told_in(metadata: Labels) -> Usage | None:
+    """What a run says in a USAGE event that it has consumed so far; None if that is nothing. What is no amount counts
+    for nothing."""
+    told = Consumption(*(_read(type(field.default), metadata.get(field.name, "")) for field in fields(Consumption)))
+    model = metadata.get("model", "")
+    return bounded(Usage(*_amounts(told), {model: told} if model else {})) if told != NOTHING else None
 
 
 def since(before: Usage, now: Usage) -> Usage:
@@ -84,6 +92,13 @@ def total(runs: Iterable[Run]) -> Usage | None:
         for model, consumed in consumed_by(run).items():
             _add(by_model, model, consumed)
     return Usage(*_amounts(sum((usage for _, usage in told), NOTHING)), by_model) if told else None
+
+
+def _read(kind: Callable[[str], Any], text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        return 0
 
 
 def _add(by_model: dict[str, Consumption], model: str, consumed: Consumption) -> None:

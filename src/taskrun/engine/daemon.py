@@ -250,7 +250,7 @@ class Daemon:
         request = AgentRequest(
             run.run_id, run.task_id, run.input_json, run.labels, run.attempt, run.session_id, run.fork
         )
-        sink = RunSink(self._outbox, effect.lane, self._room, self._wake.set)
+        sink = RunSink(self._outbox, effect.lane, self._room, self._wake.set, effect.consumed)
         self._running[run.run_id] = self._crew.spawn(
             _execute(self._agents[run.agent], request, sink), partial(self._agent_ended, request, sink)
         )

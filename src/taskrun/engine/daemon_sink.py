@@ -22,12 +22,15 @@ MAX_EVENT_VALUE = 8192
 class RunSink:
     """Implements `AgentSink` over a lane of the outbox. While there is room nothing waits and nothing is scheduled."""
 
-    __slots__ = ("_lane", "_outbox", "_room", "_wake", "said", "usage")
+    __slots__ = ("_before", "_lane", "_outbox", "_room", "_wake", "said", "usage")
 
-    def __init__(self, outbox: Outbox, lane: Lane, room: Room, wake: Callable[[], None]) -> None:
-        """`wake` tells the writer that there is something to send."""
-        self._outbox, self._lane, self._room, self._wake = outbox, lane, room, wake
-        #: What the agent said last of what it has consumed.
+    def __init__(
+        self, outbox: Outbox, lane: Lane, room: Room, wake: Callable[[], None], before: Usage | None = None
+    ) -> None:
+        """`wake` tells the writer that there is something to send. `before` is what the run's turns before have
+        consumed."""
+        self._outbox, self._lane, self._room, self._wake, self._before = outbox, lane, room, wake, before
+        #: What the agent said last of what it has consumed in this turn.
         self.usage: Usage | None = None
         #: What the agent answers.
         self.said = Utterance()
@@ -46,6 +49,7 @@ class RunSink:
             await self._pause()
         if isinstance(event, UsageReported):
             self.usage = bounded(event.usage())
+            event = event.after(self._before)
         run_id = self._lane.run_id
         known = {key: clipped(value, MAX_EVENT_VALUE) for key, value in event.metadata().items()}
         self._lane.add(RunEvent(run_id, event.TYPE, known, f"{run_id}-{self._lane.events}"))

@@ -134,6 +134,19 @@ class UsageReported(AgentEvent):
         )
         return usage_of({self.model: consumed})
 
+    def after(self, before: Consumption | None) -> UsageReported:
+        """The same of an agent that has had turns before in this run, which consumed this."""
+        if before is None:
+            return self
+        return UsageReported(
+            self.model,
+            before.input_tokens + self.input_tokens,
+            before.output_tokens + self.output_tokens,
+            before.cache_read_tokens + self.cache_read_tokens,
+            before.cache_write_tokens + self.cache_write_tokens,
+            before.cost_usd + self.cost_usd,
+        )
+
 
 @value(frozen=True, slots=True)
 class Retried(AgentEvent):

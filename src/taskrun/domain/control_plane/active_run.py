@@ -16,6 +16,7 @@ from taskrun.domain.protocol import AssignRun, ContinueRun, RunReport
 from taskrun.domain.records import Run, RunEvent, RunMessage, Task
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus
 from taskrun.domain.timers import ControlPlaneTimers
+from taskrun.domain.usage import told_in
 
 #: What a run can be stopped for that is a failure.
 _FAILURES = frozenset({FailureKind.TIMEOUT, FailureKind.WORKER_LOST})
@@ -87,16 +88,22 @@ class ActiveRun:
         return replace(report, status=RunStatus.FAILED, failure=self.stop, error=self.why)
 
     def learn(self, body: RunReport | RunEvent | RunMessage) -> None:
-        """What its worker tells of the conversation is known of the run too: its session, which need not be kept when
-        it ends, and what it has taken."""
+        """What its worker tells is known of the run too: its session, which need not be kept when it ends, the messages
+        that it has taken, and what it has consumed so far, which counts if no end is reported that says more."""
         if isinstance(body, RunReport):
             self.run = replace(self.run, session_id=body.session_id)
         elif isinstance(body, RunEvent):
-            session_id = body.metadata.get("session_id", "") if body.type is RunEventType.SESSION_INITIALIZED else ""
-            if 0 < len(session_id) <= MAX_NAME:
-                self.run = replace(self.run, session_id=session_id)
+            self._learn_of_event(body)
         elif body.role is ChatRole.USER and body.id and len(self.run.taken) < MAX_TAKEN:
             self.run = replace(self.run, taken=(*self.run.taken, body.id))
+
+    def _learn_of_event(self, event: RunEvent) -> None:
+        if event.type is RunEventType.SESSION_INITIALIZED:
+            session_id = event.metadata.get("session_id", "")
+            if 0 < len(session_id) <= MAX_NAME:
+                self.run = replace(self.run, session_id=session_id)
+        elif event.type is RunEventType.USAGE:
+            self.run = replace(self.run, usage=told_in(event.metadata) or self.run.usage)
 
     def stamped(self) -> Run:
         """The run with how far it has been heard."""

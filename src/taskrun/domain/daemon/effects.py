@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskrun.domain.daemon.lane import Lane
 from taskrun.domain.errors import TaskRunError
 from taskrun.domain.protocol import AssignRun, LiveRun
+from taskrun.domain.records import Usage
 from taskrun.domain.values import value
 
 
@@ -24,6 +25,8 @@ class StartAgent:
 
     run: AssignRun
     lane: Lane
+    #: What the turns before have consumed.
+    consumed: Usage | None = None
 
 
 @value(frozen=True, slots=True)

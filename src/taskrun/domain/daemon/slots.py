@@ -97,7 +97,7 @@ class RunSlots:
         slot = self._slots[run_id]
         turn = slot.next_turn(news.report, news.said)
         if turn is not None:
-            step.effects.append(StartAgent(turn, slot.lane))
+            step.effects.append(StartAgent(turn, slot.lane, slot.talk.consumed))
             return
         del self._slots[run_id]
         slot.end(news.report)

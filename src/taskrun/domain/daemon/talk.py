@@ -30,7 +30,8 @@ class Talk:
         #: Taken, in this run: ids, and messages that came without one.
         self._taken: set[str] = set()
         self._count = 0
-        self._consumed: Usage | None = None
+        #: What the turns that are over have consumed.
+        self.consumed: Usage | None = None
 
     def take(self, order: ContinueRun) -> RunMessage | None:
         """Keeps the message for the next turn and returns the word that confirms it; None if it has it already."""
@@ -51,7 +52,7 @@ class Talk:
         """What the agent is asked next, in the session of the turn that is over; None if the run is over with it."""
         if not self._waiting or not report.session_id or report.status is not RunStatus.COMPLETED:
             return None
-        self._consumed = together(self._consumed, report.usage)
+        self.consumed = together(self.consumed, report.usage)
         message = json.dumps(self._waiting.popleft(), ensure_ascii=False)
         return replace(self._run, input_json=message, session_id=report.session_id, fork=False)
 
@@ -64,4 +65,4 @@ class Talk:
 
     def summed(self, report: RunReport) -> RunReport:
         """The last turn's report, with what all of them consumed."""
-        return replace(report, usage=together(self._consumed, report.usage))
+        return replace(report, usage=together(self.consumed, report.usage))

@@ -18,7 +18,7 @@ from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.domain.identity import Role
 from taskrun.domain.quotas import Limit
-from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
+from taskrun.domain.timers import MAX_STOP_GRACE, ControlPlaneTimers, DaemonTimers
 
 #: A value for each setting, as a flag or variable has it, and what it means. No default is among them.
 VALUES: dict[type, dict[str, tuple[str, Any]]] = {
@@ -176,6 +176,12 @@ def test_what_is_no_list_of_addresses_is_refused_by_name(tmp_path: Path, text: s
 def test_a_label_table_in_the_file_is_what_it_seems(tmp_path: Path) -> None:
     config = toml(tmp_path, '[labels]\ngpu = "yes"\n')
     assert load(WorkerSettings, {}, {}, config).labels == {"gpu": "yes"}
+
+
+def test_a_worker_leaves_no_run_longer_to_stop_than_a_control_plane_believes() -> None:
+    assert load(WorkerSettings, {"stop_grace": "5m"}, {}, None).timers.stop_grace == MAX_STOP_GRACE
+    with pytest.raises(InvalidArgument, match="--stop-grace must be at most 300 seconds"):
+        load(WorkerSettings, {"stop_grace": "301"}, {}, None)
 
 
 def test_an_unknown_key_of_the_file_is_refused_with_a_guess(tmp_path: Path) -> None:

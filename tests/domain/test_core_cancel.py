@@ -64,7 +64,7 @@ def test_the_task_is_cancelled_after_15_s_without_a_report(sim: Simulation) -> N
     [run] = sim.task(task.id).runs
     assert sim.task(task.id).status is TaskStatus.CANCELLED
     assert (run.status, run.failure) == (RunStatus.CANCELLED, FailureKind.CANCELLED)
-    assert "did not report" in run.error
+    assert "the worker w1 has not confirmed its end" in run.error
 
 
 def test_a_report_that_a_run_has_started_does_not_give_it_more_time_to_stop(sim: Simulation) -> None:

@@ -12,6 +12,7 @@ from taskrun.domain.protocol import (
     BATCH,
     FEATURES,
     AssignRun,
+    CancelRun,
     HeartbeatAck,
     HelloAck,
     LiveRun,
@@ -196,6 +197,60 @@ def test_a_run_can_be_stopped_on_its_own_stream_and_the_stream_may_break_then() 
     rig.transport()
     assert rig.hear(RunDirective("r", Verdict.STOP)) == [StopAgent("r")]
     assert rig.feed(BROKEN) == [HangUp(BROKEN.error)]
+
+
+def stopping(seq: int, within_ms: int) -> RunReport:
+    return RunReport("r", RunStatus.RUNNING, seq=seq, gone_within_ms=within_ms)
+
+
+def test_who_is_told_to_stop_a_run_says_how_long_that_takes_each_time_and_then_that_it_is_done() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.transport()
+    assert rig.hear(CancelRun("r", "not needed")) == [StopAgent("r")]
+    rig.wait(4)
+    assert rig.hear(CancelRun("r", "not needed")) == []
+    assert rig.transport() == [stopping(1, 10_000), stopping(2, 6_000)]
+    rig.wait(10)
+    assert rig.hear(CancelRun("r", "not needed")) == []
+    assert rig.transport() == [stopping(3, 1)]
+    rig.end("r", RunStatus.FAILED)
+    assert rig.hear(CancelRun("r", "not needed")) == []
+    assert rig.transport() == [RunReport("r", RunStatus.CANCELLED, "not needed", FailureKind.CANCELLED, seq=4)]
+
+
+def test_a_run_that_its_worker_stops_by_itself_takes_no_longer_when_it_is_told() -> None:
+    rig = Resuming()
+    rig.assign("r", timeout_ms=3_000)
+    rig.transport()
+    assert rig.wait(3) == [StopAgent("r")]
+    rig.wait(1)
+    assert rig.hear(CancelRun("r", "it took too long")) == []
+    assert rig.transport() == [stopping(1, 9_000)]
+
+
+def test_what_it_said_of_a_stop_is_said_again_on_the_next_link_if_it_was_not_heard() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.transport()
+    rig.hear(CancelRun("r", "not needed"))
+    rig.transport()
+    rig.feed(BROKEN)
+    rig.come_back(RunDirective("r", Verdict.GO_ON, 1))
+    rig.hear(CancelRun("r", "not needed"))
+    assert [word for word in rig.transport() if isinstance(word, RunReport)] == [
+        stopping(1, 10_000),
+        stopping(2, 7_500),
+    ]
+
+
+def test_of_a_run_that_nobody_wants_nothing_more_is_said_however_it_is_told() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.transport()
+    assert rig.hear(RunDirective("r", Verdict.STOP)) == [StopAgent("r")]
+    assert rig.hear(CancelRun("r", "not needed")) == []
+    assert rig.transport() == []
 
 
 def test_a_gap_is_filled_on_its_own_stream() -> None:

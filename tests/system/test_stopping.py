@@ -1,4 +1,4 @@
-"""SIGTERM, of the control plane and of workers, with a run active."""
+"""SIGTERM, of the control plane and of workers, with a run active; and runs that take their time to stop."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import signal
 import time
 from pathlib import Path
 
-from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
-from tests.system.site import Site, only_run, processes_of, soon
+from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
+from tests.system.site import ECHO, Site, command, only_run, processes_of, soon
 
 TERM = signal.SIGTERM
+#: Does not end before it is killed.
+STUBBORN = command("stubborn", "trap '' TERM HUP INT; echo BEGUN; while :; do sleep 0.1; done")
 
 
 def test_sigterm_ends_a_control_plane_with_a_run_active_within_10_seconds_and_exit_code_0(
@@ -54,6 +56,40 @@ def test_a_second_sigterm_stops_the_runs_and_another_worker_gets_the_task(site: 
         ("one", RunStatus.CANCELLED),
         ("two", RunStatus.COMPLETED),
     ]
+
+
+def test_a_task_is_cancelled_when_its_processes_are_gone_however_long_its_worker_leaves_them(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.start_plane("--stop-timeout", "1s")
+        site.start_worker("one", "--stop-grace", "4s", agents=[STUBBORN])
+        task = site.create("stubborn")
+        site.wait_for_output(task.id, "BEGUN")
+        began = time.monotonic()
+        site.client.cancel(task.id)
+        done = site.end_of(task.id)
+        assert processes_of(only_run(done)) == []
+        assert time.monotonic() - began > 4
+        assert (done.status, done.runs[0].failure) == (TaskStatus.CANCELLED, FailureKind.CANCELLED)
+        assert "not confirmed" not in done.runs[0].error
+
+
+def test_a_task_whose_worker_is_frozen_is_cancelled_all_the_same_and_says_that_nobody_knows(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.start_plane("--stop-timeout", "1s")
+        worker = site.start_worker("one", agents=[ECHO, STUBBORN])
+        task = site.create("stubborn")
+        site.wait_for_output(task.id, "BEGUN")
+        worker.tell(signal.SIGSTOP)
+        site.client.cancel(task.id)
+        done = site.end_of(task.id)
+        assert (done.status, done.runs[0].failure) == (TaskStatus.CANCELLED, FailureKind.CANCELLED)
+        assert "the worker one has not confirmed its end" in done.runs[0].error
+        assert processes_of(only_run(done))
+        # What it stops and says when it thaws changes nothing.
+        worker.tell(signal.SIGCONT)
+        soon(lambda: not processes_of(only_run(done)))
+        assert site.end_of(site.create("echo", "still here").id).status is TaskStatus.COMPLETED
+        assert site.client.get(task.id) == done
 
 
 def test_a_worker_survives_its_control_plane_and_works_for_the_next_one(site: Site, gate: Path) -> None:

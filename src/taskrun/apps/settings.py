@@ -39,7 +39,7 @@ from taskrun.domain.limits import MAX_CONCURRENT_RUNS
 from taskrun.domain.protocol import DEFAULT_MAX_CONCURRENT_RUNS
 from taskrun.domain.quotas import MAX_AGEING, Limit, Policy
 from taskrun.domain.records import NO_LABELS, Labels
-from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
+from taskrun.domain.timers import MAX_STOP_GRACE, ControlPlaneTimers, DaemonTimers
 from taskrun.ports.peers import LEASE
 
 #: The database's name in the data directory.
@@ -121,7 +121,11 @@ class ControlPlaneSettings:
     silence_timeout: float = setting(_PLANE.silence, "A worker that says nothing for this long is cut off.", DURATION)
     worker_grace: float = setting(_PLANE.grace, "A worker that stays away for this long is lost, with its runs.", DELAY)
     start_timeout: float = setting(_PLANE.start, "A run that its worker has not begun by then is taken back.", DURATION)
-    stop_timeout: float = setting(_PLANE.stop, "A cancelled run without a report by then is ended.", DURATION)
+    stop_timeout: float = setting(
+        _PLANE.stop,
+        "A run that is to stop is ended when it is this late to say how long that takes, or to end.",
+        DURATION,
+    )
     retry_delay: float = setting(_PLANE.retry, "From a second failure to the next attempt; it doubles.", DELAY)
     retry_delay_max: float = setting(_PLANE.retry_max, "And never is longer than this.", DURATION)
     poison_window: float = setting(
@@ -222,7 +226,9 @@ class WorkerSettings:
         _KEEPING.size, "And while all together take more than these bytes; 0 is no limit.", SIZE
     )
     drain_timeout: float = setting(_DAEMON.drain, "A drain that lasts longer stops the runs left.", DELAY)
-    stop_grace: float = setting(_DAEMON.stop_grace, "From SIGTERM to SIGKILL, for a stopped run.", DELAY)
+    stop_grace: float = setting(
+        _DAEMON.stop_grace, "From SIGTERM to SIGKILL, for a stopped run; 5 minutes at most.", DELAY
+    )
     heartbeat: float = setting(_DAEMON.heartbeat, "Time between heartbeats.", DURATION)
     reconnect: float = setting(_DAEMON.reconnect, "The first reconnect comes within this, at random.", DURATION)
     reconnect_max: float = setting(_DAEMON.reconnect_max, "Later reconnects come within this, at random.", DURATION)
@@ -234,6 +240,8 @@ class WorkerSettings:
     )
 
     def __post_init__(self) -> None:
+        if self.stop_grace > MAX_STOP_GRACE:
+            raise InvalidArgument(f"--stop-grace must be at most {MAX_STOP_GRACE:g} seconds.")
         if self.token and self.token_file:
             raise InvalidArgument("Give --token or --token-file, not both.")
         if bool(self.enroll) != bool(self.token or self.token_file):

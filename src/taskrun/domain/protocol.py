@@ -83,7 +83,7 @@ class Heartbeat:
 
 @value(frozen=True, slots=True)
 class RunReport:
-    """A run started or ended. `status` is RUNNING, COMPLETED, FAILED or CANCELLED."""
+    """A run started, is being stopped, or ended. `status` is RUNNING, COMPLETED, FAILED or CANCELLED."""
 
     run_id: str
     status: RunStatus
@@ -94,6 +94,8 @@ class RunReport:
     session_id: str = ""
     #: The run's sequence number, if its worker numbers what it says.
     seq: int | None = None
+    #: Of one that is RUNNING: it is being stopped, and its agent is gone within this, in ms. 0: it is not.
+    gone_within_ms: int = 0
 
 
 #: Output, events and chat travel as the values that the story keeps.
@@ -155,7 +157,8 @@ class AssignRun:
 
 @value(frozen=True, slots=True)
 class CancelRun:
-    """Stop this run and report its end. An unknown run needs no answer."""
+    """Stop this run and report its end. An unknown run needs no answer; of one that takes its time to stop the worker
+    says how long, each time that it is told."""
 
     run_id: str
     reason: str

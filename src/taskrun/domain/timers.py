@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from taskrun.domain.values import value
 
+#: As long as a worker may be told to leave a stopped run's processes (`DaemonTimers.stop_grace`), and as long as a
+#: control plane believes one that says that it is stopping a run.
+MAX_STOP_GRACE = 300.0
+
 
 @value(frozen=True, slots=True)
 class ControlPlaneTimers:
@@ -12,11 +16,13 @@ class ControlPlaneTimers:
     #: A worker that says nothing for this long is cut off (three missed heartbeats).
     silence: float = 45.0
     #: A worker whose runs outlive its stream is lost when it was away for this long; its runs go to others. It has to
-    #: be longer than a worker's own patience (`DaemonTimers.resume` and a heartbeat), or runs are executed twice.
+    #: be longer than a worker takes to stop them itself (`DaemonTimers.resume`, a heartbeat and `stop_grace`), or runs
+    #: are executed twice.
     grace: float = 120.0
     #: An assigned run that its worker does not start within this is taken back.
     start: float = 30.0
-    #: A run that was told to stop and does not report its end within this is ended without it.
+    #: A run that was told to stop is ended without its worker's report when nothing was heard of it for this long: from
+    #: when the worker was told, or from when the run's agent should have been gone as the worker says.
     stop: float = 15.0
     #: A message for a run that goes on is confirmed by its worker within this, or its sender hears that it was not.
     follow_up: float = 10.0
@@ -41,5 +47,5 @@ class DaemonTimers:
     resume: float = 90.0
     #: A drain that lasts longer cancels the runs that are left.
     drain: float = 300.0
-    #: A stopped run's processes get SIGKILL this long after SIGTERM.
+    #: A stopped run's processes get SIGKILL this long after SIGTERM. At most `MAX_STOP_GRACE`.
     stop_grace: float = 10.0

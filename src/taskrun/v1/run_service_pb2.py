@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from taskrun.v1 import common_pb2 as taskrun_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctaskrun/v1/run_service.proto\x12\ntaskrun.v1\x1a\x17taskrun/v1/common.proto\"\x94\x03\n\x10RunClientMessage\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.taskrun.v1.WorkerHelloH\x00\x12\x30\n\theartbeat\x18\x02 \x01(\x0b\x32\x1b.taskrun.v1.WorkerHeartbeatH\x00\x12\x34\n\rstatus_update\x18\x03 \x01(\x0b\x32\x1b.taskrun.v1.RunStatusUpdateH\x00\x12\x32\n\x0coutput_chunk\x18\x04 \x01(\x0b\x32\x1a.taskrun.v1.RunOutputChunkH\x00\x12%\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x14.taskrun.v1.RunEventH\x00\x12\x32\n\x0c\x63hat_message\x18\x06 \x01(\x0b\x32\x1a.taskrun.v1.RunChatMessageH\x00\x12+\n\x05\x62\x61tch\x18\x64 \x01(\x0b\x32\x1a.taskrun.v1.RunClientBatchH\x00\x12\'\n\x06output\x18\x65 \x01(\x0b\x32\x15.taskrun.v1.RunOutputH\x00\x42\t\n\x07payload\"\xab\x01\n\x0bWorkerHello\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.taskrun.v1.WorkerInfo\x12\x10\n\x08\x66\x65\x61tures\x18\x64 \x03(\t\x12\x1b\n\x13max_concurrent_runs\x18\x65 \x01(\r\x12\x0f\n\x07process\x18\x66 \x01(\t\x12&\n\tlive_runs\x18g \x03(\x0b\x32\x13.taskrun.v1.LiveRun\x12\x0e\n\x06stream\x18h \x01(\x04\"+\n\x07LiveRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08next_seq\x18\x02 \x01(\x04\"\x81\x02\n\x0fWorkerHeartbeat\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.taskrun.v1.WorkerStatus\x12\x13\n\x0b\x61\x63tive_runs\x18\x03 \x01(\r\x12\x1b\n\x13max_concurrent_runs\x18\x04 \x01(\r\x12\x39\n\x07metrics\x18\x05 \x03(\x0b\x32(.taskrun.v1.WorkerHeartbeat.MetricsEntry\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa4\x02\n\x0fRunStatusUpdate\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.taskrun.v1.RunStatus\x12\x15\n\rerror_message\x18\x03 \x01(\t\x12.\n\x0c\x62\x61\x63kend_used\x18\x04 \x01(\x0b\x32\x18.taskrun.v1.ModelBackend\x12\x14\n\x0ctimestamp_ms\x18\x05 \x01(\x03\x12-\n\x0c\x66\x61ilure_kind\x18\x64 \x01(\x0e\x32\x17.taskrun.v1.FailureKind\x12 \n\x05usage\x18\x65 \x01(\x0b\x32\x11.taskrun.v1.Usage\x12\x12\n\nsession_id\x18\x66 \x01(\t\x12\x10\n\x03seq\x18g \x01(\x04H\x00\x88\x01\x01\x42\x06\n\x04_seq\"\xd3\x01\n\x0eRunOutputChunk\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\t\x12\x10\n\x08is_final\x18\x04 \x01(\x08\x12:\n\x08metadata\x18\x05 \x03(\x0b\x32(.taskrun.v1.RunOutputChunk.MetadataEntry\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x0eRunChatMessage\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12(\n\x07message\x18\x02 \x01(\x0b\x32\x17.taskrun.v1.ChatMessage\x12\x10\n\x03seq\x18\x64 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\nmessage_id\x18\x65 \x01(\tB\x06\n\x04_seq\"@\n\x0eRunClientBatch\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.taskrun.v1.RunClientMessage\"\xae\x02\n\x10RunServerMessage\x12/\n\nassign_run\x18\x01 \x01(\x0b\x32\x19.taskrun.v1.RunAssignmentH\x00\x12+\n\ncancel_run\x18\x02 \x01(\x0b\x32\x15.taskrun.v1.CancelRunH\x00\x12$\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x15.taskrun.v1.ServerAckH\x00\x12/\n\x0c\x63ontinue_run\x18\x04 \x01(\x0b\x32\x17.taskrun.v1.ContinueRunH\x00\x12+\n\x05\x62\x61tch\x18\x64 \x01(\x0b\x32\x1a.taskrun.v1.RunServerBatchH\x00\x12-\n\tdirective\x18\x65 \x01(\x0b\x32\x18.taskrun.v1.RunDirectiveH\x00\x42\t\n\x07payload\"\xb0\x02\n\rRunAssignment\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nagent_name\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\t\x12\x35\n\x06labels\x18\x05 \x03(\x0b\x32%.taskrun.v1.RunAssignment.LabelsEntry\x12\x14\n\x0cissued_at_ms\x18\x06 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x07 \x01(\x03\x12\x12\n\ntimeout_ms\x18\x64 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x65 \x01(\r\x12\x12\n\nsession_id\x18\x66 \x01(\t\x12\x0c\n\x04\x66ork\x18g \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"+\n\tCancelRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x7f\n\tServerAck\x12\x10\n\x08\x61\x63k_type\x18\x01 \x01(\t\x12\x0e\n\x06ref_id\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x64 \x03(\t\x12\x10\n\x08messages\x18\x65 \x01(\x04\x12,\n\ndirectives\x18\x66 \x03(\x0b\x32\x18.taskrun.v1.RunDirective\"\xc1\x01\n\x0cRunDirective\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x31\n\x07verdict\x18\x02 \x01(\x0e\x32 .taskrun.v1.RunDirective.Verdict\x12\x10\n\x08\x66rom_seq\x18\x03 \x01(\x04\"\\\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_GO_ON\x10\x01\x12\x10\n\x0cVERDICT_STOP\x10\x02\x12\x13\n\x0fVERDICT_UNKNOWN\x10\x03\"X\n\x0b\x43ontinueRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x03 \x01(\x03\x12\x12\n\nmessage_id\x18\x64 \x01(\t\"@\n\x0eRunServerBatch\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.taskrun.v1.RunServerMessage2]\n\nRunService\x12O\n\rStreamConnect\x12\x1c.taskrun.v1.RunClientMessage\x1a\x1c.taskrun.v1.RunServerMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctaskrun/v1/run_service.proto\x12\ntaskrun.v1\x1a\x17taskrun/v1/common.proto\"\x94\x03\n\x10RunClientMessage\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.taskrun.v1.WorkerHelloH\x00\x12\x30\n\theartbeat\x18\x02 \x01(\x0b\x32\x1b.taskrun.v1.WorkerHeartbeatH\x00\x12\x34\n\rstatus_update\x18\x03 \x01(\x0b\x32\x1b.taskrun.v1.RunStatusUpdateH\x00\x12\x32\n\x0coutput_chunk\x18\x04 \x01(\x0b\x32\x1a.taskrun.v1.RunOutputChunkH\x00\x12%\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x14.taskrun.v1.RunEventH\x00\x12\x32\n\x0c\x63hat_message\x18\x06 \x01(\x0b\x32\x1a.taskrun.v1.RunChatMessageH\x00\x12+\n\x05\x62\x61tch\x18\x64 \x01(\x0b\x32\x1a.taskrun.v1.RunClientBatchH\x00\x12\'\n\x06output\x18\x65 \x01(\x0b\x32\x15.taskrun.v1.RunOutputH\x00\x42\t\n\x07payload\"\xab\x01\n\x0bWorkerHello\x12$\n\x04info\x18\x01 \x01(\x0b\x32\x16.taskrun.v1.WorkerInfo\x12\x10\n\x08\x66\x65\x61tures\x18\x64 \x03(\t\x12\x1b\n\x13max_concurrent_runs\x18\x65 \x01(\r\x12\x0f\n\x07process\x18\x66 \x01(\t\x12&\n\tlive_runs\x18g \x03(\x0b\x32\x13.taskrun.v1.LiveRun\x12\x0e\n\x06stream\x18h \x01(\x04\"+\n\x07LiveRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08next_seq\x18\x02 \x01(\x04\"\x81\x02\n\x0fWorkerHeartbeat\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.taskrun.v1.WorkerStatus\x12\x13\n\x0b\x61\x63tive_runs\x18\x03 \x01(\r\x12\x1b\n\x13max_concurrent_runs\x18\x04 \x01(\r\x12\x39\n\x07metrics\x18\x05 \x03(\x0b\x32(.taskrun.v1.WorkerHeartbeat.MetricsEntry\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x02\n\x0fRunStatusUpdate\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.taskrun.v1.RunStatus\x12\x15\n\rerror_message\x18\x03 \x01(\t\x12.\n\x0c\x62\x61\x63kend_used\x18\x04 \x01(\x0b\x32\x18.taskrun.v1.ModelBackend\x12\x14\n\x0ctimestamp_ms\x18\x05 \x01(\x03\x12-\n\x0c\x66\x61ilure_kind\x18\x64 \x01(\x0e\x32\x17.taskrun.v1.FailureKind\x12 \n\x05usage\x18\x65 \x01(\x0b\x32\x11.taskrun.v1.Usage\x12\x12\n\nsession_id\x18\x66 \x01(\t\x12\x10\n\x03seq\x18g \x01(\x04H\x00\x88\x01\x01\x12\x16\n\x0egone_within_ms\x18h \x01(\rB\x06\n\x04_seq\"\xd3\x01\n\x0eRunOutputChunk\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\t\x12\x10\n\x08is_final\x18\x04 \x01(\x08\x12:\n\x08metadata\x18\x05 \x03(\x0b\x32(.taskrun.v1.RunOutputChunk.MetadataEntry\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x0eRunChatMessage\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12(\n\x07message\x18\x02 \x01(\x0b\x32\x17.taskrun.v1.ChatMessage\x12\x10\n\x03seq\x18\x64 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\nmessage_id\x18\x65 \x01(\tB\x06\n\x04_seq\"@\n\x0eRunClientBatch\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.taskrun.v1.RunClientMessage\"\xae\x02\n\x10RunServerMessage\x12/\n\nassign_run\x18\x01 \x01(\x0b\x32\x19.taskrun.v1.RunAssignmentH\x00\x12+\n\ncancel_run\x18\x02 \x01(\x0b\x32\x15.taskrun.v1.CancelRunH\x00\x12$\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x15.taskrun.v1.ServerAckH\x00\x12/\n\x0c\x63ontinue_run\x18\x04 \x01(\x0b\x32\x17.taskrun.v1.ContinueRunH\x00\x12+\n\x05\x62\x61tch\x18\x64 \x01(\x0b\x32\x1a.taskrun.v1.RunServerBatchH\x00\x12-\n\tdirective\x18\x65 \x01(\x0b\x32\x18.taskrun.v1.RunDirectiveH\x00\x42\t\n\x07payload\"\xb0\x02\n\rRunAssignment\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nagent_name\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\t\x12\x35\n\x06labels\x18\x05 \x03(\x0b\x32%.taskrun.v1.RunAssignment.LabelsEntry\x12\x14\n\x0cissued_at_ms\x18\x06 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x07 \x01(\x03\x12\x12\n\ntimeout_ms\x18\x64 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x65 \x01(\r\x12\x12\n\nsession_id\x18\x66 \x01(\t\x12\x0c\n\x04\x66ork\x18g \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"+\n\tCancelRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x7f\n\tServerAck\x12\x10\n\x08\x61\x63k_type\x18\x01 \x01(\t\x12\x0e\n\x06ref_id\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x64 \x03(\t\x12\x10\n\x08messages\x18\x65 \x01(\x04\x12,\n\ndirectives\x18\x66 \x03(\x0b\x32\x18.taskrun.v1.RunDirective\"\xc1\x01\n\x0cRunDirective\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x31\n\x07verdict\x18\x02 \x01(\x0e\x32 .taskrun.v1.RunDirective.Verdict\x12\x10\n\x08\x66rom_seq\x18\x03 \x01(\x04\"\\\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_GO_ON\x10\x01\x12\x10\n\x0cVERDICT_STOP\x10\x02\x12\x13\n\x0fVERDICT_UNKNOWN\x10\x03\"X\n\x0b\x43ontinueRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x03 \x01(\x03\x12\x12\n\nmessage_id\x18\x64 \x01(\t\"@\n\x0eRunServerBatch\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.taskrun.v1.RunServerMessage2]\n\nRunService\x12O\n\rStreamConnect\x12\x1c.taskrun.v1.RunClientMessage\x1a\x1c.taskrun.v1.RunServerMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,33 +49,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERHEARTBEAT_METRICSENTRY']._serialized_start=907
   _globals['_WORKERHEARTBEAT_METRICSENTRY']._serialized_end=953
   _globals['_RUNSTATUSUPDATE']._serialized_start=956
-  _globals['_RUNSTATUSUPDATE']._serialized_end=1248
-  _globals['_RUNOUTPUTCHUNK']._serialized_start=1251
-  _globals['_RUNOUTPUTCHUNK']._serialized_end=1462
-  _globals['_RUNOUTPUTCHUNK_METADATAENTRY']._serialized_start=1415
-  _globals['_RUNOUTPUTCHUNK_METADATAENTRY']._serialized_end=1462
-  _globals['_RUNCHATMESSAGE']._serialized_start=1464
-  _globals['_RUNCHATMESSAGE']._serialized_end=1584
-  _globals['_RUNCLIENTBATCH']._serialized_start=1586
-  _globals['_RUNCLIENTBATCH']._serialized_end=1650
-  _globals['_RUNSERVERMESSAGE']._serialized_start=1653
-  _globals['_RUNSERVERMESSAGE']._serialized_end=1955
-  _globals['_RUNASSIGNMENT']._serialized_start=1958
-  _globals['_RUNASSIGNMENT']._serialized_end=2262
-  _globals['_RUNASSIGNMENT_LABELSENTRY']._serialized_start=2217
-  _globals['_RUNASSIGNMENT_LABELSENTRY']._serialized_end=2262
-  _globals['_CANCELRUN']._serialized_start=2264
-  _globals['_CANCELRUN']._serialized_end=2307
-  _globals['_SERVERACK']._serialized_start=2309
-  _globals['_SERVERACK']._serialized_end=2436
-  _globals['_RUNDIRECTIVE']._serialized_start=2439
-  _globals['_RUNDIRECTIVE']._serialized_end=2632
-  _globals['_RUNDIRECTIVE_VERDICT']._serialized_start=2540
-  _globals['_RUNDIRECTIVE_VERDICT']._serialized_end=2632
-  _globals['_CONTINUERUN']._serialized_start=2634
-  _globals['_CONTINUERUN']._serialized_end=2722
-  _globals['_RUNSERVERBATCH']._serialized_start=2724
-  _globals['_RUNSERVERBATCH']._serialized_end=2788
-  _globals['_RUNSERVICE']._serialized_start=2790
-  _globals['_RUNSERVICE']._serialized_end=2883
+  _globals['_RUNSTATUSUPDATE']._serialized_end=1272
+  _globals['_RUNOUTPUTCHUNK']._serialized_start=1275
+  _globals['_RUNOUTPUTCHUNK']._serialized_end=1486
+  _globals['_RUNOUTPUTCHUNK_METADATAENTRY']._serialized_start=1439
+  _globals['_RUNOUTPUTCHUNK_METADATAENTRY']._serialized_end=1486
+  _globals['_RUNCHATMESSAGE']._serialized_start=1488
+  _globals['_RUNCHATMESSAGE']._serialized_end=1608
+  _globals['_RUNCLIENTBATCH']._serialized_start=1610
+  _globals['_RUNCLIENTBATCH']._serialized_end=1674
+  _globals['_RUNSERVERMESSAGE']._serialized_start=1677
+  _globals['_RUNSERVERMESSAGE']._serialized_end=1979
+  _globals['_RUNASSIGNMENT']._serialized_start=1982
+  _globals['_RUNASSIGNMENT']._serialized_end=2286
+  _globals['_RUNASSIGNMENT_LABELSENTRY']._serialized_start=2241
+  _globals['_RUNASSIGNMENT_LABELSENTRY']._serialized_end=2286
+  _globals['_CANCELRUN']._serialized_start=2288
+  _globals['_CANCELRUN']._serialized_end=2331
+  _globals['_SERVERACK']._serialized_start=2333
+  _globals['_SERVERACK']._serialized_end=2460
+  _globals['_RUNDIRECTIVE']._serialized_start=2463
+  _globals['_RUNDIRECTIVE']._serialized_end=2656
+  _globals['_RUNDIRECTIVE_VERDICT']._serialized_start=2564
+  _globals['_RUNDIRECTIVE_VERDICT']._serialized_end=2656
+  _globals['_CONTINUERUN']._serialized_start=2658
+  _globals['_CONTINUERUN']._serialized_end=2746
+  _globals['_RUNSERVERBATCH']._serialized_start=2748
+  _globals['_RUNSERVERBATCH']._serialized_end=2812
+  _globals['_RUNSERVICE']._serialized_start=2814
+  _globals['_RUNSERVICE']._serialized_end=2907
 # @@protoc_insertion_point(module_scope)

@@ -210,6 +210,7 @@ class RunStatusUpdate(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
+    GONE_WITHIN_MS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     status: _common_pb2.RunStatus.ValueType
     error_message: _builtins.str
@@ -218,6 +219,10 @@ class RunStatusUpdate(_message.Message):
     session_id: _builtins.str
     seq: _builtins.int
     """With "resume" all that is said of a run (status, chunk, event, chat message) is numbered together, from 0."""
+    gone_within_ms: _builtins.int
+    """With RUNNING, only to a control plane of "resume": the answer to CancelRun. The run is being stopped, and its agent is
+    gone within so many milliseconds. 0 = it is not being stopped.
+    """
     @_builtins.property
     def backend_used(self) -> _common_pb2.ModelBackend: ...
     @_builtins.property
@@ -234,10 +239,11 @@ class RunStatusUpdate(_message.Message):
         usage: _common_pb2.Usage | None = ...,
         session_id: _builtins.str = ...,
         seq: _builtins.int | None = ...,
+        gone_within_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "backend_used", b"backend_used", "seq", b"seq", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "backend_used", b"backend_used", "error_message", b"error_message", "failure_kind", b"failure_kind", "run_id", b"run_id", "seq", b"seq", "session_id", b"session_id", "status", b"status", "timestamp_ms", b"timestamp_ms", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seq", b"_seq", "backend_used", b"backend_used", "error_message", b"error_message", "failure_kind", b"failure_kind", "gone_within_ms", b"gone_within_ms", "run_id", b"run_id", "seq", b"seq", "session_id", b"session_id", "status", b"status", "timestamp_ms", b"timestamp_ms", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seq: _TypeAlias = _typing.Literal["seq"]  # noqa: Y015
     _WhichOneofArgType__seq: _TypeAlias = _typing.Literal["_seq", b"_seq"]  # noqa: Y015

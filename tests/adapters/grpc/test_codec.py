@@ -181,6 +181,7 @@ reports = st.builds(
     st.none() | usages,
     texts,
     numbers,
+    st.integers(0, 2**32 - 1),
 )
 shown = st.sampled_from([status for status in WorkerStatus if status is not WorkerStatus.LOST])
 heartbeats = st.builds(Heartbeat, shown, counts, st.integers(0, 10_000), times, maps)

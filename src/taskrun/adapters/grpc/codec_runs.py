@@ -135,6 +135,7 @@ def _decode_report(message: pb.RunStatusUpdate) -> RunReport:
         decode_usage(message.usage) if message.HasField("usage") else None,
         session_id,
         decode_seq(message),
+        message.gone_within_ms,
     )
 
 
@@ -238,6 +239,7 @@ def encode_report(report: RunReport, at_ms: int) -> pb.RunClientMessage:
             usage=encode_usage(report.usage) if report.usage else None,
             session_id=report.session_id,
             seq=report.seq,
+            gone_within_ms=report.gone_within_ms,
         )
     )
 

@@ -15,7 +15,7 @@ from taskrun.domain.now import Now
 from taskrun.domain.protocol import AssignRun, ContinueRun, RunReport
 from taskrun.domain.records import Run, RunEvent, RunMessage, Task
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus
-from taskrun.domain.timers import ControlPlaneTimers
+from taskrun.domain.timers import MAX_STOP_GRACE, ControlPlaneTimers
 from taskrun.domain.usage import told_in
 
 #: What a run can be stopped for that is a failure.
@@ -29,10 +29,13 @@ class ActiveRun:
     task: Task
     run: Run
     worker: Worker
-    #: Why it was told to stop, if it was; in words; and when it was told last (seconds, monotonic).
+    #: Why it was told to stop, if it was; in words; and when it was told first and last (seconds, monotonic).
     stop: FailureKind | None = None
     why: str = ""
+    told_first_at: float = math.inf
     told_at: float = 0.0
+    #: And by when its agent is gone, as its worker said last.
+    gone_by: float = 0.0
     #: The sequence number of what is expected next.
     next_seq: int = 0
     #: It was asked for again.
@@ -66,10 +69,25 @@ class ActiveRun:
     def due_at(self, now: float, timers: ControlPlaneTimers) -> float:
         """By when it should have done what it is about to do next, told at `now`. What is said of it moves nothing."""
         if self.stop is not None:
-            return now + timers.stop
+            return max(self.told_at, self.gone_by) + timers.stop
         if self.run.status is RunStatus.ASSIGNED:
             return now + timers.start
         return min(self.ends_at, self.silent_at)
+
+    def told(self, now: float, *, here: bool) -> None:
+        """Its worker is told to stop it, once more perhaps: one that is here hears it."""
+        if here:
+            self.told_first_at = min(self.told_first_at, now)
+        self.told_at = min(now, self._stopped_by)
+
+    def stopping(self, now: float, within: float) -> None:
+        """Its worker has heard it, and its agent is gone within so many seconds."""
+        self.gone_by = min(now + within, self._stopped_by)
+
+    @property
+    def _stopped_by(self) -> float:
+        """Whatever its worker says, and however often it comes back: by then its agent is to be gone."""
+        return self.told_first_at + MAX_STOP_GRACE
 
     def may_be_heard_of(self, *, here: bool) -> bool:
         """Whether the worker, which has not reported the end that it was told to make, may not have heard of it.
@@ -82,10 +100,13 @@ class ActiveRun:
         return not here or (self.stop is FailureKind.WORKER_LOST and self.worker.last_contact < self.told_at)
 
     def verdict(self, report: RunReport) -> RunReport:
-        """What its end is called: a run that was told to stop failed of that, unless it was done before."""
+        """What its end is called: a run that was told to stop failed of that, unless it was done before. If it is only
+        known that its worker is lost, that is told too."""
         if self.stop not in _FAILURES or report.status is RunStatus.COMPLETED:
             return report
-        return replace(report, status=RunStatus.FAILED, failure=self.stop, error=self.why)
+        unseen = self.stop is FailureKind.TIMEOUT and report.failure is FailureKind.WORKER_LOST
+        error = f"{self.why}; {report.error}" if unseen else self.why
+        return replace(report, status=RunStatus.FAILED, failure=self.stop, error=error)
 
     def learn(self, body: RunReport | RunEvent | RunMessage) -> None:
         """What its worker tells is known of the run too: its session, which need not be kept when it ends, the messages

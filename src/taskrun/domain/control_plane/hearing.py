@@ -30,7 +30,7 @@ class Hearing:
         self._fleet, self._runs, self._follow_ups = fleet, runs, follow_ups
 
     def report(self, turn: Turn, worker: Worker, report: RunReport) -> None:
-        """A run started or ended."""
+        """A run started, is being stopped, or ended."""
         run_id, status = report.run_id, report.status
         active = self._owned(turn, worker, run_id, "status", told_to_stop=status is RunStatus.RUNNING)
         if active is None:
@@ -44,6 +44,8 @@ class Hearing:
         elif status is RunStatus.RUNNING and active.run.status is RunStatus.ASSIGNED:
             self._runs.start(turn, active)
         else:
+            if report.gone_within_ms:
+                self._runs.stopping(turn, active, report.gone_within_ms / 1000)
             self._runs.note(turn, active)
 
     def output(self, turn: Turn, worker: Worker, segment: OutputSegment) -> None:

@@ -1,8 +1,9 @@
 """The runs that workers have: given out, followed, ended, and tried again.
 
 A run has one deadline at a time: to start once it is assigned; to end within its task's timeout, and not to be silent
-for too long, once it runs; to report its end once it was told to stop. What was not started in time is told to stop as
-well before it is tried again: its worker may have begun with it after all.
+for too long, once it runs; to report its end once it was told to stop, after the time that its worker says to give the
+agent for that. What was not started in time is told to stop as well before it is tried again: its worker may have begun
+with it after all.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ _SILENT = "the run was silent for longer than its task allows"
 #: Either of the two: which, only the control plane knows that said so.
 _TIME_OVER = "the run's time was over"
 _NOT_STARTED = "the run was not started in time"
+#: Nothing is known of the processes of a run that ends without its worker's word. "{0}" is why it was stopped, "{1}"
+#: the worker.
+_UNCONFIRMED = "{0}; the worker {1} has not confirmed its end: its processes may go on for a while"
 _NOT_SAID_AGAIN = "This run is tried again from the task's input: what it was told since then is not said again."
 _POISON = "workers were lost soon after they had begun with this task, more than once: it is given to no other"
 
@@ -128,6 +132,7 @@ class Runs:
         self._began(active)
         worker.runs.add(run.id)
         active.begin(turn.now)
+        active.told(turn.now.mono, here=False)
         self._arm(turn, active)
 
     def give_up(self, turn: Turn, task: Task, report: RunReport) -> None:
@@ -155,6 +160,12 @@ class Runs:
                 self._stop(turn, active, FailureKind.CANCELLED, _CANCELLED)
         return active.task
 
+    def stopping(self, turn: Turn, active: ActiveRun, within: float) -> None:
+        """The worker is stopping the run: its agent is gone within so many seconds."""
+        if active.stop is not None:
+            active.stopping(turn.now.mono, within)
+            self._arm(turn, active)
+
     def due(self, turn: Turn, run_id: str) -> None:
         """The run's deadline has passed."""
         active, mono = self._by_run[run_id], turn.now.mono
@@ -162,7 +173,7 @@ class Runs:
         if active.stop is not None and not active.may_be_heard_of(here=here):
             self._end_unheard(turn, active, active.stop)
         elif active.stop is not None:
-            self._arm(turn, active)
+            self._deadlines.arm(run_id, mono + self._timers.stop)
         elif active.run.status is RunStatus.ASSIGNED and here:
             self._fleet.doubt(active.worker, run_id)
             self._stop(turn, active, FailureKind.WORKER_LOST, _NOT_STARTED)
@@ -260,7 +271,7 @@ class Runs:
         self._tell_to_stop(turn, active)
 
     def _tell_to_stop(self, turn: Turn, active: ActiveRun) -> None:
-        active.told_at = turn.now.mono
+        active.told(turn.now.mono, here=self._fleet.is_here(active.worker))
         self._fleet.send(turn, active.worker, CancelRun(active.run.id, active.why))
         self._arm(turn, active)
 
@@ -268,7 +279,7 @@ class Runs:
         """The run ends without its worker's word. The worker may go on with it: the slot stays taken."""
         self._fleet.overdue(active.worker, active.run.id, started=active.run.status is RunStatus.RUNNING)
         status = RunStatus.CANCELLED if why is FailureKind.CANCELLED else RunStatus.FAILED
-        active.why = f"{active.why}; the worker did not report the run's end"
+        active.why = _UNCONFIRMED.format(active.why, active.worker.id)
         self.end(turn, active, RunReport(active.run.id, status, active.why, why), free=False)
 
     def _ended(self, turn: Turn, run: Run, report: RunReport) -> Run:

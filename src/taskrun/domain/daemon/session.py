@@ -86,7 +86,7 @@ class DaemonCore:
         self._state = UplinkState.NEW
         self._timer_deadlines: Deadlines[Timer] = Deadlines()
         self._run_deadlines: Deadlines[str] = Deadlines()
-        self._slots = RunSlots(agents, max_concurrent_runs, self.outbox, self._run_deadlines)
+        self._slots = RunSlots(agents, max_concurrent_runs, self.outbox, self._run_deadlines, timers.stop_grace)
         self._dialled_at = 0.0
         self._pulse = Pulse()
         #: The control plane has yet to say what becomes of the runs of the last link.

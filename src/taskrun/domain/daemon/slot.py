@@ -15,6 +15,7 @@ from taskrun.domain.daemon.talk import Talk
 from taskrun.domain.machines.machine import Machine
 from taskrun.domain.protocol import AssignRun, ContinueRun, RunReport
 from taskrun.domain.status import FailureKind, RunStatus
+from taskrun.domain.timers import MAX_STOP_GRACE
 
 
 class SlotState(Enum):
@@ -68,8 +69,9 @@ class RunSlot:
     lane: Lane
     talk: Talk
     state: SlotState = SlotState.RUNNING
-    #: For people: why the run is being stopped.
+    #: For people: why the run is being stopped. And by when its agent is gone (seconds, monotonic).
     why: str = ""
+    gone_by: float = 0.0
 
     def stop(self, event: SlotEvent, why: str) -> bool:
         """Takes the event in; true if it is the first, so that the agent has to be told."""
@@ -80,6 +82,11 @@ class RunSlot:
         if self.state is SlotState.ABANDONED:
             self.lane.close()
         return first
+
+    def tell_stopping(self, now: float) -> None:
+        """Whoever told it to stop is to know that it does, and how long that takes."""
+        within = min(self.gone_by - now, MAX_STOP_GRACE)
+        self.lane.add(RunReport(self.lane.run_id, RunStatus.RUNNING, gone_within_ms=max(1, round(within * 1000))))
 
     def hear(self, order: ContinueRun) -> None:
         """Takes a message for the agent's next turn, and says so. A run that is being stopped has no next turn."""

@@ -23,8 +23,12 @@ _GAP = "what the control plane asks for again is not here any more"
 class RunSlots:
     """At most `limit` runs at a time; the worker itself sees to that, whatever it is told."""
 
-    def __init__(self, agents: Collection[str], limit: int, outbox: Outbox, deadlines: Deadlines[str]) -> None:
+    def __init__(
+        self, agents: Collection[str], limit: int, outbox: Outbox, deadlines: Deadlines[str], stop_grace: float
+    ) -> None:
+        """An agent that is stopped is gone within about `stop_grace` seconds."""
         self._agents, self.limit, self._outbox, self._deadlines = agents, limit, outbox, deadlines
+        self._stop_grace = stop_grace
         self._slots: dict[str, RunSlot] = {}
         self._over: OrderedDict[str, None] = OrderedDict()
         self.draining = False
@@ -55,8 +59,13 @@ class RunSlots:
         step.effects.append(StartAgent(run, lane))
 
     def cancel(self, step: Step, order: CancelRun) -> None:
-        """Stops the run if it is here."""
+        """Stops the run if it is here, and says so, however often it is told: a control plane that began anew has to
+        hear it too."""
         self._stop(step, order.run_id, SlotEvent.CANCELLED, order.reason or "the run was cancelled")
+        slot = self._slots.get(order.run_id)
+        # One of old would take it for a second beginning.
+        if slot is not None and self._outbox.keeps:
+            slot.tell_stopping(step.now.mono)
 
     def follow_up(self, step: Step, order: ContinueRun) -> None:
         """The agent hears it when its turn is over. Of a run that is not here the control plane hears the end."""
@@ -127,4 +136,5 @@ class RunSlots:
     def _stop(self, step: Step, run_id: str, event: SlotEvent, why: str) -> None:
         slot = self._slots.get(run_id)
         if slot is not None and slot.stop(event, why):
+            slot.gone_by = step.now.mono + self._stop_grace
             step.effects.append(StopAgent(run_id))

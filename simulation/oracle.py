@@ -29,12 +29,21 @@ if TYPE_CHECKING:
 RESUMES_WITHIN = DaemonTimers().resume
 #: Seconds that an assigned run has to be started.
 _START = ControlPlaneTimers().start
-#: Seconds after a thaw by which a worker has found that its agents should be gone, and by which they are.
+#: Seconds that one that was told to stop may be unheard of.
+_STOP = ControlPlaneTimers().stop
+#: Seconds after a thaw by which a worker has found that its agents should be gone; they are when they had time to stop.
 _FOUND_AFTER_THAW = 1.0
-_STOPPED_AFTER_THAW = _FOUND_AFTER_THAW + DaemonTimers().stop_grace
-#: How a run ends that its worker was told to stop, and has not reported: it may go on there for a while.
-_STOPPED = frozenset({FailureKind.TIMEOUT, FailureKind.CANCELLED})
+#: Seconds between two signs that a worker is in touch, if nothing holds them up: a heartbeat, and some room.
+_HEARD_EVERY = DaemonTimers().heartbeat + 1.0
 _NOT_STARTED = "the run was not started in time"
+#: What the error of a run says that ended without its worker's word.
+_UNCONFIRMED = (
+    "has not confirmed its end",
+    "workers were lost",
+    "the worker was lost",
+    "without the run",
+    "control plane",
+)
 
 
 class Oracle:
@@ -55,6 +64,8 @@ class Oracle:
         self._decided_at = 0.0
         #: When each worker was last out of touch for long, by process.
         self._away_until: dict[str, float] = {}
+        #: The same of what was longer than it takes if nothing holds it up.
+        self._held_up_until: dict[str, float] = {}
         #: When a control plane last took a hello that was over by then for a new one, by worker.
         self._haunted_at: dict[str, float] = {}
 
@@ -129,8 +140,9 @@ class Oracle:
         worker, now = agent.worker, self._world.agenda.time
         run = self._run(agent.run.task_id, agent.run.run_id)
         assert run is not None
-        thawed_just_now = now - worker.thawed_at <= (_STOPPED_AFTER_THAW if agent.stopping else _FOUND_AFTER_THAW)
-        unheard = run.failure in _STOPPED or run.error.startswith(_NOT_STARTED)
+        grace = self._world.daemon_timers.stop_grace if agent.stopping else 0.0
+        thawed_just_now = now - worker.thawed_at <= _FOUND_AFTER_THAW + grace
+        unheard = _UNCONFIRMED[0] in run.error or run.error.startswith(_NOT_STARTED)
         return self._world.faults.unreal or worker.frozen or thawed_just_now or unheard or self._is_haunted(run)
 
     def _run(self, task_id: str, run_id: str) -> Run | None:
@@ -143,6 +155,8 @@ class Oracle:
         """The worker hears something that was said when what it said at this time had been heard."""
         if self._world.agenda.time - worker.known_at >= RESUMES_WITHIN:
             self._away_until[worker.process] = self._world.agenda.time
+        if self._world.agenda.time - worker.known_at >= _HEARD_EVERY:
+            self._held_up_until[worker.process] = self._world.agenda.time
         worker.known_at = max(worker.known_at, heard_at)
 
     def haunted(self, worker: Worker) -> None:
@@ -184,6 +198,7 @@ class Oracle:
 
     def _ended(self, task: Task, before: Run, run: Run) -> None:
         """A run ended: there has to be a reason."""
+        self._ended_at_its_worker(run)
         since = self._decided_at - self._assigned_at[run.id]
         agent = self._agents.get(run.id)
         match run.failure:
@@ -205,6 +220,23 @@ class Oracle:
                 demand(agent is None, f"run {run.id} was refused, and began")
             case _:
                 raise Violation(f"run {run.id} failed: {run.failure}")
+
+    def _ended_at_its_worker(self, run: Run) -> None:
+        """Its agent is gone, unless its end says that nobody knows; and that it says only if nobody could."""
+        agent = self._agents.get(run.id)
+        confirmed = not any(words in run.error for words in _UNCONFIRMED)
+        executing = agent is not None and agent in self._executing[agent.run.task_id]
+        demand(not (confirmed and executing), f"run {run.id} is said to have ended, and goes on: {run.error}")
+        if _UNCONFIRMED[0] in run.error:
+            demand(self._could_not_say(run), f"run {run.id} was given up without need: {run.error}")
+
+    def _could_not_say(self, run: Run) -> bool:
+        """Whether its worker may have had no chance to say that it stops the run."""
+        worker = self._world.worker(run.worker_id)
+        gone = run.process != worker.process or not worker.alive
+        last = self._world.agenda.time - _STOP
+        held_up = worker.known_at <= last or self._held_up_until.get(worker.process, -1.0) >= last
+        return self._world.faults.unreal or gone or held_up
 
     def _may_be_lost(self, run: Run) -> bool:
         worker = self._world.worker(run.worker_id)

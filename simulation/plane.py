@@ -29,14 +29,12 @@ from taskrun.domain.control_plane.inputs import (
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import StoreFailed, TaskRunError, Unavailable
 from taskrun.domain.protocol import Hello, ToWorker
-from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.testing.invariants import check_core
 
 if TYPE_CHECKING:
     from simulation.watchers import Watcher
     from simulation.world import World
 
-TIMERS = ControlPlaneTimers()
 #: Seconds after which a failed start is tried again, as in the engine.
 _PAUSE = 1.0
 #: When it dies amid a turn it has said less than so many things, or all of them.
@@ -91,7 +89,7 @@ class Plane(Process):
         self._watchers: dict[str, dict[Watcher, None]] = {}
 
     def _recover(self) -> None:
-        self.core = ControlPlaneCore(TIMERS, lambda: f"{next(self._ids):04}", self._seen)
+        self.core = ControlPlaneCore(self._world.plane_timers, lambda: f"{next(self._ids):04}", self._seen)
         turn = self.core.recover(self._world.store.recover(), self.now())
         self._busy = True
         self._world.note(self.name, "begins from its store")

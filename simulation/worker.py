@@ -26,12 +26,10 @@ from taskrun.domain.daemon.session import DaemonCore
 from taskrun.domain.errors import PermissionDenied, TaskRunError, Unavailable
 from taskrun.domain.protocol import FEATURES, Hello, LiveRun, RunReport
 from taskrun.domain.records import AgentSpec, WorkerInfo
-from taskrun.domain.timers import DaemonTimers
 
 if TYPE_CHECKING:
     from simulation.world import World
 
-TIMERS = DaemonTimers()
 #: Seconds that a worker waits for the answer to its hello before it takes the stream for open without it, and for one
 #: who does not answer at all; as in the gRPC adapter.
 _GREETING = 2.0
@@ -81,7 +79,7 @@ class Worker(Process):
         """Starts its program."""
         super().begin()
         self._world.note(self.name, "begins as", self.process)
-        self.core = DaemonCore(self._offers, self.slots, TIMERS, self.chance.random)
+        self.core = DaemonCore(self._offers, self.slots, self._world.daemon_timers, self.chance.random)
         self.agents: dict[str, Agent] = {}
         #: The one that ended last: its run may have another turn.
         self._last: Agent | None = None
@@ -254,4 +252,4 @@ class Worker(Process):
 
     def _stop_agent(self, effect: StopAgent) -> None:
         self._world.note(self.name, "stops", effect.run_id)
-        self.agents[effect.run_id].stop(TIMERS.stop_grace)
+        self.agents[effect.run_id].stop(self._world.daemon_timers.stop_grace)

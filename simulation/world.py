@@ -21,6 +21,7 @@ from simulation.weather import Weather
 from simulation.worker import Worker
 from taskrun.domain.records import TaskSpec
 from taskrun.domain.status import FailureKind
+from taskrun.domain.timers import ControlPlaneTimers, DaemonTimers
 
 #: Seconds by which everything has come to rest when nothing goes wrong any more.
 PATIENCE = 7200.0
@@ -28,6 +29,8 @@ PATIENCE = 7200.0
 _LOOK = 5.0
 #: In so many worlds clients talk with agents.
 _TALKS = 0.25
+#: In so many worlds agents have longer to stop than a control plane waits for a word of it.
+_LENIENT = 0.25
 #: Seconds within which a worker that has nothing to do leaves.
 _FAREWELL = 30.0
 #: What takes each line of the story: the time, who it is about, what that one does, and facts.
@@ -43,6 +46,9 @@ class World:
         self.chance = Random(seed)
         #: Whether clients talk with agents. Not in every world: a message keeps workers awake and tasks waiting.
         self.talks = Random(f"talk {seed}").random() < _TALKS
+        lenient = Random(f"lenient {seed}").random() < _LENIENT
+        self.daemon_timers = DaemonTimers(stop_grace=30.0) if lenient else DaemonTimers()
+        self.plane_timers = ControlPlaneTimers(grace=150.0) if lenient else ControlPlaneTimers()
         self.agenda = Agenda()
         #: What went wrong, how often.
         self.counts = Counter[str]()

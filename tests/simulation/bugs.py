@@ -18,6 +18,7 @@ from simulation.watchers import Watcher
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
+from taskrun.domain.daemon.slot import RunSlot
 from taskrun.domain.daemon.talk import Talk
 from taskrun.domain.protocol import ContinueRun
 from taskrun.domain.records import RunMessage, StoryEntry, Task
@@ -131,6 +132,16 @@ def usage_of_one_turn_only(patch: Patch) -> None:
     patch.setattr(Talk, "summed", lambda self, report: report)
 
 
+def stopping_is_not_said(patch: Patch) -> None:
+    """A worker that stops a run says nothing before its end."""
+    patch.setattr(RunSlot, "tell_stopping", lambda self, now: None)
+
+
+def told_to_stop_is_taken_for_stopped(patch: Patch) -> None:
+    """Nothing tells an end that was not confirmed from one that was."""
+    patch.setattr("taskrun.domain.control_plane.runs._UNCONFIRMED", "{0}")
+
+
 BUGS: tuple[Bug, ...] = (
     Bug(acknowledged_before_the_commit, ("was acknowledged before it was stored",)),
     Bug(told_as_stored_before_it_is, ("without need",)),
@@ -158,6 +169,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(taken_messages_forgotten, ("said more than once",)),
     Bug(deaf_agent_is_not_told_of, ("nothing says so",)),
     Bug(message_dropped_by_the_worker, ("nothing says so",)),
+    Bug(stopping_is_not_said, ("was given up without need",)),
+    Bug(told_to_stop_is_taken_for_stopped, ("and goes on",)),
     Bug(told_usage_is_not_listened_to, ("and told of",)),
     Bug(usage_of_one_turn_only, ("and told of",)),
 )

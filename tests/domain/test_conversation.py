@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from taskrun.domain.conversation import (
     FOLLOW_UP_WAIT_MS,
     follow_up,
-    holder,
     is_same_key,
     known_as,
     last_session,
@@ -48,7 +49,8 @@ def test_a_follow_up_has_the_agent_and_limits_of_before_and_goes_to_the_worker_t
         queue_timeout_ms=FOLLOW_UP_WAIT_MS,
         continues=Continuation("t-1", "s-1", fork=True),
     )
-    assert holder(spec) == "atlas"
+    assert spec.holder == "atlas"
+    assert replace(spec, continues=None).holder == TaskSpec("coder", "1").holder == ""
 
 
 def test_a_follow_up_of_a_follow_up_is_pinned_anew_and_waits_as_long_as_the_task_before_it() -> None:
@@ -56,7 +58,7 @@ def test_a_follow_up_of_a_follow_up_is_pinned_anew_and_waits_as_long_as_the_task
     later = TaskSpec("coder", "1", selector=first.selector, queue_timeout_ms=7)
     moved = Run("r-2", "bruno", RunStatus.COMPLETED, 1, session_id="s-2")
     second = follow_up(ended(moved, spec=later), "x", fork=False, key="")
-    assert (holder(second), second.queue_timeout_ms) == ("bruno", 7)
+    assert (second.holder, second.queue_timeout_ms) == ("bruno", 7)
     assert second.continues == Continuation("t-1", "s-2")
 
 

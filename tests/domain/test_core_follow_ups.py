@@ -15,7 +15,7 @@ from taskrun.domain.errors import (
     Unavailable,
     Unconfirmed,
 )
-from taskrun.domain.protocol import BATCH, RESUME, AssignRun, CancelRun, ContinueRun, LiveRun, RunReport
+from taskrun.domain.protocol import BATCH, RESUME, AssignRun, CancelRun, ContinueRun, Heartbeat, LiveRun, RunReport
 from taskrun.domain.records import AgentSpec, RunEvent, RunMessage, Task, WorkerInfo, WorkerView
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
 from taskrun.testing.simulation import NEW, Simulation
@@ -129,14 +129,18 @@ def test_no_worker_makes_itself_the_holder_of_a_session_by_what_it_says(talked: 
     assert not [word for word in talked.sim.heard(thief) if isinstance(word, AssignRun)]
 
 
-def test_a_worker_that_may_come_back_is_waited_for_but_not_for_ever(talked: Talker) -> None:
+def test_a_worker_that_may_come_back_is_waited_for_and_one_without_a_slot_but_not_for_ever(talked: Talker) -> None:
     sim = talked.sim
     sim.vanish(talked.session)
     first, second = (answered(sim, sim.say_more(talked.task_id)) for _ in range(2))
     session = sim.connect("w1", process="p1", slots=1)
-    assert sim.assigned(session).task_id == first.id
-    sim.vanish(session)
-    sim.wait(FOLLOW_UP_WAIT_MS / 1000)
+    run = sim.assigned(session)
+    assert run.task_id == first.id
+    sim.say(session, RunReport(run.run_id, RunStatus.RUNNING, seq=0))
+    for _ in range(FOLLOW_UP_WAIT_MS // 10_000):
+        sim.wait(10)
+        sim.say(session, Heartbeat(WorkerStatus.BUSY, 1, 1))
+    assert sim.task(first.id).status is TaskStatus.RUNNING
     assert sim.task(second.id).failure is FailureKind.QUEUE_TIMEOUT
 
 

@@ -227,9 +227,20 @@ class ControlPlaneHistory(RuleBasedStateMachine):
     @invariant()
     def who_waited_too_long_has_had_no_run_since(self) -> None:
         for task in self.sim.store.tasks.values():
-            assert (task.failure is FailureKind.QUEUE_TIMEOUT) is bool(task.error)
+            assert (task.failure is None) is not bool(task.error)
             if task.failure is not None:
+                assert task.status is TaskStatus.FAILED
+            if task.failure is FailureKind.QUEUE_TIMEOUT:
                 assert (task.status, task.finished_at_ms >= task.expires_at_ms > 0) == (TaskStatus.FAILED, True)
+
+    @invariant()
+    def no_follow_up_waits_for_a_worker_that_is_gone(self) -> None:
+        """Unless nobody has had the time to come since the control plane began."""
+        if not self.inbox and not self.sim.answers:
+            known, missed = self.sim.core._fleet, self.sim.core._stranding._missed
+            for task in self.sim.store.waiting():
+                holder = task.spec.holder
+                assert not holder or known.of_id(holder) is not None or missed.of(holder) is not None
 
     @invariant()
     def no_more_attempts_than_allowed(self) -> None:

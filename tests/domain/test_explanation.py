@@ -6,12 +6,13 @@ import pytest
 
 from taskrun.domain.explanation import MOST_AHEAD, MOST_WORKERS, Ahead, Explanation, ahead_of, explain
 from taskrun.domain.fitness import WorkerFit
-from taskrun.domain.records import AgentSpec, Run, Task, TaskSpec, WorkerInfo, WorkerView
+from taskrun.domain.records import AgentSpec, Continuation, Run, Task, TaskSpec, WorkerInfo, WorkerView
 from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 
 WAITING = Task("t-1", TaskSpec("coder", "1"), TaskStatus.PENDING, "me", 5000)
 ON_GPU = replace(WAITING, spec=TaskSpec("coder", "1", selector=(("gpu", "yes"),)))
 FOR_ATLAS = replace(WAITING, spec=TaskSpec("coder", "1", selector=(("taskrun.worker", "atlas"),)))
+FOLLOW_UP = replace(FOR_ATLAS, spec=replace(FOR_ATLAS.spec, continues=Continuation("t-0", "s")))
 FAILED = Run("r-1", "atlas", RunStatus.FAILED, 1, finished_at_ms=7000, failure=FailureKind.AGENT_ERROR)
 TRIED = replace(WAITING, runs=(FAILED,))
 FIRST = Ahead(0)
@@ -58,6 +59,11 @@ AWAY, DRAINING = WorkerStatus.DISCONNECTED, WorkerStatus.DRAINING
             [worker("atlas", AWAY), worker("bruno")],
             "the worker atlas, the only one that it may go to, is not connected",
         ),
+        (
+            FOLLOW_UP,
+            [worker("bruno")],
+            "the worker atlas, the only one that it may go to, is not connected: it fails if that one stays away",
+        ),
         (FOR_ATLAS, [worker("atlas", runs=2), worker("bruno")], "no worker that it could go to has a free slot"),
         (WAITING, [worker("atlas", runs=2), worker("bruno")], "it is about to be given out"),
     ],
@@ -70,6 +76,7 @@ def test_what_nobody_has_is_said_in_one_sentence(task: Task, workers: list[Worke
     ("task", "summary"),
     [
         (replace(WAITING, status=TaskStatus.CANCELLED), "it has ended"),
+        (replace(WAITING, status=TaskStatus.FAILED, error="nobody came"), "it has ended: nobody came"),
         (running(), "run 2 is on atlas"),
         (running(cancel_requested=True), "run 2 is on atlas, and was told to stop"),
     ],

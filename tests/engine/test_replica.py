@@ -16,8 +16,18 @@ from taskrun.domain.events import TaskMoved
 from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.protocol import Heartbeat, HeartbeatAck, RunReport, Stored
 from taskrun.domain.quotas import AccountName, Limit, Policy
-from taskrun.domain.records import AgentSpec, Requirement, Run, Task, TaskSpec, WorkerInfo, WorkerView
-from taskrun.domain.status import RunStatus, TaskStatus, WorkerStatus
+from taskrun.domain.records import (
+    WORKER_LABEL,
+    AgentSpec,
+    Continuation,
+    Requirement,
+    Run,
+    Task,
+    TaskSpec,
+    WorkerInfo,
+    WorkerView,
+)
+from taskrun.domain.status import FailureKind, RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
 from taskrun.engine.replica import DEAF_PAUSE, REST
@@ -31,6 +41,13 @@ from tests.engine.peers import Peer
 IDLE, AWAY = WorkerStatus.IDLE, WorkerStatus.DISCONNECTED
 RUN = Run("run-1", "worker-1", RunStatus.RUNNING, 1, 1, 2, process="p")
 TASK = Task("t", TaskSpec("echo", "1"), TaskStatus.RUNNING, "ann", 1, (RUN,), next_seq=3)
+FOLLOW_UP = Task(
+    "t",
+    TaskSpec("echo", "1", selector=((WORKER_LABEL, "worker-1"),), continues=Continuation("t-0", "s")),
+    TaskStatus.PENDING,
+    "ann",
+    1,
+)
 
 
 BEAT = Heartbeat(WorkerStatus.IDLE, 0, 10)
@@ -252,6 +269,31 @@ async def test_a_worker_that_went_elsewhere_is_not_waited_for(
     await jumping.advance(REST)
     assert (await settled.get("t")).status is TaskStatus.PENDING
     assert settled.worker("worker-1") == view("worker-1")
+
+
+async def test_a_follow_up_fails_when_the_worker_with_its_session_does_not_come_to_any_control_plane(
+    settled: ControlPlane, store: FaultyStore, village: Village, jumping: JumpingClock
+) -> None:
+    await store.commit(Batch({"t": FOLLOW_UP}))
+    for workers in ([view("worker-1")], []):
+        village.next = Meeting(others=True, workers=workers)
+        village.call(Call(meet=True))
+        await jumping.advance(REST)
+    await jumping.advance(ControlPlaneTimers().grace - 1)
+    assert (await settled.get("t")).status is TaskStatus.PENDING
+    await jumping.advance(2)
+    assert (await settled.get("t")).failure is FailureKind.WORKER_LOST
+
+
+async def test_one_that_is_alone_waits_for_that_worker_no_longer_either(
+    idle_plane: ControlPlane, store: FaultyStore, village: Village, jumping: JumpingClock
+) -> None:
+    await store.commit(Batch({"t": FOLLOW_UP}))
+    village.next = Meeting(others=False)
+    await idle_plane.start()
+    await jumping.advance(ControlPlaneTimers().grace + 1)
+    assert (await idle_plane.get("t")).failure is FailureKind.WORKER_LOST
+    await idle_plane.stop()
 
 
 async def test_one_that_others_have_taken_over_begins_again(

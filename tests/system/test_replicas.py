@@ -228,6 +228,30 @@ def test_who_talks_to_the_run_of_a_frozen_control_plane_is_told_that_nothing_was
     assert output(replicas.site, task) == ["BEGUN"]
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_who_waits_for_a_worker_that_is_gone_is_told_so_also_if_its_control_plane_went_with_it(
+    replicas: Replicas, tmp_path: Path, both: bool
+) -> None:
+    fast = ("--lease", "3s", "--worker-grace", "4s")
+    a, b = (replicas.start(*fast) for _ in range(2))
+    (open_gate := tmp_path / "open").touch()
+    site = replicas.turn_to(a)
+    worker = site.launch_worker("one", "--max-concurrent-runs", "1", agents=[TALKER], addr=addr(b))
+    soon(lambda: shown_by(a) == {"one": "IDLE"})
+    before = site.end_of(site.create("talker", str(open_gate)).id)
+    busy = site.create("talker", str(tmp_path / "shut"))
+    site.wait_for_output(busy.id, "BEGUN")
+    waits = a.client.continue_task(before.id, "more")
+    assert waits.status is TaskStatus.PENDING
+    if both:
+        b.program.kill()
+    worker.kill()
+    ended = site.end_of(waits.id)
+    assert (ended.status, ended.failure) == (TaskStatus.FAILED, FailureKind.WORKER_LOST)
+    assert f"only it has the session of task {before.id}" in ended.error
+    assert a.client.explain(waits.id).summary == f"it has ended: {ended.error}"
+
+
 def test_one_idempotency_key_makes_one_task_wherever_it_is_used(replicas: Replicas) -> None:
     planes = [replicas.start() for _ in range(3)]
     with ThreadPoolExecutor(3) as callers:

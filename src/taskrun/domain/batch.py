@@ -57,6 +57,17 @@ class ClaimExpired:
 
 
 @value(frozen=True, slots=True)
+class ClaimStranded:
+    """Ask for up to `limit` waiting tasks that go on with a session of this worker, which is gone: the oldest first.
+
+    They are taken out of the queue as by `ClaimNext`. One that only asks for this worker by a label is none of them.
+    """
+
+    worker_id: str
+    limit: int
+
+
+@value(frozen=True, slots=True)
 class ClaimRuns:
     """Ask for the RUNNING tasks whose last runs this worker has, whoever has the tasks: it has come to the asker.
 
@@ -94,7 +105,7 @@ class RelayCancel:
     task_id: str
 
 
-Ask = ClaimNext | ClaimTask | ClaimExpired | FindKey | ClaimRuns | TakeRate | RelayCancel | MessageAsk
+Ask = ClaimNext | ClaimTask | ClaimExpired | ClaimStranded | FindKey | ClaimRuns | TakeRate | RelayCancel | MessageAsk
 
 
 @value(frozen=True, slots=True)
@@ -127,6 +138,14 @@ class ExpiredClaimed:
     ask: ClaimExpired
     tasks: tuple[Task, ...]
     next_ms: int
+
+
+@value(frozen=True, slots=True)
+class StrandedClaimed:
+    """The answer to `ClaimStranded`."""
+
+    ask: ClaimStranded
+    tasks: tuple[Task, ...]
 
 
 @value(frozen=True, slots=True)
@@ -198,6 +217,7 @@ Answer = (
     TasksClaimed
     | TaskClaimed
     | ExpiredClaimed
+    | StrandedClaimed
     | KeyFound
     | RunsClaimed
     | RateTaken

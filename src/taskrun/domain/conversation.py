@@ -46,11 +46,6 @@ def follow_up(task: Task, message: str, *, fork: bool, key: str) -> TaskSpec:
     )
 
 
-def holder(spec: TaskSpec) -> str:
-    """The id of the worker that a follow-up has to go to."""
-    return dict(spec.selector)[WORKER_LABEL]
-
-
 def message_id(caller: str, key: str, message: str) -> str:
     """What stands for a message that is sent under an idempotency key: the same each time that it is sent."""
     return f"{_digest(caller, key)}.{_digest(message)}"

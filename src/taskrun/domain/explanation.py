@@ -103,7 +103,9 @@ def _summary(case: _Case) -> str:
 
 
 def _ended(case: _Case) -> str | None:
-    return "it has ended" if case.task.status.is_terminal else None
+    if not case.task.status.is_terminal:
+        return None
+    return f"it has ended: {case.task.error}" if case.task.error else "it has ended"
 
 
 def _running(case: _Case) -> str | None:
@@ -143,7 +145,8 @@ def _wanted_is_away(case: _Case) -> str | None:
     wanted = dict(case.requirement.selector).get(WORKER_LABEL)
     if wanted is None or any(worker.id == wanted and worker.status.is_connected for worker in case.workers):
         return None
-    return f"the worker {wanted}, the only one that it may go to, is not connected"
+    away = f"the worker {wanted}, the only one that it may go to, is not connected"
+    return f"{away}: it fails if that one stays away" if case.task.spec.continues else away
 
 
 def _short(case: _Case) -> str | None:

@@ -146,6 +146,11 @@ class TaskSpec:
         """What it needs of a worker, whosoever it is."""
         return Requirement(self.agent, self.selector)
 
+    @property
+    def holder(self) -> str:
+        """The id of the one worker that a follow-up can go to, for it has the session; "" of any other task."""
+        return dict(self.selector).get(WORKER_LABEL, "") if self.continues else ""
+
 
 @value(frozen=True, slots=True)
 class Run:

@@ -19,6 +19,7 @@ from taskrun.domain.control_plane.inputs import (
     QueueGrew,
     QueueSeen,
     RoomMade,
+    RosterSeen,
     TasksInherited,
     WorkerElsewhere,
 )
@@ -61,6 +62,8 @@ class Replica:
         #: Counts the beginnings of the loop: what was learnt before one says nothing after it. None in between.
         self._term: int | None = None
         self._terms = 0
+        #: The term in which the loop was last told of the others' workers.
+        self._shown: int | None = None
         #: The workers of the others, by id, as of the last meeting.
         self.workers: Mapping[str, WorkerView] = {}
 
@@ -128,6 +131,9 @@ class Replica:
             logger.info("{} running tasks of a control plane that died are taken over", len(meeting.inherited))
             self._submit(TasksInherited(meeting.inherited))
         self.workers = {view.id: view for view in merged((), meeting.workers)}
+        if meeting.others or self._shown != self._term:
+            self._shown = self._term
+            self._submit(RosterSeen(self.workers.keys()))
         if meeting.others:
             self._submit(QueueSeen(meeting.waiting, meeting.expires_at_ms))
             self._watchers.ring_all()

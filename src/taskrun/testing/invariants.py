@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from taskrun.domain.batch import Answer, ExpiredClaimed, TaskClaimed, TasksClaimed
+from taskrun.domain.batch import Answer, ExpiredClaimed, StrandedClaimed, TaskClaimed, TasksClaimed
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.machines.task import TASK
 from taskrun.domain.records import OutputSegment, Requirement, RunEvent, StoryEntry, Task, TaskChange
@@ -122,7 +122,7 @@ def _check_slots(core: ControlPlaneCore, claims: Iterable[Claim[int]]) -> None:
 
 def _check_queue(scheduler: Scheduler[int], store: NaiveStore, answers: Sequence[Answer], resting: set[str]) -> None:
     """As many wait for each requirement as the scheduler counts, and what a claim took out is in an answer or rests."""
-    claims = (answer for answer in answers if isinstance(answer, TasksClaimed | ExpiredClaimed))
+    claims = (answer for answer in answers if isinstance(answer, TasksClaimed | ExpiredClaimed | StrandedClaimed))
     under_way = {task.id for answer in claims for task in answer.tasks}
     under_way |= {answer.ask.task_id for answer in answers if isinstance(answer, TaskClaimed) and answer.owned}
     assert store.claimed == under_way | resting, "a task is in nobody's hands"

@@ -14,6 +14,7 @@ from taskrun.domain.batch import (
     ClaimExpired,
     ClaimNext,
     ClaimRuns,
+    ClaimStranded,
     ClaimTask,
     ExpiredClaimed,
     FindKey,
@@ -22,6 +23,7 @@ from taskrun.domain.batch import (
     Recovery,
     RelayCancel,
     RunsClaimed,
+    StrandedClaimed,
     TakeRate,
     TaskClaimed,
     TasksClaimed,
@@ -43,6 +45,7 @@ class NaiveStore:
             ClaimNext: self._claim_next,
             ClaimTask: self._claim_task,
             ClaimExpired: self._claim_expired,
+            ClaimStranded: self._claim_stranded,
             FindKey: self._find_key,
             ClaimRuns: lambda ask: RunsClaimed(ask, ()),
             TakeRate: lambda ask: RateTaken(ask, ask.wanted),
@@ -96,6 +99,11 @@ class NaiveStore:
         taken = [task for task in self._expiring() if task.expires_at_ms <= ask.until_ms][: ask.limit]
         self.claimed.update(task.id for task in taken)
         return ExpiredClaimed(ask, tuple(taken), self._next_ms())
+
+    def _claim_stranded(self, ask: ClaimStranded) -> StrandedClaimed:
+        taken = sorted((task for task in self.waiting() if task.spec.holder == ask.worker_id), key=lambda task: task.id)
+        self.claimed.update(task.id for task in taken[: ask.limit])
+        return StrandedClaimed(ask, tuple(taken[: ask.limit]))
 
     def _expiring(self) -> list[Task]:
         """Those in the queue that may not wait for ever, in the order of their time."""

@@ -61,6 +61,7 @@ QUERIES = {
     "head": (lines._HEAD, 2, {"(subquery-1)"}),
     "take": (lines._TAKE, 3, {"json_each"}),
     "expired": (lines._EXPIRED, 2, {"(subquery-1)"}),
+    "stranded": (lines._STRANDED, 2, {"(subquery-1)"}),
     "next expiry": (lines._NEXT_EXPIRY, 0, set[str]()),
     "count": (lines._COUNT, 1, {"json_each"}),
     "key": (writer._FIND_KEY, 3, set[str]()),

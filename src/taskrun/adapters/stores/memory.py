@@ -26,6 +26,7 @@ from taskrun.ports.store import (
     ClaimExpired,
     ClaimNext,
     ClaimRuns,
+    ClaimStranded,
     ClaimTask,
     ExpiredClaimed,
     FindKey,
@@ -35,6 +36,7 @@ from taskrun.ports.store import (
     RelayCancel,
     Retention,
     RunsClaimed,
+    StrandedClaimed,
     TakeRate,
     TaskClaimed,
     TasksClaimed,
@@ -232,13 +234,20 @@ class MemoryStore:
             case RelayCancel():
                 return CancelRelayed(ask, self._tasks.get(ask.task_id))
             case ClaimExpired():
-                expired = [self._tasks[task_id] for task_id in self._queue.expired(ask.until_ms, ask.limit)]
-                for each in expired:
-                    self._queue.remove(each)
-                    self._claimed.add(each.id)
-                return ExpiredClaimed(ask, tuple(expired), self._queue.expires_at_ms())
+                expired = self._claim(self._queue.expired(ask.until_ms, ask.limit))
+                return ExpiredClaimed(ask, expired, self._queue.expires_at_ms())
+            case ClaimStranded():
+                return StrandedClaimed(ask, self._claim(self._queue.stranded(ask.worker_id, ask.limit)))
             case FindKey():
                 made = self._keys.find(ask.caller, ask.key, ask.since_ms)
                 return KeyFound(ask, None if made is None else self._tasks[made])
             case _:
                 return answer_alone(ask)
+
+    def _claim(self, ids: Sequence[str]) -> tuple[Task, ...]:
+        """Takes these out of the queue."""
+        tasks = tuple([self._tasks[task_id] for task_id in ids])
+        for task in tasks:
+            self._queue.remove(task)
+            self._claimed.add(task.id)
+        return tasks

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
 from taskrun.adapters.stores.memory_expiry import MemoryExpiry
+from taskrun.adapters.stores.memory_follow_ups import MemoryFollowUps
 from taskrun.domain.batch import Backlog
 from taskrun.domain.records import Requirement, Share, Task
 
@@ -98,6 +99,7 @@ class MemoryQueue:
     def __init__(self) -> None:
         self._lines: dict[_LineKey, _Line] = {}
         self._expiry = MemoryExpiry()
+        self._follow_ups = MemoryFollowUps()
 
     def add(self, task: Task) -> None:
         """The task waits from now on; it must not be waiting already."""
@@ -108,6 +110,7 @@ class MemoryQueue:
         line.add(task)
         if task.expires_at_ms:
             self._expiry.add(task.id, task.expires_at_ms)
+        self._follow_ups.add(task)
 
     def remove(self, task: Task) -> bool:
         """The task waits no longer. False if it did not wait."""
@@ -144,6 +147,10 @@ class MemoryQueue:
         """When the next one will have; 0 is never."""
         return self._expiry.next_ms()
 
+    def stranded(self, worker_id: str, limit: int) -> list[str]:
+        """Who goes on with a session of this worker, the oldest first. They go on waiting."""
+        return self._follow_ups.of(worker_id, limit)
+
     def ahead(self, task: Task, most: int) -> int | None:
         """How many of its line go before the task, counted up to `most`. None if it does not wait."""
         line = self._lines.get((task.spec.agent, task.spec.selector, task.share))
@@ -156,5 +163,6 @@ class MemoryQueue:
     def _take(self, key: _LineKey, line: _Line, task_id: str) -> None:
         line.remove(task_id)
         self._expiry.remove(task_id)
+        self._follow_ups.remove(task_id)
         if not line:
             del self._lines[key]

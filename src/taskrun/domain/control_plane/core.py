@@ -18,6 +18,7 @@ from taskrun.domain.batch import (
     RateTaken,
     Recovery,
     RunsClaimed,
+    StrandedClaimed,
     TaskClaimed,
     TasksClaimed,
     TurnedAway,
@@ -42,6 +43,7 @@ from taskrun.domain.control_plane.inputs import (
     QueueGrew,
     QueueSeen,
     RoomMade,
+    RosterSeen,
     TasksInherited,
     WorkerElsewhere,
     WorkerExpelled,
@@ -54,6 +56,7 @@ from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.reunion import Reunion
 from taskrun.domain.control_plane.roster import matching
 from taskrun.domain.control_plane.runs import Runs
+from taskrun.domain.control_plane.stranding import Stranding
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.deadlines import Deadlines
@@ -114,9 +117,12 @@ class ControlPlaneCore:
         self._foretold: set[str] = set()
         self._rest = Rest()
         self._expiry = Expiry(scheduler)
-        self._runs = Runs(self._fleet, scheduler, self._run_deadlines, self._rest, self._expiry, timers, new_id)
+        self._stranding = Stranding(self._fleet, timers, shared=shared)
+        self._runs = Runs(
+            self._fleet, scheduler, self._run_deadlines, self._rest, self._expiry, self._stranding, timers, new_id
+        )
         self._creating = Creating(scheduler, self._runs, new_id, shared=shared)
-        self._queue = Queue(scheduler, self._runs, self._rest, self._expiry)
+        self._queue = Queue(scheduler, self._runs, self._rest, self._expiry, self._stranding)
         self._relaying = Relaying(timers)
         relaying = self._relaying if shared else None
         self._follow_ups = FollowUps(self._fleet, self._runs, self._creating, relaying, timers, new_id)
@@ -136,6 +142,7 @@ class ControlPlaneCore:
             TasksClaimed: self._queue.tasks_claimed,
             TaskClaimed: self._queue.task_claimed,
             ExpiredClaimed: self._expiry.claimed,
+            StrandedClaimed: self._queue.stranded,
             KeyFound: self._creating.key_found,
             RateTaken: self._creating.rate_taken,
             TurnedAway: self._creating.turned_away,
@@ -148,6 +155,7 @@ class ControlPlaneCore:
             RoomMade: self._queue.room_made,
             CancelWanted: self._queue.wanted,
             WorkerElsewhere: self._elsewhere,
+            RosterSeen: self._stranding.seen,
             MessagesLeft: self._claim_messages,
             MessagesClaimed: self._follow_ups.claimed,
             MessagesAnswered: self._relaying.answered,
@@ -170,6 +178,7 @@ class ControlPlaneCore:
         for requirement, backlog in recovery.backlog.items():
             self._scheduler.wait(requirement, backlog.waiting)
         self._expiry.expect(turn, recovery.expires_at_ms)
+        self._stranding.begin(turn, recovery.backlog)
         self._take_over(turn, recovery.active, _RESTARTED)
         return turn
 
@@ -189,7 +198,7 @@ class ControlPlaneCore:
     def next_deadline(self) -> float | None:
         """When `handle` is wanted again even without an input, on the monotonic clock."""
         runs, workers = (self._run_deadlines, self._follow_ups, self._relaying), (self._silences, self._graces)
-        all_of_them = (*runs, *workers, self._rest, self._expiry)
+        all_of_them = (*runs, *workers, self._rest, self._expiry, self._stranding)
         return min((at for each in all_of_them if (at := each.next()) is not None), default=None)
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> list[WorkerView]:
@@ -360,6 +369,7 @@ class ControlPlaneCore:
         """Whether it is here or away: its runs go to others now, for it cannot come back to them."""
         worker = self._fleet.of_id(news.worker_id)
         if worker is None:
+            self._stranding.lost(turn, news.worker_id)
             return
         self._cut(turn, worker, revoked())
         if self._fleet.of_id(worker.id) is worker:
@@ -392,6 +402,7 @@ class ControlPlaneCore:
         self._graces.disarm(worker.id)
         self._runs.lose(turn, worker)
         self._fleet.forget(turn, worker)
+        self._stranding.lost(turn, worker.id)
 
     # Time.
 

@@ -18,7 +18,7 @@ from taskrun.domain.control_plane.inputs import ContinueTask, CreateTask
 from taskrun.domain.control_plane.relaying import MOVES, Relaying
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.turn import Turn
-from taskrun.domain.conversation import MAX_TAKEN, follow_up, holder, known_as, message_id
+from taskrun.domain.conversation import MAX_TAKEN, follow_up, known_as, message_id
 from taskrun.domain.deadlines import Deadlines
 from taskrun.domain.errors import (
     AlreadyExists,
@@ -130,8 +130,8 @@ class FollowUps:
         except FailedPrecondition as no_session:
             refuse(turn, request, no_session)
         else:
-            lack = self._fleet.lack(holder(spec), spec.agent, request.elsewhere)
-            refusal = FailedPrecondition(_GONE.format(task.id, holder(spec), lack)) if lack else None
+            lack = self._fleet.lack(spec.holder, spec.agent, request.elsewhere)
+            refusal = FailedPrecondition(_GONE.format(task.id, spec.holder, lack)) if lack else None
             self._creating.create(turn, CreateTask(request.reply, spec, request.asked_by, refusal))
 
     # While it runs.

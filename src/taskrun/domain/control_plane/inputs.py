@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from taskrun.domain.batch import Answer
 from taskrun.domain.errors import TaskRunError
@@ -147,6 +147,13 @@ class WorkerElsewhere:
 
 
 @value(frozen=True, slots=True)
+class RosterSeen:
+    """These are all the workers of the other control planes, by id: connected there, or awaited."""
+
+    worker_ids: Set[str]
+
+
+@value(frozen=True, slots=True)
 class PolicyChanged:
     """From now on these limits hold."""
 
@@ -154,7 +161,15 @@ class PolicyChanged:
 
 
 News = (
-    TasksInherited | QueueSeen | QueueGrew | RoomMade | CancelWanted | MessagesLeft | MessagesAnswered | WorkerElsewhere
+    TasksInherited
+    | QueueSeen
+    | QueueGrew
+    | RoomMade
+    | CancelWanted
+    | MessagesLeft
+    | MessagesAnswered
+    | WorkerElsewhere
+    | RosterSeen
 )
 Input = (
     CreateTask

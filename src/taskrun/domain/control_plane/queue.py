@@ -13,6 +13,7 @@ from taskrun.domain.batch import (
     ClaimNext,
     ClaimTask,
     RelayCancel,
+    StrandedClaimed,
     TaskClaimed,
     TasksClaimed,
 )
@@ -20,6 +21,7 @@ from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.inputs import CancelTask, CancelWanted, QueueGrew, QueueSeen, RoomMade
 from taskrun.domain.control_plane.rest import Rest
 from taskrun.domain.control_plane.runs import Runs
+from taskrun.domain.control_plane.stranding import Stranding
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import FailedPrecondition, NotFound, TaskRunError
 from taskrun.domain.events import TaskMoved
@@ -31,8 +33,9 @@ from taskrun.domain.scheduler import Claim, Scheduler
 class Queue:
     """Claims tasks when there is something to do about them."""
 
-    def __init__(self, scheduler: Scheduler[int], runs: Runs, rest: Rest, expiry: Expiry) -> None:
-        self._scheduler, self._runs, self._rest, self._expiry = scheduler, runs, rest, expiry
+    def __init__(self, scheduler: Scheduler[int], runs: Runs, rest: Rest, expiry: Expiry, stranding: Stranding) -> None:
+        self._scheduler, self._runs, self._rest = scheduler, runs, rest
+        self._expiry, self._stranding = expiry, stranding
         #: Cancels that wait for their task to be claimed. One whose list is empty is wanted elsewhere.
         self._cancels: dict[str, list[CancelTask]] = {}
         #: Cancels of which word was left for another control plane.
@@ -130,7 +133,9 @@ class Queue:
         self._scheduler.reopen()
 
     def ask(self, turn: Turn) -> None:
-        """Asks the store for tasks that have waited too long, and then for tasks for the slots that are waited for."""
+        """Asks the store for tasks that wait in vain or too long, and then for tasks for the slots that are waited
+        for."""
+        self._stranding.ask(turn)
         self._expiry.ask(turn)
         turn.batch.asks.extend(
             ClaimNext(claim, claim.requirements, claim.limit, claim.limits) for claim in self._scheduler.claims()
@@ -151,6 +156,16 @@ class Queue:
         for task in answer.tasks:
             if not self._expiry.ended(turn, task):
                 self._give_out(turn, task, self._slot_of(claim, task.requirement))
+
+    def stranded(self, turn: Turn, answer: StrandedClaimed) -> None:
+        """Follow-ups whose one worker is gone, unless it has come back since."""
+        for task in answer.tasks:
+            self._scheduler.unwait(task.requirement)
+        if len(answer.tasks) == answer.ask.limit:
+            self._stranding.lost(turn, answer.ask.worker_id)
+        for task in answer.tasks:
+            if not (self._stranding.ended(turn, task) or self._expiry.ended(turn, task)):
+                self._give_out(turn, task, self._scheduler.place(task.requirement))
 
     def rested(self, turn: Turn) -> None:
         """Tasks whose time for another attempt has come."""

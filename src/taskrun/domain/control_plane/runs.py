@@ -17,6 +17,7 @@ from taskrun.domain.control_plane.askers import hand_over, turn_away
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
 from taskrun.domain.control_plane.rest import Rest
+from taskrun.domain.control_plane.stranding import Stranding
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.deadlines import Deadlines
@@ -61,11 +62,12 @@ class Runs:
         deadlines: Deadlines[str],
         rest: Rest,
         expiry: Expiry,
+        stranding: Stranding,
         timers: ControlPlaneTimers,
         new_id: Callable[[], str],
     ) -> None:
         self._fleet, self._scheduler, self._deadlines, self._rest = fleet, scheduler, deadlines, rest
-        self._expiry, self._timers, self._new_id = expiry, timers, new_id
+        self._expiry, self._stranding, self._timers, self._new_id = expiry, stranding, timers, new_id
         self._by_run: dict[str, ActiveRun] = {}
         self._by_task: dict[str, ActiveRun] = {}
 
@@ -106,6 +108,7 @@ class Runs:
         if session is None:
             self._scheduler.wait(task.requirement)
             self._expiry.expect(turn, task.expires_at_ms)
+            self._stranding.waits(turn, task)
             return task
         return self.assign(turn, task, session, waited_ms)
 

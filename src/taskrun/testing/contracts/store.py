@@ -62,6 +62,7 @@ from taskrun.testing.contracts.store_places import AheadContract, BacklogContrac
 from taskrun.testing.contracts.store_pruning import PruneContract
 from taskrun.testing.contracts.store_queue import ClaimNextContract, ClaimTaskContract, ShareContract
 from taskrun.testing.contracts.store_reading import FindContract, StoryContract
+from taskrun.testing.contracts.store_stranded import ClaimStrandedContract
 
 
 class CommitContract:
@@ -274,6 +275,7 @@ class StoreContract(
     ClaimTaskContract,
     ShareContract,
     ClaimExpiredContract,
+    ClaimStrandedContract,
     FindKeyContract,
     BacklogContract,
     AheadContract,

@@ -25,14 +25,15 @@ BYTES = "bytes"
 # Columns hold no NULL on their way: a list of nothing else would have no type. -1 stands for it, where it cannot be
 # meant.
 _CREATE = """
-    INSERT INTO tasks (id, status, agent, line, rank, since, expires_at, owner, waits, worker_id, finished_at,
+    INSERT INTO tasks (id, status, agent, line, rank, since, expires_at, holder, owner, waits, worker_id, finished_at,
         story_seq, birth, state)
-    SELECT id, status, agent, line, rank, since, nullif(expires_at, 0),
+    SELECT id, status, agent, line, rank, since, nullif(expires_at, 0), nullif(holder, ''),
         CASE status WHEN 'PENDING' THEN NULL ELSE %b::int8 END, status = 'PENDING', nullif(worker_id, ''),
         nullif(finished_at, -1), nullif(story_seq, -1), birth, state
     FROM unnest(%b::text[], %b::text[], %b::text[], %b::uuid[], %b::int8[], %b::int8[], %b::int8[], %b::text[],
-        %b::int8[], %b::int8[], %b::text[], %b::text[])
-        AS new (id, status, agent, line, rank, since, expires_at, worker_id, finished_at, story_seq, birth, state)
+        %b::text[], %b::int8[], %b::int8[], %b::text[], %b::text[])
+        AS new (id, status, agent, line, rank, since, expires_at, holder, worker_id, finished_at, story_seq, birth,
+            state)
 """
 _SAVE = """
     UPDATE tasks SET status = new.status, since = new.since, expires_at = nullif(new.expires_at, 0), owner = %b::int8,
@@ -171,6 +172,7 @@ def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator
                 [task.rank for task in new],
                 [task.waits_since_ms for task in new],
                 [task.expires_at_ms for task in new],
+                [task.spec.holder for task in new],
                 [_worker(task) for task in new],
                 [_end(task) for task in new],
                 [story_seq(task.id) for task in new],

@@ -33,6 +33,7 @@ from taskrun.domain.batch import (
     ClaimExpired,
     ClaimNext,
     ClaimRuns,
+    ClaimStranded,
     ClaimTask,
     Disowned,
     ExpiredClaimed,
@@ -41,6 +42,7 @@ from taskrun.domain.batch import (
     Recovery,
     RelayCancel,
     RunsClaimed,
+    StrandedClaimed,
     TakeRate,
     TaskClaimed,
     TasksClaimed,
@@ -112,6 +114,19 @@ _CLAIM_EXPIRED = """
         ) AS first
     )
     SELECT id, birth, state, next FROM rest LEFT JOIN taken ON true ORDER BY expires_at, id
+"""
+_CLAIM_STRANDED = """
+    WITH head AS MATERIALIZED (
+        SELECT id FROM tasks WHERE waits AND holder = %b::text ORDER BY id LIMIT %b::int8 FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE tasks SET owner = %b::int8, waits = false FROM head WHERE tasks.id = head.id
+        RETURNING tasks.id, line, birth, state
+    ), counted AS (
+        INSERT INTO waiting (line, shard, amount)
+        SELECT line, %b::int8, -count(*) FROM taken GROUP BY line ORDER BY line
+        ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
+    )
+    SELECT id, birth, state FROM taken ORDER BY id
 """
 _FIND_KEY = """
     SELECT id, birth, state FROM keys JOIN tasks ON id = task_id
@@ -238,6 +253,8 @@ class Writer:
                 return _CLAIM_TASK, [ask.task_id, owner, shard, owner, ask.task_id]
             case ClaimExpired():
                 return _CLAIM_EXPIRED, [ask.until_ms, ask.limit, owner, shard]
+            case ClaimStranded():
+                return _CLAIM_STRANDED, [ask.worker_id, ask.limit, owner, shard]
             case FindKey():
                 return _FIND_KEY, [ask.caller, ask.key, ask.since_ms]
             case ClaimRuns():
@@ -294,6 +311,8 @@ def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
         case ClaimExpired():
             tasks = tuple([task_of(*row[:3]) for row in rows if row[0] is not None])
             return ExpiredClaimed(ask, tasks, rows[0][3])
+        case ClaimStranded():
+            return StrandedClaimed(ask, tuple([task_of(*row) for row in rows]))
         case FindKey():
             return KeyFound(ask, task_of(*rows[0]) if rows else None)
         case ClaimRuns():

@@ -34,6 +34,14 @@ _EXPIRED = """
         WHERE expires_at <= ? ORDER BY expires_at, task_id LIMIT ?
     )
 """
+#: Who goes on with a session of a worker.
+_STRANDED = """
+    SELECT json_group_array(json_array(requirement, rank, task_id))
+    FROM (
+        SELECT requirement, rank, task_id FROM queue INDEXED BY queue_by_holder
+        WHERE holder = ? ORDER BY task_id LIMIT ?
+    )
+"""
 _NEXT_EXPIRY = "SELECT coalesce(min(expires_at), 0) FROM queue INDEXED BY queue_by_expiry WHERE expires_at IS NOT NULL"
 _ADD = "INSERT INTO requirements (agent, selector, share) VALUES (?, ?, ?)"
 _FIND = "SELECT number FROM requirements WHERE agent = ? AND selector = ? AND share = ?"
@@ -43,7 +51,7 @@ _COUNT = "UPDATE requirements SET waiting = waiting + (value ->> 1) FROM json_ea
 _Place = tuple[int, int]
 
 _decode_head = msgspec.json.Decoder(list[tuple[int, str]]).decode
-_decode_expired = msgspec.json.Decoder(list[tuple[int, int, str]]).decode
+_decode_leaving = msgspec.json.Decoder(list[tuple[int, int, str]]).decode
 
 
 class Lines:
@@ -66,9 +74,9 @@ class Lines:
         for task in tasks:
             number = self._number(task.requirement)
             self._changes[number] += 1
-            expires_at = task.expires_at_ms or None
-            rows.append((number, task.rank, task.id, task.waits_since_ms, expires_at))
-        insert(self._connection, "INSERT INTO queue (requirement, rank, task_id, since, expires_at)", rows)
+            expires_at, holder = task.expires_at_ms or None, task.spec.holder or None
+            rows.append((number, task.rank, task.id, task.waits_since_ms, expires_at, holder))
+        insert(self._connection, "INSERT INTO queue (requirement, rank, task_id, since, expires_at, holder)", rows)
 
     def remove(self, tasks: Iterable[Task]) -> int:
         """These wait no longer, those that did. Returns how many did."""
@@ -89,13 +97,11 @@ class Lines:
 
     def take_expired(self, until_ms: int, limit: int) -> list[str]:
         """Takes out those that have waited long enough at `until_ms`, at most `limit`, the first to expire first."""
-        (json,) = self._connection.execute(_EXPIRED, (until_ms, limit)).fetchone()
-        leaving: defaultdict[_Place, list[str]] = defaultdict(list)
-        expired = _decode_expired(json)
-        for number, rank, task_id in expired:
-            leaving[number, rank].append(task_id)
-        self._take(leaving)
-        return [task_id for _, _, task_id in expired]
+        return self._take_found(_EXPIRED, until_ms, limit)
+
+    def take_stranded(self, worker_id: str, limit: int) -> list[str]:
+        """Takes out those that go on with a session of this worker, at most `limit`, the oldest first."""
+        return self._take_found(_STRANDED, worker_id, limit)
 
     def expires_at_ms(self) -> int:
         """When the next one has waited long enough (Unix ms); 0 is never."""
@@ -112,6 +118,16 @@ class Lines:
     def _head(self, number: int, limit: int) -> list[tuple[int, str, int]]:
         (json,) = self._connection.execute(_HEAD, (number, limit)).fetchone()
         return [(rank, task_id, number) for rank, task_id in _decode_head(json)]
+
+    def _take_found(self, sql: str, *wanted: object) -> list[str]:
+        """Takes out the tasks of these places."""
+        (json,) = self._connection.execute(sql, wanted).fetchone()
+        leaving: defaultdict[_Place, list[str]] = defaultdict(list)
+        found = _decode_leaving(json)
+        for number, rank, task_id in found:
+            leaving[number, rank].append(task_id)
+        self._take(leaving)
+        return [task_id for _, _, task_id in found]
 
     def _take(self, leaving: Mapping[_Place, list[str]]) -> int:
         all_taken = 0

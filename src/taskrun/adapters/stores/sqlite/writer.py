@@ -26,6 +26,7 @@ from taskrun.domain.batch import (
     ClaimExpired,
     ClaimNext,
     ClaimRuns,
+    ClaimStranded,
     ClaimTask,
     ExpiredClaimed,
     FindKey,
@@ -34,6 +35,7 @@ from taskrun.domain.batch import (
     Recovery,
     RelayCancel,
     RunsClaimed,
+    StrandedClaimed,
     TakeRate,
     TaskClaimed,
     TasksClaimed,
@@ -160,6 +162,9 @@ class Writer:
                 ids = self._lines.take_expired(ask.until_ms, ask.limit)
                 tasks = tuple(chain.from_iterable(reader.tasks(self._connection, ids)))
                 return ExpiredClaimed(ask, tasks, self._lines.expires_at_ms())
+            case ClaimStranded():
+                ids = self._lines.take_stranded(ask.worker_id, ask.limit)
+                return StrandedClaimed(ask, tuple(chain.from_iterable(reader.tasks(self._connection, ids))))
             case FindKey():
                 row = self._connection.execute(_FIND_KEY, (ask.caller, ask.key, ask.since_ms)).fetchone()
                 return KeyFound(ask, None if row is None else reader.task(self._connection, row[0]))

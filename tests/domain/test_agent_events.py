@@ -12,6 +12,7 @@ from taskrun.ports.agent_events import (
     Permission,
     PermissionAsked,
     ToolCompleted,
+    UsageReported,
 )
 
 
@@ -30,6 +31,8 @@ from taskrun.ports.agent_events import (
             RunEventType.TOOL_COMPLETED,
             {"tool": "Bash", "outcome": "ok", "result_size": "7"},
         ),
+        (UsageReported("m", 7), RunEventType.USAGE, {"model": "m", "input_tokens": "7"}),
+        (UsageReported(cost_usd=0.0), RunEventType.USAGE, {"cost_usd": "0.0"}),
     ],
 )
 def test_an_event_travels_as_its_type_and_what_is_known(

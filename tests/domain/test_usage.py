@@ -71,7 +71,7 @@ def test_a_run_in_a_session_consumed_what_the_session_did_meanwhile() -> None:
     assert (set(spent.by_model), spent.by_model["new"]) == ({"big", "new"}, SMALL)
     assert (spent.input_tokens, spent.by_model["big"].input_tokens) == (20, 10)
     assert spent.by_model["big"].cost_usd == pytest.approx(0.01)
-    assert since(now, now) == since(now, before) == Usage()
+    assert since(now, now) == since(now, before) == Usage(cost_usd=0)
     assert since(Usage(), now) == now
 
 
@@ -90,7 +90,7 @@ def test_names_have_a_length_and_are_something() -> None:
 @pytest.mark.parametrize("amount", [-1, MAX_AMOUNT + 1, 10**400, float("nan"), float("inf"), -0.5])
 def test_what_is_no_amount_is_nothing(amount: float) -> None:
     told = Usage(1, 2, 3, 4, amount, {"big": Consumption(amount, 2, 3, 4, amount)})  # type: ignore[arg-type]
-    assert bounded(told) == Usage(1, 2, 3, 4, 0.0, {"big": Consumption(0, 2, 3, 4, 0.0)})
+    assert bounded(told) == Usage(1, 2, 3, 4, None, {"big": Consumption(0, 2, 3, 4, None)})
 
 
 def test_the_largest_amount_is_one() -> None:
@@ -127,7 +127,27 @@ def test_no_token_is_lost_by_telling_models_apart(usage: Usage) -> None:
 
 
 def test_two_turns_consume_what_each_did_by_model() -> None:
-    first = Usage(3, 1, by_model={"a": Consumption(2), "b": Consumption(1)})
+    first = Usage(3, 1, cost_usd=0.25, by_model={"a": Consumption(2), "b": Consumption(1)})
     second = Usage(10, cost_usd=0.5, by_model={"a": Consumption(10)})
-    assert together(first, second) == Usage(13, 1, cost_usd=0.5, by_model={"a": Consumption(12), "b": Consumption(1)})
+    assert together(first, second) == Usage(13, 1, cost_usd=0.75, by_model={"a": Consumption(12), "b": Consumption(1)})
     assert (together(first, None), together(None, second), together(None, None)) == (first, second, None)
+
+
+def test_a_sum_has_a_cost_if_each_of_its_parts_has_one() -> None:
+    known, free, unknown = Consumption(1, cost_usd=0.5), Consumption(1, cost_usd=0), Consumption(1)
+    assert (known + free).cost_usd == 0.5
+    assert (free + free).cost_usd == 0
+    assert (known + unknown).cost_usd is (unknown + unknown).cost_usd is None
+
+
+def test_what_is_nothing_cost_nothing() -> None:
+    assert Consumption() + BIG == BIG + Consumption() == BIG
+    assert total([run(Usage()), run(Usage(1, cost_usd=0.5))]) == Usage(
+        1, cost_usd=0.5, by_model={"big": Consumption(1, cost_usd=0.5)}
+    )
+
+
+def test_models_of_unknown_cost_leave_the_cost_of_the_whole_to_the_runs_own() -> None:
+    told = Usage(12, cost_usd=0.5, by_model={"small": Consumption(10)})
+    assert consumed_by(run(told)) == {"small": Consumption(10), "big": Consumption(2, cost_usd=0.5)}
+    assert consumed_by(run(Usage(12, by_model={"small": SMALL})))["big"].cost_usd is None

@@ -59,21 +59,31 @@ def labels_of(info: WorkerInfo, worker_id: str) -> Labels:
 
 @value(frozen=True, slots=True)
 class Consumption:
-    """Tokens by kind, none of which counts in another, and US dollars, which are the agent's estimate."""
+    """Tokens by kind, none of which counts in another, and what they cost."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
-    cost_usd: float = 0.0
+    #: US dollars, an estimate. None: nobody knows. 0 is known: it was free.
+    cost_usd: float | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """No token and no cent."""
+        tokens = self.input_tokens or self.output_tokens or self.cache_read_tokens or self.cache_write_tokens
+        return not (tokens or self.cost_usd)
 
     def __add__(self, other: Consumption) -> Consumption:
+        """Both together. What they cost is known if it is of both; what is nothing cost nothing."""
+        costs = [part.cost_usd for part in (self, other) if part.cost_usd is not None or not part.is_nothing]
+        known = [cost for cost in costs if cost is not None]
         return Consumption(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
-            self.cost_usd + other.cost_usd,
+            sum(known) if known and len(known) == len(costs) else None,
         )
 
 

@@ -22,7 +22,7 @@ MAX_AMOUNT = 2**53
 #: Dollars. Sums of estimates differ by less than this for no other reason than the order of their parts.
 _DUST = 1e-9
 
-_amounts: Callable[[Consumption], tuple[int, int, int, int, float]] = attrgetter(
+_amounts: Callable[[Consumption], tuple[int, int, int, int, float | None]] = attrgetter(
     *(field.name for field in fields(Consumption))
 )
 
@@ -43,7 +43,7 @@ def told_in(metadata: Labels) -> Usage | None:
 def since(before: Usage, now: Usage) -> Usage:
     """What was consumed between two readings of a meter that only grows, such as that of a session."""
     by_model = {model: _rest(read, before.by_model.get(model, NOTHING)) for model, read in now.by_model.items()}
-    spent = {model: consumed for model, consumed in by_model.items() if consumed != NOTHING}
+    spent = {model: consumed for model, consumed in by_model.items() if not consumed.is_nothing}
     return Usage(*_amounts(_rest(now, before)), spent)
 
 
@@ -58,19 +58,27 @@ def bounded(usage: Usage) -> Usage:
 
 
 def _plausible(consumed: Consumption) -> Consumption:
-    """Nothing in place of an amount that is negative, endless or no number."""
-    amounts: Iterable[Any] = _amounts(consumed)
-    return Consumption(*(amount if 0 <= amount <= MAX_AMOUNT else 0 for amount in amounts))
+    """No token in place of a number of them that is negative, endless or none; of a cost the same is unknown."""
+    told: Iterable[Any] = zip(_amounts(consumed), _amounts(NOTHING), strict=True)
+    return Consumption(*(amount if _is_amount(amount) else nothing for amount, nothing in told))
+
+
+def _is_amount(amount: Any) -> bool:
+    return amount is not None and 0 <= amount <= MAX_AMOUNT
 
 
 def consumed_by(run: Run) -> Mapping[str, Consumption]:
     """What each model consumed in this run: as its agent told, and the rest by the run's own model."""
-    if run.usage is None:
-        return {}
-    by_model = dict(run.usage.by_model)
-    rest = _rest(run.usage, sum(by_model.values(), NOTHING))
-    if rest != NOTHING:
-        _add(by_model, (run.backend and run.backend.model_name) or UNKNOWN_MODEL, rest)
+    own = run.backend.model_name if run.backend else ""
+    return {} if run.usage is None else parted(run.usage, own)
+
+
+def parted(usage: Usage, own: str) -> Mapping[str, Consumption]:
+    """The whole of it by model; what nobody claims is that of `own`, the run's model."""
+    by_model = dict(usage.by_model)
+    rest = _rest(usage, sum(by_model.values(), NOTHING))
+    if not rest.is_nothing:
+        _add(by_model, own or UNKNOWN_MODEL, rest)
     return by_model
 
 
@@ -106,9 +114,13 @@ def _add(by_model: dict[str, Consumption], model: str, consumed: Consumption) ->
 
 
 def _rest(whole: Consumption, part: Consumption) -> Consumption:
-    """What of the whole is not in the part; where the part says more than the whole, nothing."""
+    """What of the whole is not in the part; where the part says more than the whole, nothing. A part of unknown cost
+    takes nothing from the cost of the whole."""
     return Consumption(*map(_left, _amounts(whole), _amounts(part)))
 
 
 def _left(amount: Any, told: Any) -> Any:
-    return amount - told if amount - told > _DUST else 0
+    if amount is None:
+        return None
+    left = amount - (told or 0)
+    return left if left > _DUST else 0

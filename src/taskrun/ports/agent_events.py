@@ -1,7 +1,7 @@
 """What an agent does beside its output, in the past tense: one vocabulary for every kind of agent.
 
 Each event has its type on the wire, where its fields are metadata under their own names. Text is as long as its agent
-made it; the sink cuts what is too long. What an agent does not know is "" or 0, and is not told.
+made it; the sink cuts what is too long. What an agent does not know is "", 0 or None, and is not told.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ class AgentEvent:
     def metadata(self) -> Labels:
         """The event as it travels and is kept."""
         told = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
-        return {name: what.value if isinstance(what, Word) else str(what) for name, what in told if what}
+        return {name: what.value if isinstance(what, Word) else str(what) for name, what in told if _is_known(what)}
+
+
+def _is_known(what: object) -> bool:
+    # A sum of money may well be 0.
+    return bool(what) or isinstance(what, float)
 
 
 @value(frozen=True, slots=True)
@@ -125,7 +130,8 @@ class UsageReported(AgentEvent):
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
-    cost_usd: float = 0.0
+    #: 0 is known: it is free.
+    cost_usd: float | None = None
 
     def usage(self) -> Usage:
         """The same as of a whole run."""

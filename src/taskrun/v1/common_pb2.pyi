@@ -509,12 +509,15 @@ class Usage(_message.Message):
     CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
     BY_MODEL_FIELD_NUMBER: _builtins.int
+    FREE_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     output_tokens: _builtins.int
     cache_read_tokens: _builtins.int
     cache_write_tokens: _builtins.int
     cost_usd: _builtins.float
-    """an estimate by the agent"""
+    """an estimate; 0: unknown, unless free says that it is 0"""
+    free: _builtins.bool
+    """A cost_usd of 0 is what it cost. Without it nobody knows what it cost."""
     @_builtins.property
     def by_model(self) -> _containers.MessageMap[_builtins.str, Global___Usage]:
         """Of the above, by the model's name, as far as the agent tells; the rest was backend_used's. Entries have no by_model."""
@@ -528,10 +531,11 @@ class Usage(_message.Message):
         cache_write_tokens: _builtins.int = ...,
         cost_usd: _builtins.float = ...,
         by_model: _abc.Mapping[_builtins.str, Global___Usage] | None = ...,
+        free: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_model", b"by_model", "cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "cost_usd", b"cost_usd", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_model", b"by_model", "cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "cost_usd", b"cost_usd", "free", b"free", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

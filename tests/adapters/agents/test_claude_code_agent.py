@@ -94,7 +94,7 @@ async def test_the_session_the_model_and_the_usage_are_reported(run: Any, sink: 
     assert result.backend.model_name == "claude-opus-5-5"
     assert result.usage.input_tokens > 0
     assert result.usage.output_tokens > 0
-    assert result.usage.cost_usd > 0
+    assert result.usage.cost_usd
     [session] = sink.those(SessionInitialized)
     assert session.session_id == result.session_id != ""
 
@@ -251,7 +251,7 @@ async def test_all_models_of_a_run_count(run: Any, sink: RecordingSink, model: S
     assert figures(usage.by_model[large]) == (11, 22, 0, 0)
     assert figures(usage.by_model[small]) == (1000, 200, 30, 4)
     assert figures(usage) == (1011, 222, 30, 4)
-    assert usage.cost_usd == pytest.approx(usage.by_model[large].cost_usd + usage.by_model[small].cost_usd)
+    assert usage.cost_usd == pytest.approx(sum(usage.by_model[model].cost_usd for model in (large, small)))
     assert [told.output_tokens for told in sink.those(UsageReported)] == [20, 22, 222]
     assert "opus" in result.backend.model_name
 
@@ -348,7 +348,7 @@ async def test_a_cancelled_run_is_interrupted_first_and_says_what_it_used(
     assert result.usage is not None
     # What was streamed so far counts, not what would have come.
     assert (result.usage.input_tokens, result.usage.cache_read_tokens, result.usage.cache_write_tokens) == (100, 30, 40)
-    assert result.usage.cost_usd > 0
+    assert result.usage.cost_usd
 
 
 async def test_a_model_that_never_answers_is_ended_by_the_time_limit(run: Any) -> None:

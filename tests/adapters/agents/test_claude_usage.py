@@ -51,7 +51,7 @@ def test_an_older_cli_counts_a_fresh_session_from_its_beginning() -> None:
 
 def test_of_a_session_that_goes_on_an_older_cli_tells_the_main_models_tokens_and_no_cost() -> None:
     tokens = Consumption(1, 2, 3, 4)
-    assert run_usage(OLDER, "opus", goes_on=True) == Usage(1, 2, 3, 4, 0.0, {"opus": tokens})
+    assert run_usage(OLDER, "opus", goes_on=True) == Usage(1, 2, 3, 4, None, {"opus": tokens})
 
 
 def test_a_result_that_tells_no_models_has_a_sum() -> None:

@@ -22,7 +22,7 @@ def test_a_count_is_one(value: int) -> None:
 
 @pytest.mark.parametrize("value", [MOST + 1, 10**400, -0.5, float("nan"), float("inf"), "0.5", None, True])
 def test_what_is_no_amount_is_none(value: Any) -> None:
-    assert amount(value) == 0.0
+    assert amount(value) is None
 
 
 @pytest.mark.parametrize("value", [0, 0.25, 3, MOST])

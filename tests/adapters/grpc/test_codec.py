@@ -95,7 +95,7 @@ times = st.integers(0, 2**45)
 ids = st.text("abc-123", min_size=1, max_size=36)
 names = st.text("abc", min_size=1, max_size=9)
 backends = st.builds(ModelBackend, texts, texts, counts, st.booleans(), st.tuples(texts), st.tuples(texts, texts), maps)
-costs = st.floats(0, 1e9)
+costs = st.none() | st.floats(0, 1e9)
 consumptions = st.builds(Consumption, counts, counts, counts, counts, costs)
 models = st.dictionaries(st.text("abc-", min_size=1, max_size=9), consumptions, max_size=3)
 usages = st.builds(Usage, counts, counts, counts, counts, costs, models)
@@ -397,6 +397,17 @@ def test_an_error_of_the_greatest_length_is_kept_whole(error: str) -> None:
     assert reported(run_id="r", error_message=error).error == error
 
 
+@pytest.mark.parametrize(
+    ("told", "cost"),
+    [({"cost_usd": 0.5}, 0.5), ({"cost_usd": 0.5, "free": True}, 0.5), ({"free": True}, 0.0), ({}, None)],
+    ids=["of an old worker", "odd", "known to be free", "unknown, or of an old worker that does not know"],
+)
+def test_a_cost_of_nothing_is_one_only_where_it_is_said_to_be(told: dict[str, Any], cost: float | None) -> None:
+    report = reported(run_id="r", usage=common_pb2.Usage(input_tokens=1, **told))
+    assert report.usage is not None
+    assert report.usage.cost_usd == cost
+
+
 def test_the_largest_task_there_can_be_fits_into_one_answer() -> None:
     pairs = {f"{n:02}" + "😀" * (MAX_LABEL_KEY - 2): "😀" * MAX_LABEL_VALUE for n in range(MAX_LABELS)}
     tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -408,7 +419,7 @@ def test_the_largest_task_there_can_be_fits_into_one_answer() -> None:
         session_id="😀" * MAX_NAME,
         backend_used=common_pb2.ModelBackend(provider="x" * (MAX_BACKEND_BYTES - 4)),
         usage=common_pb2.Usage(
-            **dict.fromkeys(tokens, MAX_NUMBER),
+            **dict.fromkeys(tokens, MAX_NUMBER),  # type: ignore[arg-type]
             by_model={f"{n:02}" + "😀" * 200: common_pb2.Usage(**full) for n in range(20)},  # type: ignore[arg-type]
         ),
     )

@@ -374,6 +374,28 @@ def test_a_task_has_the_usage_of_all_its_runs_and_by_model_if_there_are_several(
     assert (whole["input_tokens"], whole["by_model"]["haiku"]["cache_write_tokens"]) == (1_014, 4_000_000)
 
 
+@pytest.mark.parametrize(
+    ("costs", "in_all", "each"),
+    [
+        ((0.5, 0.25), "$0.7500", ("$0.5000", "$0.2500")),
+        ((0.0, 0.0), "$0.0000", ("$0.0000", "$0.0000")),
+        ((0.5, None), "at least $0.5000", ("$0.5000", "unknown")),
+        ((None, None), "cost unknown", ("unknown", "unknown")),
+    ],
+)
+def test_a_cost_that_nobody_knows_is_shown_as_such_and_is_null_in_json(
+    client: StubClient, taskrun: Taskrun, costs: tuple[float | None, ...], in_all: str, each: tuple[str, ...]
+) -> None:
+    runs = tuple(replace(RUN, usage=Usage(7, 3, cost_usd=cost)) for cost in costs)
+    client.tasks = [replace(TASK, runs=runs)]
+    shown = taskrun("get-task", "t-1").out.splitlines()
+    assert [line.rpartition(" · ")[2] for line in shown if line.startswith("Usage")] == [in_all]
+    assert [any(cost in line for line in shown if "claude" in line) for cost in each] == [True, True]
+    told = json.loads(taskrun("get-task", "t-1", "--json").out)
+    assert [run["usage"]["cost_usd"] for run in told["runs"]] == list(costs)
+    assert told["usage"]["cost_usd"] == (None if None in costs else sum(filter(None, costs)))
+
+
 def test_a_task_whose_worker_tells_no_usage_has_none(client: StubClient, taskrun: Taskrun) -> None:
     client.tasks = [replace(TASK, runs=(replace(RUN, usage=None),))]
     assert "Usage" not in taskrun("get-task", "t-1").out

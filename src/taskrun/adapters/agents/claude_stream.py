@@ -160,7 +160,7 @@ class ClaudeStream:
     def _retried(self, message: Mapping[str, Any]) -> Sequence[Saying]:
         status = number(message.get("error_status"))
         error = f"{text(message.get('error'))} (HTTP {status})" if status else "The connection broke."
-        return [Retried(error, number(message.get("attempt")), int(amount(message.get("retry_delay_ms"))))]
+        return [Retried(error, number(message.get("attempt")), int(amount(message.get("retry_delay_ms")) or 0))]
 
     # While the model speaks.
 

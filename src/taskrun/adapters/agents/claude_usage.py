@@ -32,12 +32,12 @@ def run_usage(result: Mapping[str, Any], model: str, *, goes_on: bool) -> Usage:
         own = result.get("modelUsage")
     models = ((name, mapping(told)) for name, told in mapping(own).items())
     by_model = {name: _consumed(told, _BY_MODEL, told.get("costUSD")) for name, told in models}
-    if any(consumed != NOTHING for consumed in by_model.values()):
+    if not all(consumed.is_nothing for consumed in by_model.values()):
         return usage_of(by_model)
     # What it cost is known only of a session that had no runs before.
-    cost = 0.0 if goes_on else result.get("total_cost_usd")
+    cost = None if goes_on else result.get("total_cost_usd")
     consumed = _consumed(mapping(result.get("usage")), _IN_ALL, cost)
-    return usage_of({model: consumed} if consumed != NOTHING else {})
+    return usage_of({} if consumed.is_nothing else {model: consumed})
 
 
 class Meter:
@@ -53,7 +53,7 @@ class Meter:
 
     def end(self, usage: Mapping[str, Any], model: str) -> UsageReported:
         """It ends, and tells how long it was: what the run consumed so far."""
-        self._before += _consumed({**self._asked, **usage}, _IN_ALL, 0.0)
+        self._before += _consumed({**self._asked, **usage}, _IN_ALL, None)
         return reported(self._before, model)
 
 

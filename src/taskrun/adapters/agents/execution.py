@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from taskrun.adapters.agents.definition import AgentDefinition
+from taskrun.adapters.agents.prices import Till
 from taskrun.adapters.agents.stages import Work, staged
 from taskrun.domain.status import FailureKind
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
@@ -19,10 +21,15 @@ class CannotRun(Exception):
         self.result = AgentResult(kind, message)
 
 
-async def executed(definition: AgentDefinition, containment: str, sink: AgentSink, work: Work) -> AgentResult:
+async def executed(
+    definition: AgentDefinition, containment: str, sink: AgentSink, work: Callable[[AgentSink], Awaitable[AgentResult]]
+) -> AgentResult:
     """Does the work, told from its beginning to its end. The definition's own time limit ends it as TIMEOUT, and a
-    `CannotRun` that the work raises is its result."""
-    return await staged(definition.kind, containment, sink, lambda: _limited(definition.timeout, work))
+    `CannotRun` that the work raises is its result. What was consumed has the definition's prices, also where it is
+    told to the sink that the work is given."""
+    till = Till(definition.prices, sink)
+    result = await staged(definition.kind, containment, sink, lambda: _limited(definition.timeout, lambda: work(till)))
+    return till.charged(result)
 
 
 def begin_anew(definition: AgentDefinition, request: AgentRequest) -> None:

@@ -111,9 +111,9 @@ class Consumed(Said, frozen=True):
     output_tokens: Count = 0
     cache_read_tokens: Count = 0
     cache_write_tokens: Count = 0
-    cost_usd: Cost = 0.0
+    cost_usd: Cost | None = None
 
-    def figures(self) -> tuple[int, int, int, int, float]:
+    def figures(self) -> tuple[int, int, int, int, float | None]:
         """In the order of `Usage` and `UsageReported`."""
         tokens = self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens
         return *tokens, self.cost_usd

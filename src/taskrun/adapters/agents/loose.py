@@ -30,6 +30,6 @@ def number(value: Any) -> int:
     return value if type(value) is int and 0 < value <= MOST else 0
 
 
-def amount(value: Any) -> float:
-    """A number from 0 to `MOST`, else 0."""
-    return float(value) if type(value) in (int, float) and 0 <= value <= MOST else 0.0
+def amount(value: Any) -> float | None:
+    """A number from 0 to `MOST`, else None."""
+    return float(value) if type(value) in (int, float) and 0 <= value <= MOST else None

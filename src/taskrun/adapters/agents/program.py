@@ -76,7 +76,7 @@ class ProgramAgent(ABC, Generic[D]):
 
     async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         """See `Agent.run`. The definition's own time limit ends it as TIMEOUT."""
-        return await executed(self.definition, containment(), sink, lambda: self._contained(request, sink))
+        return await executed(self.definition, containment(), sink, lambda sink: self._contained(request, sink))
 
     def backends(self) -> tuple[ModelBackend, ...]:
         """The models that it announces."""

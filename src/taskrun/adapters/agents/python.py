@@ -60,7 +60,7 @@ class PythonAgent:
     async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         """See `Agent.run`. Nothing can end a function that does not await, or that goes on when it is cancelled."""
 
-        async def work() -> AgentResult:
+        async def work(sink: AgentSink) -> AgentResult:
             if not self._definition.sessions:
                 begin_anew(self._definition, request)
             return await result_of(self._function, request, sink)

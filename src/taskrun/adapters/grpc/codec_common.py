@@ -112,7 +112,8 @@ def _encode_consumption(consumed: Consumption, by_model: Mapping[str, pb.Usage] 
         output_tokens=consumed.output_tokens,
         cache_read_tokens=consumed.cache_read_tokens,
         cache_write_tokens=consumed.cache_write_tokens,
-        cost_usd=consumed.cost_usd,
+        cost_usd=consumed.cost_usd or 0.0,
+        free=consumed.cost_usd == 0,
         by_model=by_model,
     )
 
@@ -124,7 +125,7 @@ def decode_usage(message: pb.Usage) -> Usage:
     return bounded(usage) if by_model else usage
 
 
-def _amounts(message: pb.Usage) -> tuple[int, int, int, int, float]:
+def _amounts(message: pb.Usage) -> tuple[int, int, int, int, float | None]:
     cost = message.cost_usd
     if not 0 <= cost < math.inf:
         raise InvalidArgument(f"cost_usd is {cost}: it must be a finite number, and not negative.")
@@ -133,7 +134,7 @@ def _amounts(message: pb.Usage) -> tuple[int, int, int, int, float]:
         checked_number(message.output_tokens, "output_tokens"),
         checked_number(message.cache_read_tokens, "cache_read_tokens"),
         checked_number(message.cache_write_tokens, "cache_write_tokens"),
-        cost,
+        cost if cost or message.free else None,
     )
 
 

@@ -122,7 +122,7 @@ def _run_row(run: Run) -> Sequence[str]:
 
 
 def _usage_cells(usage: Usage | None) -> tuple[str, str]:
-    return (usage_words.tokens(usage), usage_words.cost(usage) or "-") if usage else ("-", "-")
+    return (usage_words.tokens(usage), usage_words.cost(usage)) if usage else ("-", "-")
 
 
 def _facts(task: Task) -> Iterator[tuple[str, str]]:

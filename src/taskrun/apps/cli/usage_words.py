@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 from taskrun.apps.cli.showing import amount
 from taskrun.domain.records import Consumption, Task
-from taskrun.domain.usage import total
+from taskrun.domain.usage import consumed_by, total
+
+#: What something cost that nobody told, and that has no price.
+UNKNOWN = "unknown"
 
 
 def tokens(consumed: Consumption, unit: str = "") -> str:
@@ -20,13 +23,17 @@ def tokens(consumed: Consumption, unit: str = "") -> str:
 
 
 def cost(consumed: Consumption) -> str:
-    """`$0.0123`; "" if nobody estimated it."""
-    return f"${consumed.cost_usd:.4f}" if consumed.cost_usd else ""
+    """`$0.0123`, or "unknown"."""
+    return UNKNOWN if consumed.cost_usd is None else _dollars(consumed.cost_usd)
 
 
-def in_one_line(consumed: Consumption) -> str:
-    """Tokens and cost."""
-    return " · ".join(filter(None, (tokens(consumed, " tokens"), cost(consumed))))
+def in_one_line(consumed: Consumption, at_least: float = 0.0) -> str:
+    """Tokens and cost; of one that is not known whole the part that is, in dollars."""
+    if consumed.cost_usd is None:
+        costs = f"at least {_dollars(at_least)}" if at_least else f"cost {UNKNOWN}"
+    else:
+        costs = _dollars(consumed.cost_usd)
+    return f"{tokens(consumed, ' tokens')} · {costs}"
 
 
 def of_task(task: Task) -> Iterator[tuple[str, str]]:
@@ -34,7 +41,13 @@ def of_task(task: Task) -> Iterator[tuple[str, str]]:
     usage = total(task.runs)
     if usage is None:
         return
-    yield "Usage", in_one_line(usage)
+    by_run = (consumed_by(run).values() for run in task.runs)
+    known = sum(consumed.cost_usd or 0.0 for parts in by_run for consumed in parts)
+    yield "Usage", in_one_line(usage, known)
     if len(usage.by_model) > 1:
         for model, consumed in usage.by_model.items():
             yield "", f"{model}: {in_one_line(consumed)}"
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:.4f}"

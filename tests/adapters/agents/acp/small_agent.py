@@ -145,7 +145,7 @@ class SmallAgent:
         status: Any = "completed" if allowed else "failed"
         await self.tell(acp.update_tool_call("t1", status=status, raw_output="file"))
         await self.say("then", message_id="2")
-        cost = schema.Cost(amount=0.25, currency="USD")
+        cost = schema.Cost(amount=0.25 * len(read(self.session)), currency="USD")
         await self.tell(schema.UsageUpdate(session_update="usage_update", used=10, size=1000, cost=cost))
         return acp.PromptResponse(stop_reason="end_turn", usage=USAGE)
 

@@ -201,6 +201,13 @@ async def test_a_session_is_gone_on_with_and_what_was_said_before_is_not_said_ag
     assert sink.texts == ["one", "say", "one\nrecall"]
 
 
+async def test_each_turn_of_a_session_has_its_own_cost(run: Run) -> None:
+    """The agent tells what its session cost, which each turn makes a quarter of a dollar more."""
+    first = await run("work execute")
+    again, more = [await run("work execute", session_id=first.session_id) for _ in range(2)]
+    assert [turn.usage.cost_usd for turn in (first, again, more)] == [0.25] * 3
+
+
 async def test_a_fork_leaves_the_session_as_it_was(run: Run, sink: RecordingSink) -> None:
     first = await run("say one")
     fork = await run("say two", session_id=first.session_id, fork=True)

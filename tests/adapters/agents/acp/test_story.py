@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from taskrun.adapters.agents.acp.meter import Meter
 from taskrun.adapters.agents.acp.story import Story
 from taskrun.ports.agent_events import Logged, OutputGenerated, PlanMade, ToolRequested, UsageReported
 from taskrun.testing.recording_sink import RecordingSink
@@ -17,9 +19,9 @@ def spoken(text: str, message: str = "") -> dict[str, Any]:
 TOOL = {"sessionUpdate": "tool_call", "toolCallId": "t", "title": "Look"}
 
 
-async def told(*updates: dict[str, Any], new: bool = True) -> RecordingSink:
+async def told(*updates: dict[str, Any], meter: Meter | None = None) -> RecordingSink:
     sink = RecordingSink()
-    story = Story(sink, new=new)
+    story = Story(sink, meter or Meter(Path("/nowhere")))
     for update in updates:
         await story.tell(update)
     await story.conclude()
@@ -74,10 +76,10 @@ async def test_a_cost_that_is_none_in_dollars_is_not_told(cost: object) -> None:
     assert (await told({"sessionUpdate": "usage_update", "size": "?", "cost": cost})).events == []
 
 
-@pytest.mark.parametrize(("new", "events"), [(True, [UsageReported(cost_usd=1.0)]), (False, [])])
-async def test_a_cost_is_told_if_it_is_all_of_this_turn(new: bool, events: list[UsageReported]) -> None:
+@pytest.mark.parametrize(("goes_on", "events"), [("", [UsageReported(cost_usd=1.0)]), ("unheard of", [])])
+async def test_a_cost_is_told_if_this_turns_is_known(goes_on: str, events: list[UsageReported], tmp_path: Path) -> None:
     update = {"sessionUpdate": "usage_update", "cost": {"amount": 1, "currency": "USD"}}
-    assert (await told(update, new=new)).events == events
+    assert (await told(update, meter=Meter(tmp_path, goes_on))).events == events
 
 
 async def test_what_is_about_the_session_or_empty_is_not_told() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from shutil import which
 
 from taskrun.adapters.agents import loose
 from taskrun.adapters.agents.acp.conversation import Conversation
 from taskrun.adapters.agents.acp.definition import AcpDefinition
+from taskrun.adapters.agents.acp.meter import Meter
 from taskrun.adapters.agents.acp.peer import BrokenOff, Json, Refused, TooLong
 from taskrun.adapters.agents.acp.session import MODEL, Unfit
 from taskrun.adapters.agents.acp.story import Story
@@ -50,7 +52,8 @@ class AcpAgent(ProgramAgent[AcpDefinition]):
     async def follow(self, request: AgentRequest, process: ContainedProcess, sink: AgentSink) -> AgentResult:
         """See `ProgramAgent.follow`."""
         prompt, servers = self._prompt(request), list(self._servers())
-        story = Story(sink, new=not request.session_id)
+        meter = Meter(Path(process.program.environ["HOME"]), request.session_id, fork=request.fork)
+        story = Story(sink, meter)
         conversation = Conversation(process, self.definition, story, sink)
         self._conversations[process] = conversation
         try:
@@ -123,7 +126,7 @@ async def _judge(conversation: Conversation, answer: Json) -> AgentResult:
     return AgentResult(failure, error, backend, _usage(answer, story.cost), conversation.session_id)
 
 
-def _usage(answer: Json, cost: float) -> Usage | None:
+def _usage(answer: Json, cost: float | None) -> Usage | None:
     told = loose.mapping(answer.get("usage"))
     usage = Usage(
         input_tokens=loose.number(told.get("inputTokens")),
@@ -132,7 +135,7 @@ def _usage(answer: Json, cost: float) -> Usage | None:
         cache_write_tokens=loose.number(told.get("cachedWriteTokens")),
         cost_usd=cost,
     )
-    return usage if usage != Usage() else None
+    return None if usage.is_nothing else usage
 
 
 def _model_used(answer: Json) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from taskrun.adapters.agents import loose
+from taskrun.adapters.agents.acp.meter import Meter
 from taskrun.adapters.agents.acp.peer import Json
 from taskrun.adapters.agents.acp.tools import ToolCalls
 from taskrun.ports.agent_events import Logged, OutputGenerated, PlanMade, Severity, Thought, UsageReported
@@ -17,14 +18,14 @@ _KEPT_CHARACTERS = 8192
 class Story:
     """One turn of a session, a new one or one that goes on."""
 
-    def __init__(self, sink: AgentSink, *, new: bool) -> None:
+    def __init__(self, sink: AgentSink, meter: Meter) -> None:
         self._sink = sink
-        self._new = new
+        self.meter = meter
         self.tools = ToolCalls()
         #: Tokens that the model can hold.
         self.context_window = 0
-        #: US dollars. An agent tells what its whole session has cost: what one turn of many did is not known.
-        self.cost = 0.0
+        #: US dollars; None as long as it is not known.
+        self.cost: float | None = None
         self._message = ""
         self._answer = ""
         self._characters = 0
@@ -95,6 +96,7 @@ class Story:
     async def _used(self, update: Json) -> None:
         self.context_window = loose.number(update.get("size")) or self.context_window
         cost = loose.mapping(update.get("cost"))
-        if self._new and cost.get("currency") == "USD":
-            self.cost = loose.amount(cost.get("amount"))
+        total = loose.amount(cost.get("amount")) if cost.get("currency") == "USD" else None
+        self.cost = self.cost if total is None else self.meter.read(total)
+        if total is not None and self.cost is not None:
             await self._sink.event(UsageReported(cost_usd=self.cost))

@@ -9,6 +9,7 @@ import msgspec
 
 from taskrun.adapters.agents.loose import mapping, text
 from taskrun.domain.records import Usage
+from taskrun.domain.usage import since
 
 #: What the session had used up when its last run ended; ours.
 _USAGE = "taskrun-usage.json"
@@ -25,12 +26,7 @@ def used_since(home: Path, total: Usage) -> Usage:
     """What this run has used: Codex tells what its session has, in `total`, and here is noted what it told before."""
     before = _noted(home / _USAGE)
     (home / _USAGE).write_bytes(msgspec.json.encode(total))
-    return Usage(
-        max(0, total.input_tokens - before.input_tokens),
-        max(0, total.output_tokens - before.output_tokens),
-        max(0, total.cache_read_tokens - before.cache_read_tokens),
-        max(0, total.cache_write_tokens - before.cache_write_tokens),
-    )
+    return since(before, total)
 
 
 def model_used(home: Path) -> str:

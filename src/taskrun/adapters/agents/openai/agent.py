@@ -55,7 +55,7 @@ class OpenAIAgent:
 
     async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         """See `Agent.run`. The definition's own time limit ends it as TIMEOUT."""
-        return await executed(self.definition, "", sink, lambda: self._in_its_room(request, sink))
+        return await executed(self.definition, "", sink, lambda sink: self._in_its_room(request, sink))
 
     async def _in_its_room(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
         name, keep = self.definition.name, self.definition.keep_sessions

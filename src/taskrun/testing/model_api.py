@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from taskrun.testing.model_scripts import Fail, ModelRequest, Spoken
 
-_WORD = re.compile(r"\s*\S+|\s+$")
+#: No more than so many characters come at once.
+_WORD = re.compile(r"\s*\S{1,65536}|\s+$")
 
 
 @dataclass(frozen=True, slots=True)

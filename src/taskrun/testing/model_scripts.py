@@ -151,7 +151,8 @@ def default_script(request: ModelRequest) -> Reply:
 
     The orders: `[[bash: COMMAND]]`, `[[slow: SECONDS between words]]`, `[[think: THOUGHT]]`, `[[error: HTTP STATUS]]`,
     `[[limit: TIME of its reset, in seconds since 1970]]`, `[[break]]` and `[[stall]]` in the middle of an answer,
-    `[[hang]]`, and `[[recall]]`, which tells what the user said in the turns before.
+    `[[hang]]`, `[[flood: SIZE]]`, which says so many characters, and `[[recall]]`, which tells what the user said in
+    the turns before.
     """
     if request.tool_result is not None:
         return Say(f"The tool answered: {request.tool_result}")
@@ -171,6 +172,7 @@ _ORDERS: dict[str, Callable[[ModelRequest, str], Reply]] = {
     "limit": lambda request, time: Fail(429, resets_at=int(time or 0)),
     "break": lambda request, _: BreakOff(_rest(request)),
     "stall": lambda request, _: Stall(_rest(request)),
+    "flood": lambda request, size: Say(f" {'x' * 2**15}" * (int(size or 0) // 2**15 + 1)),
     "hang": lambda request, _: Hang(),
     "recall": lambda request, _: Say(recalled(request)),
 }

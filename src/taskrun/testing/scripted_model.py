@@ -53,6 +53,12 @@ APIS: Mapping[str, ModelApi] = {
 _COUNTING = "/v1/messages/count_tokens"
 
 
+def environ_of(url: str) -> dict[str, str]:
+    """What turns agents to the model that listens there."""
+    anthropic = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "scripted"}
+    return {**anthropic, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "scripted"}
+
+
 class ScriptedModel:
     """A context manager; the server runs inside it, in threads of its own, and leaves nothing behind."""
 
@@ -87,8 +93,7 @@ class ScriptedModel:
 
     def environ(self) -> dict[str, str]:
         """What turns Claude Code, Codex, and agents without a program to this model."""
-        anthropic = {"ANTHROPIC_BASE_URL": self.url, "ANTHROPIC_API_KEY": "scripted"}
-        return {**anthropic, "OPENAI_BASE_URL": f"{self.url}/v1", "OPENAI_API_KEY": "scripted"}
+        return environ_of(self.url)
 
     def wait_for_requests(self, number: int, timeout: float = 30.0) -> bool:
         """Blocks until so many requests have come; false if they did not within `timeout` seconds."""
@@ -119,8 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: _Server
-    #: Seconds; a client that connects and says nothing is let go.
+    #: Seconds; a client that connects and says nothing is let go. One that is answered may take its time.
     timeout = 5
+    _TIME_TO_READ = 120
 
     def do_GET(self) -> None:
         self._json(HTTPStatus.OK, {})
@@ -129,6 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(HTTPStatus.OK, {})
 
     def do_POST(self) -> None:
+        self.connection.settimeout(self._TIME_TO_READ)
         path = self.path.partition("?")[0]
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
         if path == _COUNTING:

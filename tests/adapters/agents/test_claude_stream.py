@@ -325,3 +325,37 @@ VALUES = st.recursive(
 @given(st.lists(st.tuples(TYPES, st.dictionaries(st.sampled_from(KEYS), VALUES)), max_size=4))
 def test_no_line_breaks_the_reader(messages: list[tuple[str, Message]]) -> None:
     read(*({"type": type, **message} for type, message in messages))
+
+
+LONG = "x" * 2000
+
+
+def result_line(**fields: Any) -> str:
+    """The last word as the CLI writes it: what it counts first, then what it denied, how it went, and the text."""
+    counted = {"session_id": "s", "total_cost_usd": 0.5, "usage": {"input_tokens": 3, "output_tokens": 5}}
+    went = {"is_error": False, "num_turns": 1, "subtype": "success", "result": "done", "type": "result"}
+    parts: dict[str, Any] = {**counted, "permission_denials": [], **went, **fields}
+    return json.dumps(parts, separators=(",", ":"))
+
+
+def test_of_a_last_word_whose_text_is_too_long_everything_else_counts() -> None:
+    [concluded] = ClaudeStream().read_beginning(result_line(result=LONG)[:1000])
+    assert isinstance(concluded, Concluded)
+    assert (concluded.is_error, concluded.text, concluded.session_id, concluded.turns) == (False, "", "s", 1)
+    assert (concluded.usage.input_tokens, concluded.usage.output_tokens) == (3, 5)
+
+
+def test_a_last_word_that_does_not_come_to_how_it_went_is_no_success() -> None:
+    [concluded] = ClaudeStream().read_beginning(result_line(permission_denials=[{"tool_input": LONG}])[:1000])
+    assert isinstance(concluded, Concluded)
+    assert (concluded.is_error, "too long" in concluded.text) == (True, True)
+
+
+@pytest.mark.parametrize("line", ['{"a":1,"result":"x', '{"a":[1,"result":"x', 'x,"result":"x', "x"])
+def test_another_line_that_is_too_long_says_nothing(line: str) -> None:
+    assert ClaudeStream().read_beginning(line) == ()
+
+
+def test_a_message_too_long_to_be_compared_is_told_once_as_it_came() -> None:
+    whole = "x" * 2**20 + "y"
+    assert spoken(start(), delta(whole[:-1]), delta("y"), text(whole), result(whole)) == [whole[:-1], "y"]

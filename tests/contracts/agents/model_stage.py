@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any, ClassVar
 
-from taskrun.testing.contracts.agent_acts import AFTER, BEFORE, PIECES, READY, REASON, Act
+from taskrun.testing.contracts.agent_acts import AFTER, BEFORE, FLOOD_BYTES, LONG_LINE_BYTES, PIECES, READY, REASON, Act
 from taskrun.testing.contracts.agent_stage import AgentStage
 from taskrun.testing.model_scripts import BreakOff, Fail, ModelRequest, Reply, Say, Script, Stall, UseTool
-from taskrun.testing.scripted_model import ScriptedModel
+from taskrun.testing.scripted_model import ScriptedModel, environ_of
 
 
 def once(reply: Reply) -> Script:
@@ -47,6 +50,7 @@ WORDS: Mapping[Act, Script] = {
     Act.TIME_OUT: once(Stall(READY)),
     Act.HALF: once(BreakOff(f"{BEFORE} I was about to")),
     Act.NO_RESULT: once(BreakOff("".join(PIECES))),
+    Act.LONG_LINE: once(Say(f"{BEFORE}\n{'x' * LONG_LINE_BYTES}\n{AFTER}")),
     Act.NOT_UTF8: once(Say(f"{BEFORE}\udcff\udcfe{AFTER}")),
     Act.HANG: once(Stall(READY)),
     Act.REMEMBER: remember,
@@ -54,20 +58,59 @@ WORDS: Mapping[Act, Script] = {
 }
 
 
+#: Has the default script say that much.
+FLOOD = {"prompt": f"[[flood: {FLOOD_BYTES}]]"}
+
+
+class ModelElsewhere:
+    """The default script in a process of its own, started when it is asked for: what that holds is not the worker's."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> ModelElsewhere:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def environ(self) -> Mapping[str, str]:
+        """What turns agents to it."""
+        words = [sys.executable, "-m", "taskrun.testing.scripted_model"]
+        process = self._stack.enter_context(Popen(words, stdout=PIPE, text=True))
+        self._stack.callback(process.terminate)
+        assert process.stdout is not None
+        return environ_of(process.stdout.readline().strip())
+
+
+@contextmanager
+def models() -> Iterator[tuple[ScriptedModel, ModelElsewhere]]:
+    """Both that there are."""
+    with ScriptedModel() as here, ModelElsewhere() as elsewhere:
+        yield here, elsewhere
+
+
 class ModelStage(AgentStage):
     """What the model does, and what else the agent's table has."""
 
     SCRIPTS: ClassVar[Mapping[Act, Script]] = WORDS
-    KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {Act.BAD_OUTPUT: {"answer": {"priority": []}}}
+    KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {
+        Act.BAD_OUTPUT: {"answer": {"priority": []}},
+        Act.FLOOD: FLOOD,
+    }
 
-    def __init__(self, place: Path, model: ScriptedModel, common: Mapping[str, Any]) -> None:
+    def __init__(self, place: Path, models: tuple[ScriptedModel, ModelElsewhere], common: Mapping[str, Any]) -> None:
         super().__init__(place)
-        self._model = model
+        self._here, self._elsewhere = models
         self._common = common
+        self._model: ScriptedModel | ModelElsewhere = self._here
 
     def environ(self) -> Mapping[str, str]:
         return {**super().environ(), **self._model.environ()}
 
     def keys(self, act: Act) -> Mapping[str, Any]:
-        self._model.script = self.SCRIPTS[act]
+        if act is Act.FLOOD:
+            self._model = self._elsewhere
+        else:
+            self._here.script = self.SCRIPTS[act]
         return {**self._common, **self.KEYS.get(act, {})}

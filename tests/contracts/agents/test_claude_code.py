@@ -21,10 +21,9 @@ from taskrun.testing.contracts.agent_acts import (
     TOOL_COMMAND,
     Act,
 )
-from taskrun.testing.contracts.agent_stage import AgentStage, because
+from taskrun.testing.contracts.agent_stage import AgentStage
 from taskrun.testing.model_scripts import Fail, Script
-from taskrun.testing.scripted_model import ScriptedModel
-from tests.contracts.agents.model_stage import WORDS, ModelStage, bash, once
+from tests.contracts.agents.model_stage import WORDS, ModelStage, bash, models, once
 
 COMMON = {"allowed_tools": ["Bash"], "set_environment": {"CLAUDE_CODE_MAX_RETRIES": "0"}}
 
@@ -46,7 +45,6 @@ MODEL: Mapping[Act, Script] = {
 class ClaudeCodeStage(ModelStage):
     KIND = "claude-code"
     STOP_GRACE = 5.0
-    CANNOT = because("no model says so much at once", Act.LONG_LINE, Act.FLOOD)
     SCRIPTS = MODEL
     KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {
         **ModelStage.KEYS,
@@ -58,5 +56,5 @@ class ClaudeCodeStage(ModelStage):
 class TestClaudeCode(AgentContract):
     @pytest.fixture
     def stage(self, tmp_path: Path) -> Iterator[AgentStage]:
-        with ScriptedModel() as model:
-            yield ClaudeCodeStage(tmp_path, model, COMMON)
+        with models() as both:
+            yield ClaudeCodeStage(tmp_path, both, COMMON)

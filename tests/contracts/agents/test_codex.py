@@ -14,6 +14,7 @@ from taskrun.testing.contracts.agent_acts import (
     AFTER,
     BEFORE,
     DENIED_COMMAND,
+    LONG_LINE_BYTES,
     LOOK,
     NASTY,
     PIECES,
@@ -23,8 +24,7 @@ from taskrun.testing.contracts.agent_acts import (
 )
 from taskrun.testing.contracts.agent_stage import AgentStage, because
 from taskrun.testing.model_scripts import BreakOff, Fail, ModelRequest, Reply, Say, Script, UseTool
-from taskrun.testing.scripted_model import ScriptedModel
-from tests.contracts.agents.model_stage import WORDS, ModelStage, bash, once
+from tests.contracts.agents.model_stage import WORDS, ModelStage, bash, models, once
 
 
 def half(request: ModelRequest) -> Reply:
@@ -34,7 +34,7 @@ def half(request: ModelRequest) -> Reply:
 class CodexStage(ModelStage):
     KIND = "codex"
     STOP_GRACE = 5.0
-    CANNOT = because("no model says so much at once", Act.LONG_LINE, Act.FLOOD)
+    CANNOT = because("its CLI tells a message when it is whole, and for one of 8 MiB it computes for 22 s", Act.FLOOD)
     SCRIPTS: ClassVar[Mapping[Act, Script]] = {
         **WORDS,
         Act.TOOL: bash(TOOL_COMMAND),
@@ -43,6 +43,8 @@ class CodexStage(ModelStage):
         Act.LIMIT: once(Fail(429)),
         Act.HALF: half,
         Act.NO_RESULT: bash("kill -9 $PPID", "".join(PIECES)),
+        # Of a message that long the CLI would make hours of work; what a command wrote it tells whole.
+        Act.LONG_LINE: bash(f"head -c {LONG_LINE_BYTES} /dev/zero | tr '\\0' x", BEFORE, AFTER),
         Act.NOT_UTF8: bash(r"printf '\377\376\303('", BEFORE, AFTER),
         Act.TIME_OUT: bash("sleep 1000", READY),
         Act.HANG: bash("sleep 1000", READY),
@@ -57,6 +59,6 @@ class CodexStage(ModelStage):
 class TestCodex(AgentContract):
     @pytest.fixture
     def stage(self, tmp_path: Path) -> Iterator[AgentStage]:
-        with ScriptedModel() as model:
+        with models() as both:
             # Its containment is tried, not its sandbox, which would hold some of this first.
-            yield CodexStage(tmp_path, model, {"model": "gpt-5.5", "sandbox": "danger-full-access"})
+            yield CodexStage(tmp_path, both, {"model": "gpt-5.5", "sandbox": "danger-full-access"})

@@ -18,7 +18,7 @@ class PythonStage(AgentStage):
     KIND = "python"
     CANNOT = (
         because("what a function returns is its last word", Act.HALF, Act.NO_RESULT)
-        | because("a function has texts, no lines and no bytes", Act.LONG_LINE, Act.NOT_UTF8)
+        | because("a function has texts, and no bytes", Act.NOT_UTF8)
         | because("a function is in the worker's own process", Act.NASTY, Act.LOOK)
         | because("what it does is its owner's choice", Act.DENIED)
     )

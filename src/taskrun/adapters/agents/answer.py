@@ -16,6 +16,9 @@ Answer = Annotated[
     msgspec.Meta(description='a table of lists of texts, such as { priority = ["low", "high"], summary = [] }'),
 ]
 
+#: What is wrong with an answer of which not all was kept.
+TOO_LONG = "The answer is too long to be what was promised."
+
 
 def flaw(text: str, form: AnswerForm) -> str:
     """What is wrong with the answer, for people; "" if nothing is."""

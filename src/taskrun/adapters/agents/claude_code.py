@@ -15,7 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from taskrun.adapters.agents import claude_control
-from taskrun.adapters.agents.answer import Answer, flaw
+from taskrun.adapters.agents.answer import TOO_LONG, Answer, flaw
 from taskrun.adapters.agents.claude_session import ClaudeSession
 from taskrun.adapters.agents.claude_stream import ClaudeStream
 from taskrun.adapters.agents.claude_verdict import PROVIDER, verdict
@@ -123,7 +123,7 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
         session = ClaudeSession(process, sink, ClaudeStream(goes_on=bool(request.session_id)))
         await session.follow()
         result = verdict(session.stream, session.conclusion, await process.ending(), process.errors())
-        return self._checked(result, session.text)
+        return self._checked(result, session)
 
     def _options(self) -> Sequence[str]:
         definition = self.definition
@@ -142,10 +142,10 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
             options += [name, value] if value else []
         return options
 
-    def _checked(self, result: AgentResult, text: str) -> AgentResult:
+    def _checked(self, result: AgentResult, session: ClaudeSession) -> AgentResult:
         if result.failure is not None or not self.definition.answer:
             return result
-        error = flaw(text, self.definition.answer)
+        error = flaw(session.text, self.definition.answer) if session.is_kept else TOO_LONG
         if not error:
             return result
         return AgentResult(FailureKind.BAD_OUTPUT, error, result.backend, result.usage, result.session_id)

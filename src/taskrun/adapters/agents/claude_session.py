@@ -14,8 +14,11 @@ from taskrun.adapters.agents.containment.process import ContainedProcess
 from taskrun.ports.agent_events import AgentEvent, OutputGenerated
 from taskrun.ports.agents import AgentSink
 
-#: The last word repeats every call that was denied, each of which may hold a whole file: without it a run has no end.
-_MAX_LINE_BYTES = 16 * 1024 * 1024
+#: The last word repeats every call that was denied, each of which may hold a whole file.
+_MAX_LINE_BYTES = 4 * 1024 * 1024
+
+#: Characters of an answer. A longer one is passed on, but not checked.
+_MOST_KEPT = 2**20
 
 
 class ClaudeSession:
@@ -27,6 +30,8 @@ class ClaudeSession:
         self._process = process
         self._sink = sink
         self._said: list[str] = []
+        #: Of all that the model said.
+        self.characters = 0
 
     async def follow(self) -> None:
         """To the end of the CLI's output."""
@@ -36,8 +41,13 @@ class ClaudeSession:
         await self._read(lines.finish())
 
     @property
+    def is_kept(self) -> bool:
+        """What the model said is short enough for that."""
+        return self.characters <= _MOST_KEPT
+
+    @property
     def text(self) -> str:
-        """All that the model said."""
+        """What the model said, or the beginning of what is not kept."""
         return "".join(self._said)
 
     async def _read(self, lines: Sequence[Line]) -> None:
@@ -48,7 +58,9 @@ class ClaudeSession:
     async def _take(self, saying: Saying) -> None:
         match saying:
             case Spoke(text):
-                self._said.append(text)
+                self.characters += len(text)
+                if self.is_kept:
+                    self._said.append(text)
                 await self._sink.text(text)
             case Asked():
                 await self._process.tell(claude_control.answer(saying))
@@ -64,5 +76,7 @@ class ClaudeSession:
         # There will be no other turn: the CLI ends.
         self._process.end_input()
         if not conclusion.is_error:
-            await self._sink.event(OutputGenerated(conclusion.text, len(conclusion.text)))
+            # An answer too long to be read once more was read while it came.
+            text, characters = (conclusion.text or self.text), (len(conclusion.text) or self.characters)
+            await self._sink.event(OutputGenerated(text, characters))
         await self._sink.event(reported(conclusion.usage, conclusion.model))

@@ -14,12 +14,16 @@ from taskrun.adapters.agents.claude_sayings import Spoke
 #: Stands where a message was cut off and begins anew.
 CUT_OFF = "\n[The connection to the model broke; its answer begins anew.]\n"
 
+#: Characters of a message.
+_MOST_KEPT = 2**20
+
 
 class Speech:
     """One run's."""
 
     def __init__(self) -> None:
         self._message = ""
+        self._characters = 0
         #: Pieces of the current message, given on but not yet confirmed by a whole block.
         self._draft: list[str] = []
         self._confirmed: list[str] = []
@@ -32,7 +36,7 @@ class Speech:
         if message_id and message_id == self._message:
             return ()
         cut_off = [Spoke(CUT_OFF)] if self._draft else []
-        self._message = message_id
+        self._message, self._characters = message_id, 0
         self._draft, self._confirmed = [], []
         return cut_off
 
@@ -40,7 +44,9 @@ class Speech:
         """A piece of the message."""
         if not text:
             return ()
-        self._draft.append(text)
+        self._characters += len(text)
+        if self._is_kept:
+            self._draft.append(text)
         # What was said before a tool's use and what is said after it are two paragraphs.
         separator = "\n" if self._tool_used and not self._last.endswith("\n") else ""
         self._last, self._tool_used = text, False
@@ -48,6 +54,8 @@ class Speech:
 
     def confirm(self, block: str) -> Sequence[Spoke]:
         """A text block is complete: gives on what the pieces did not have of it."""
+        if not self._is_kept:
+            return ()
         draft = "".join(self._draft)
         known = draft.startswith(block)
         said = () if known else self.add(block.removeprefix(draft))
@@ -57,9 +65,14 @@ class Speech:
 
     def conclude(self, text: str) -> Sequence[Spoke]:
         """The result has this text: gives it on if it is not what was said last."""
-        if text.strip() in "".join(self._confirmed + self._draft):
+        if not self._is_kept or text.strip() in "".join(self._confirmed + self._draft):
             return ()
         return [*self.begin(""), *self.add(text)]
+
+    @property
+    def _is_kept(self) -> bool:
+        """The message is short enough to be compared with what is told of it later; a longer one is as it came."""
+        return self._characters <= _MOST_KEPT
 
     def pause(self) -> None:
         """The model uses a tool."""

@@ -39,6 +39,13 @@ _SYNTHETIC = "<synthetic>"
 #: How a question begins, of which no more may be read.
 _QUESTION = re.compile(r'\{"type":"control_request","request_id":"(?P<id>[^"]+)","request":\{"subtype":"(?P<what>\w+)"')
 
+#: With what the parts of a result begin that may be long (in a text this would be escaped), and what stands for the
+#: rest of it: before it is said how the run went, nobody can say that it went well.
+_LONG_IN_A_RESULT: Mapping[str, Mapping[str, Any]] = {
+    ',"result":"': {},
+    ',"permission_denials":[': {"result": "Claude Code's last word is too long to be understood."},
+}
+
 Handler = Callable[[Mapping[str, Any]], Sequence[Saying]]
 
 
@@ -93,12 +100,15 @@ class ClaudeStream:
         return _handled(self._lines, message.get("type"), message)
 
     def read_beginning(self, line: str) -> Sequence[Saying]:
-        """What a line says that is too long, so that only its beginning is here: a question in it has to be answered.
+        """What a line says that is too long, so that only its beginning is here: a question has to be answered, and a
+        result ends the session, whose text was told while it came.
 
         Other such lines are what a tool wrote or answered; the session goes on without them.
         """
-        question = _QUESTION.match(line)
-        return [Asked(question["id"], question["what"])] if question else ()
+        if question := _QUESTION.match(line):
+            return [Asked(question["id"], question["what"])]
+        result = _beginning_of_result(line)
+        return self._result(result) if result else ()
 
     # Lines.
 
@@ -243,3 +253,21 @@ def _size(content: Any) -> int:
     if isinstance(content, str):
         return len(content)
     return sum(len(text(part.get("text"))) for part in mappings(content))
+
+
+def _beginning_of_result(line: str) -> Mapping[str, Any] | None:
+    """A result of which only the beginning is here, as far as it can be understood; None if it is none. What the CLI
+    counts comes first in it, then what it denied, then how it went, and then the text."""
+    for cut, rest in _LONG_IN_A_RESULT.items():
+        head, found, _ = line.partition(cut)
+        result = _object(head + "}") if found else {}
+        if "usage" in result and "session_id" in result:
+            return {**result, **rest}
+    return None
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        return mapping(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}

@@ -21,7 +21,7 @@ DENIED_COMMAND, DENIED_ANSWER = "touch forbidden && echo it is done", "it is don
 
 LONG_LINE_BYTES = 50 * 2**20
 #: More than any buffer between an agent and its worker may hold.
-FLOOD_BYTES = 64 * 2**20
+FLOOD_BYTES = 32 * 2**20
 
 #: What a nasty program's processes are called, and how many there are.
 NASTY_COMMAND, NASTY_PROCESSES = "sleep 1000", 3

@@ -14,7 +14,7 @@ from taskrun.testing.contracts.agent_stage import AgentTests, Rehearsal
 from taskrun.testing.recording_sink import RecordingSink
 
 #: What a worker may hold of one run's output that is not taken from it.
-BOUND_BYTES = FLOOD_BYTES // 4
+BOUND_BYTES = FLOOD_BYTES // 2
 
 _LOOKS, _SECONDS_BETWEEN_LOOKS = 10, 0.02
 

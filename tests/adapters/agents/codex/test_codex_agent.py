@@ -19,7 +19,6 @@ from taskrun.domain.status import FailureKind
 from taskrun.ports.agent_events import (
     ExecutionCompleted,
     ExecutionStarted,
-    Logged,
     OutputGenerated,
     Retried,
     SessionInitialized,
@@ -309,27 +308,3 @@ class TestConversations:
     async def test_a_session_that_is_not_there_is_said(self, run: Any, model: ScriptedModel) -> None:
         result = await run(session="7f3a1c9e-0000-4000-8000-000000000000")
         assert (result.failure, "session" in result.error, len(model.requests)) == (K.AGENT_UNAVAILABLE, True, 0)
-
-
-#: In the CLI's place: no model says so much at once.
-LONG_WINDED = """#!/usr/bin/env python3
-import json
-def say(**words): print(json.dumps(words), flush=True)
-say(type="thread.started", thread_id="t-1")
-say(type="item.completed", item={"type": "command_execution", "id": "1", "aggregated_output": "x" * 50 * 2**20})
-say(type="item.completed", item={"type": "agent_message", "id": "2", "text": "done"})
-say(type="turn.completed", usage={})
-"""
-
-
-async def test_a_line_of_50_mib_is_survived_and_its_loss_told(
-    run: Any, sink: RecordingSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cli = tmp_path / "codex"
-    cli.write_text(LONG_WINDED)
-    cli.chmod(0o755)
-    monkeypatch.setattr(codex, "find_cli", lambda path: str(cli))
-    result = await run()
-    assert (result.failure, result.error, sink.output, result.session_id) == (None, "", "done", "t-1")
-    [lost] = sink.those(Logged)
-    assert "longer than 1 MiB" in lost.text

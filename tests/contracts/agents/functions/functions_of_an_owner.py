@@ -9,8 +9,10 @@ from taskrun.domain.status import FailureKind
 from taskrun.ports.agent_events import SessionInitialized, ToolCompleted, ToolRequested
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 from taskrun.testing.contracts.agent_acts import (
+    AFTER,
     BEFORE,
     FLOOD_BYTES,
+    LONG_LINE_BYTES,
     PIECES,
     READY,
     REASON,
@@ -70,6 +72,12 @@ async def flood(request: AgentRequest, sink: AgentSink) -> None:
     await sink.text(BEFORE)
     for _ in range(FLOOD_BYTES // len(BLOCK)):
         await sink.text(BLOCK)
+
+
+async def long_line(request: AgentRequest, sink: AgentSink) -> str:
+    await sink.text(BEFORE)
+    await sink.text("x" * LONG_LINE_BYTES + "\n")
+    return AFTER
 
 
 async def remember(request: AgentRequest, sink: AgentSink) -> AgentResult:

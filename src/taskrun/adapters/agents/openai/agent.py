@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from taskrun.adapters.agents.answer import AnswerForm, flaw
+from taskrun.adapters.agents.answer import TOO_LONG, AnswerForm, flaw
 from taskrun.adapters.agents.containment.environment import NETWORK, passed
 from taskrun.adapters.agents.execution import CannotRun, executed
 from taskrun.adapters.agents.kinds import AgentKind
@@ -127,7 +127,7 @@ def _judged(heard: Listener, form: AnswerForm) -> Ending:
     ending = heard.answer.ending or WHOLE
     if ending.failure is not None or not form:
         return ending
-    error = flaw(heard.text, form) if heard.is_kept else "The answer is too long to be what was promised."
+    error = flaw(heard.text, form) if heard.is_kept else TOO_LONG
     return Ending(_K.BAD_OUTPUT, error) if error else ending
 
 

@@ -96,7 +96,9 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except TooLong:
-        raise CallFailed(_K.BAD_OUTPUT, "The answer has an event that is longer than 1 MiB.") from None
+        raise CallFailed(
+            _K.BAD_OUTPUT, "The answer has an event that is longer than 1 MiB, and not for a text in it."
+        ) from None
     except httpx.TimeoutException as error:
         message = f"The endpoint {name} said nothing for too long, see `silence` ({type(error).__name__})."
         raise CallFailed(_K.AGENT_UNAVAILABLE, message, is_passing=True) from error

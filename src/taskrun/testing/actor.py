@@ -228,6 +228,7 @@ def failing(kind: str) -> Callable[[Voice], None]:
 
 ACTS: dict[Act, Callable[[Voice], None]] = {
     Act.STREAM: stream,
+    Act.MIDST: hang,
     Act.MODEL: stream,
     Act.USAGE: stream,
     Act.SESSION: in_a_session,

@@ -39,6 +39,7 @@ SPEAK = once(Say("".join(PIECES)))
 #: What the model does where nothing but words are needed.
 WORDS: Mapping[Act, Script] = {
     Act.STREAM: SPEAK,
+    Act.MIDST: once(Stall(READY)),
     Act.MODEL: SPEAK,
     Act.USAGE: SPEAK,
     Act.SESSION: SPEAK,

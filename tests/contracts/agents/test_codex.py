@@ -34,7 +34,9 @@ def half(request: ModelRequest) -> Reply:
 class CodexStage(ModelStage):
     KIND = "codex"
     STOP_GRACE = 5.0
-    CANNOT = because("its CLI tells a message when it is whole, and for one of 8 MiB it computes for 22 s", Act.FLOOD)
+    CANNOT = because("by message: its CLI tells each when it is whole", Act.MIDST) | because(
+        "its CLI tells a message when it is whole, and for one of 8 MiB it computes for 22 s", Act.FLOOD
+    )
     SCRIPTS: ClassVar[Mapping[Act, Script]] = {
         **WORDS,
         Act.TOOL: bash(TOOL_COMMAND),

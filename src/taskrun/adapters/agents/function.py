@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from taskrun.adapters.agents.leaving import left_in_time
 from taskrun.adapters.agents.stages import staged
 from taskrun.domain.records import NO_LABELS, AgentSpec, Labels, ModelBackend
 from taskrun.domain.status import FailureKind
@@ -15,13 +16,15 @@ Function = Callable[[AgentRequest, AgentSink], Awaitable[AgentResult | str | Non
 PYTHON = "python"
 #: A function is in the worker's own process: nothing holds it together.
 NO_CONTAINMENT = ""
+#: Seconds that a function has to end when it is cancelled.
+STOP_GRACE = 10.0
 
 
 class FunctionAgent:
     """Implements `Agent` over `async def function(request, sink)`; `result_of` says what it may return.
 
     The run is told from its beginning to its end, as that of every kind of agent. It has no time limit of its own, and
-    gets every `request.session_id`.
+    gets every `request.session_id`. When it is cancelled, it has ten seconds to end.
     """
 
     def __init__(
@@ -45,13 +48,19 @@ class FunctionAgent:
         return await staged(PYTHON, NO_CONTAINMENT, sink, lambda: result_of(self._function, request, sink))
 
 
-async def result_of(function: Function, request: AgentRequest, sink: AgentSink) -> AgentResult:
-    """What the function comes to.
+async def result_of(
+    function: Function, request: AgentRequest, sink: AgentSink, grace: float = STOP_GRACE
+) -> AgentResult:
+    """What the function comes to. A cancellation waits for it for `grace` seconds at most, see `left_in_time`.
 
     None or a text, which is put out, is success; an `AgentResult` says it all. An exception fails the run as
     AGENT_ERROR with the exception's message, `sys.exit` too: what ends a program is not to end a worker. Any other
     return value is BAD_OUTPUT.
     """
+    return await left_in_time(_outcome(function, request, sink), grace)
+
+
+async def _outcome(function: Function, request: AgentRequest, sink: AgentSink) -> AgentResult:
     try:
         result: object = await function(request, sink)
     except Exception as error:

@@ -49,6 +49,7 @@ class PythonAgent:
 
     def __init__(self, definition: PythonDefinition, workshop: Workshop) -> None:
         self._definition = definition
+        self._grace = workshop.stop_grace
         self._function = _load(definition)
         self._spec = AgentSpec(definition.name, definition.description, definition.labels)
 
@@ -58,12 +59,13 @@ class PythonAgent:
         return self._spec
 
     async def run(self, request: AgentRequest, sink: AgentSink) -> AgentResult:
-        """See `Agent.run`. Nothing can end a function that does not await, or that goes on when it is cancelled."""
+        """See `Agent.run`. One that goes on when it is cancelled is left to itself after the stop grace; nothing can
+        end it, nor one that does not await."""
 
         async def work(sink: AgentSink) -> AgentResult:
             if not self._definition.sessions:
                 begin_anew(self._definition, request)
-            return await result_of(self._function, request, sink)
+            return await result_of(self._function, request, sink, self._grace)
 
         return await executed(self._definition, NO_CONTAINMENT, sink, work)
 

@@ -35,7 +35,9 @@ class Act(Enum):
     is what is to be played."""
 
     #: Says PIECES, each by itself, and succeeds.
-    STREAM = "streams its text as it comes"
+    STREAM = "says its text in order and once"
+    #: Says READY, and for ever is in the middle of that message.
+    MIDST = "streams a message while it is being said"
     #: As STREAM, and names a model in its result.
     MODEL = "names its model"
     #: As STREAM, and has input and output tokens in its result.

@@ -65,7 +65,7 @@ async def hang(request: AgentRequest, sink: AgentSink) -> None:
     await asyncio.Event().wait()
 
 
-time_out = hang
+time_out = midst = hang
 
 
 async def flood(request: AgentRequest, sink: AgentSink) -> None:

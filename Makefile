@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test demo bench chaos fuzz simulate proto lock clean
+.PHONY: help install lint format test demo bench chaos stops fuzz simulate proto lock clean
 
 help: ## Print the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: $(STAMP) ## Measure, beside the raw figures of gRPC on this machine
 
 chaos: $(STAMP) ## Kill, freeze and cut off real processes under load; options in ARGS, see docs/chaos.md
 	@$(BIN)/python -m chaos $(ARGS)
+
+stops: $(STAMP) ## Cancel, time out and orphan agents of every kind, ROUNDS=50 times each: none may leave a process
+	@AGENT_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest -q -n 2 --dist=loadfile tests/contracts/agents -k "leaves_no_process or ordinary_users"
 
 fuzz: $(STAMP) ## Give what others write, changed in every way, to what reads it; options in ARGS, see docs/fuzzing.md
 	@$(BIN)/python -m fuzz $(ARGS)

@@ -16,6 +16,7 @@ import msgspec
 
 from taskrun.adapters.agents import claude_control
 from taskrun.adapters.agents.answer import TOO_LONG, Answer, flaw
+from taskrun.adapters.agents.claude_patience import RETRIES, TRY_MS
 from taskrun.adapters.agents.claude_session import ClaudeSession
 from taskrun.adapters.agents.claude_stream import ClaudeStream
 from taskrun.adapters.agents.claude_verdict import PROVIDER, verdict
@@ -38,10 +39,10 @@ _OPTIONS = (
 )
 
 #: Three tries of at most 18 s: an endpoint that is dead or silent is known to be so within a minute, and so is one that
-#: falls silent in the middle of an answer.
+#: falls silent in the middle of an answer. See `claude_patience` for one that wants to be asked later.
 _ENVIRON = {
-    "CLAUDE_CODE_MAX_RETRIES": "2",
-    "API_TIMEOUT_MS": "18000",
+    RETRIES: "2",
+    TRY_MS: "18000",
     "CLAUDE_ENABLE_BYTE_WATCHDOG": "1",
     "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": "45000",
     "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
@@ -122,6 +123,8 @@ class ClaudeCodeAgent(ProgramAgent[ClaudeCodeDefinition]):
         """See `ProgramAgent.follow`."""
         session = ClaudeSession(process, sink, ClaudeStream(goes_on=bool(request.session_id)))
         await session.follow()
+        if session.gave_up:
+            return verdict(session.stream, session.conclusion, None, "")
         result = verdict(session.stream, session.conclusion, await process.ending(), process.errors())
         return self._checked(result, session)
 

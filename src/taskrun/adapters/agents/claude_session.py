@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import assert_never
 
 from taskrun.adapters.agents import claude_control
+from taskrun.adapters.agents.claude_patience import Patience
 from taskrun.adapters.agents.claude_sayings import Asked, Concluded, Saying, Spoke
 from taskrun.adapters.agents.claude_stream import ClaudeStream
 from taskrun.adapters.agents.claude_usage import reported
 from taskrun.adapters.agents.containment.lines import Line, LineSplitter
 from taskrun.adapters.agents.containment.process import ContainedProcess
-from taskrun.ports.agent_events import AgentEvent, OutputGenerated
+from taskrun.ports.agent_events import AgentEvent, OutputGenerated, Retried
 from taskrun.ports.agents import AgentSink
 
 #: The last word repeats every call that was denied, each of which may hold a whole file.
@@ -26,6 +28,9 @@ class ClaudeSession:
 
     def __init__(self, process: ContainedProcess, sink: AgentSink, stream: ClaudeStream) -> None:
         self.stream = stream
+        #: The CLI goes on with trying, and is not waited for.
+        self.gave_up = False
+        self._patience = Patience(process.program.environ, asyncio.get_running_loop().time)
         self.conclusion: Concluded | None = None
         self._process = process
         self._sink = sink
@@ -34,10 +39,12 @@ class ClaudeSession:
         self.characters = 0
 
     async def follow(self) -> None:
-        """To the end of the CLI's output."""
+        """To the end of the CLI's output, or of the patience with it."""
         lines = LineSplitter(_MAX_LINE_BYTES)
         async for block in self._process.output():
             await self._read(lines.feed(block))
+            if self.gave_up:
+                return
         await self._read(lines.finish())
 
     @property
@@ -54,6 +61,8 @@ class ClaudeSession:
         for line in lines:
             for saying in self.stream.read_beginning(line.text) if line.cut else self.stream.read(line.text):
                 await self._take(saying)
+                if not isinstance(saying, Retried):
+                    self._patience.hears()
 
     async def _take(self, saying: Saying) -> None:
         match saying:
@@ -66,6 +75,10 @@ class ClaudeSession:
                 await self._process.tell(claude_control.answer(saying))
             case Concluded():
                 await self._conclude(saying)
+            case Retried(delay_ms=pause):
+                await self._sink.event(saying)
+                if not self._patience.lasts(pause / 1000):
+                    self.gave_up, self.conclusion = True, self.stream.given_up(saying, self._patience.seconds)
             case AgentEvent():
                 await self._sink.event(saying)
             case _:

@@ -24,6 +24,7 @@ from taskrun.adapters.agents.claude_thoughts import Thoughts
 from taskrun.adapters.agents.claude_usage import Meter, run_usage
 from taskrun.adapters.agents.loose import amount, mapping, mappings, number, text
 from taskrun.adapters.agents.tool_summary import summary
+from taskrun.domain.usage import usage_of
 from taskrun.ports.agent_events import (
     Permission,
     PermissionAsked,
@@ -57,7 +58,9 @@ class ClaudeStream:
         #: Something that should have been a message was none.
         self.garbled = False
         self._goes_on = goes_on
-        self._model = ""
+        self._model, self._session = "", ""
+        #: HTTP's, of the call that failed last; 0 if it had none.
+        self._status = 0
         self._speech = Speech()
         self._thoughts = Thoughts()
         self._plan = Plan()
@@ -109,6 +112,13 @@ class ClaudeStream:
             return [Asked(question["id"], question["what"])]
         result = _beginning_of_result(line)
         return self._result(result) if result else ()
+
+    def given_up(self, retry: Retried, seconds: float) -> Concluded:
+        """In place of a last word: what is to be said of a session whose CLI wanted to try once more."""
+        pause = f"it would be asked again in {retry.delay_ms / 1000:.0f} s"
+        text = f"The model is not to be had within {seconds:.0f} s: {retry.error}; {pause}."
+        usage = usage_of({} if self._meter.read.is_nothing else {self._model: self._meter.read})
+        return Concluded(True, text, "", "api_error", "", self._status, 1, self._session, self._model, 0, usage)
 
     # Lines.
 
@@ -165,10 +175,11 @@ class ClaudeStream:
     def _opened(self, message: Mapping[str, Any]) -> Sequence[Saying]:
         self._model = text(message.get("model"))
         version = text(message.get("claude_code_version"))
-        return [SessionInitialized(text(message.get("session_id")), self._model, version)]
+        self._session = text(message.get("session_id"))
+        return [SessionInitialized(self._session, self._model, version)]
 
     def _retried(self, message: Mapping[str, Any]) -> Sequence[Saying]:
-        status = number(message.get("error_status"))
+        self._status = status = number(message.get("error_status"))
         error = f"{text(message.get('error'))} (HTTP {status})" if status else "The connection broke."
         return [Retried(error, number(message.get("attempt")), int(amount(message.get("retry_delay_ms")) or 0))]
 

@@ -44,7 +44,8 @@ class Meter:
     """Counts while the run is under way."""
 
     def __init__(self) -> None:
-        self._before = NOTHING
+        #: What it has counted.
+        self.read = NOTHING
         self._asked: Mapping[str, Any] = {}
 
     def begin(self, message: Mapping[str, Any]) -> None:
@@ -53,8 +54,8 @@ class Meter:
 
     def end(self, usage: Mapping[str, Any], model: str) -> UsageReported:
         """It ends, and tells how long it was: what the run consumed so far."""
-        self._before += _consumed({**self._asked, **usage}, _IN_ALL, None)
-        return reported(self._before, model)
+        self.read += _consumed({**self._asked, **usage}, _IN_ALL, None)
+        return reported(self.read, model)
 
 
 def reported(consumed: Consumption, model: str) -> UsageReported:

@@ -42,9 +42,9 @@ _BY_TERMINAL_REASON = {
 _NO_SESSION = "No conversation found"
 
 
-def verdict(stream: ClaudeStream, conclusion: Concluded | None, ending: Ending, errors: str) -> AgentResult:
-    """The run's result, from the session's last word and the CLI's end."""
-    failed = failure_of(ending, errors)
+def verdict(stream: ClaudeStream, conclusion: Concluded | None, ending: Ending | None, errors: str) -> AgentResult:
+    """The run's result, from the session's last word and the CLI's end; None if that was not waited for."""
+    failed = failure_of(ending, errors) if ending else None
     if conclusion is None:
         return failed or AgentResult(_silence(stream), _because("Claude Code ended without a result.", errors))
     failure, error = None, ""

@@ -8,17 +8,13 @@ def tell(type: str, **fields: object) -> None:
     print(json.dumps({"type": type, **fields}), flush=True)
 
 
-def count(text: str) -> int:
-    tell("tool_requested", tool="count", input=text[:200])
-    words = len(text.split())
-    tell("tool_completed", tool="count", result_size=len(str(words)))
-    return words
-
-
-request = json.loads(sys.stdin.readline())
-if not isinstance(request["input"], str):
+text = json.loads(sys.stdin.readline())["input"]
+if not isinstance(text, str):
     tell("result", failure="refused", error="I count the words of a text, and of nothing else.")
-else:
-    tell("text", text="Let me count. ")
-    tell("text", text=f"There are {count(request['input'])} words.")
-    tell("result")
+    sys.exit()
+tell("text", text="Let me count. ")
+tell("tool_requested", tool="count", input=text[:200])
+words = str(len(text.split()))
+tell("tool_completed", tool="count", result_size=len(words))
+tell("text", text=f"There are {words} words.")
+tell("result")

@@ -34,7 +34,7 @@ async def measure(plant: Plant, scale: float) -> list[Figure]:
             took = time.perf_counter() - began
             assert len(ages) == chunks, f"{len(ages)} of {chunks} chunks arrived"
         for _ in range(ROUNDS):
-            rates.append(await _rate(stub, CHUNKS))
+            rates.append(await rate(stub, CHUNKS))
     return [
         Figure(
             f"one run of {CHUNKS:,} chunks, piece by piece, agent to watcher",
@@ -51,7 +51,7 @@ async def measure(plant: Plant, scale: float) -> list[Figure]:
     ]
 
 
-async def _rate(stub: tasks_grpc.TaskServiceAsyncStub, chunks: int) -> float:
+async def rate(stub: tasks_grpc.TaskServiceAsyncStub, chunks: int) -> float:
     """Chunks a second of one run that is watched live, from the writing of its first to the reading of its last."""
     task = await stub.CreateTask(tasks.CreateTaskRequest(agent_name="tell", input_json=str(chunks)))
     written: list[str] = []

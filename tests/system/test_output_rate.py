@@ -1,7 +1,7 @@
 """A run's output costs less than the bare stream would that carries each chunk in a message of its own.
 
-Rates are for `make bench`: other programs change them from one moment to the next. What both ways cost in processor
-time, in one process and one after the other, they change alike.
+Rates are for `make bench` and `test_output_pace.py`: other programs change them from one moment to the next. What both
+ways cost in processor time, in one process and one after the other, they change alike.
 """
 
 from __future__ import annotations

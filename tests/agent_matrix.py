@@ -1,13 +1,16 @@
 """The table in docs/agents.md of what each kind of agent can, made of what the tests of their contract report.
 
 A plugin of pytest: with `--agents-matrix write` the run of the contracts writes the table, with `check` it fails if the
-table says something else. A kind whose tests did not run here, for its program is not installed, keeps its column.
+table says something else. A kind whose tests did not run here, for its program is not installed, keeps its column, and
+is said not to have been looked at.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +20,8 @@ from taskrun.testing.contracts.agent_acts import Act
 from taskrun.testing.contracts.agent_stage import TRIED
 
 PAGE = Path(__file__).parents[1] / "docs" / "agents.md"
+#: Why a kind that keeps its column cannot what was not asked when it was last tried.
+UNTRIED = "not tried yet"
 BEGIN, END = "<!-- scripts/agents writes from here -->\n", "<!-- to here -->\n"
 
 #: For each agent and each act why it cannot; "" = it can.
@@ -26,6 +31,7 @@ Matrix = dict[str, dict[Act, str]]
 def render(matrix: Matrix) -> str:
     """The table and its notes."""
     agents = sorted(matrix)
+    matrix = {agent: {act: matrix[agent].get(act, UNTRIED) for act in Act} for agent in agents}
     reasons = list(dict.fromkeys(matrix[agent][act] for act in Act for agent in agents if matrix[agent][act]))
     cell = {reason: f"no ({number})" for number, reason in enumerate(reasons, 1)}
     rows = [[act.value, *(cell.get(matrix[agent][act], "yes") for agent in agents)] for act in Act]
@@ -54,6 +60,11 @@ def on_page(page: str) -> str:
     return page.partition(BEGIN)[2].partition(END)[0]
 
 
+def unseen(page: str, tried: Collection[str]) -> list[str]:
+    """The agents that have a column on the page and were not tried."""
+    return sorted(parse(on_page(page)).keys() - set(tried))
+
+
 class Collector:
     """Gathers what the tests tell, in the process that has all their reports."""
 
@@ -61,6 +72,7 @@ class Collector:
         self._config = config
         self._tried: defaultdict[str, dict[Act, str]] = defaultdict(dict)
         self._complaints: list[str] = []
+        self._unseen: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
@@ -77,6 +89,7 @@ class Collector:
             if act not in acts
         ]
         page = PAGE.read_text()
+        self._unseen = unseen(page, self._tried)
         fresh = page.replace(on_page(page), render({**parse(on_page(page)), **self._tried}))
         if self._config.getoption("--agents-matrix") == "check":
             self._complaints += ["docs/agents.md is stale: run scripts/agents"] if fresh != page else []
@@ -86,6 +99,11 @@ class Collector:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._unseen:
+            names = ", ".join(self._unseen)
+            sys.stderr.write(
+                f"tests: WARNING: what docs/agents.md says of these was NOT CHECKED in this run: {names}\n"
+            )
         for complaint in self._complaints:
             terminalreporter.write_line(f"agents: {complaint}", red=True)
 

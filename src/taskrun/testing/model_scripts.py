@@ -37,7 +37,7 @@ class _Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Say(_Spoken):
-    """Answer with this text, word by word, `delay` seconds apart."""
+    r"""Answer with this text, word by word, `delay` seconds apart. "\udcff" in it is a byte, 255, that is no UTF-8."""
 
     text: str
     delay: float = 0.0

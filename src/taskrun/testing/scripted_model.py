@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
 import threading
@@ -48,6 +49,9 @@ APIS: Mapping[str, ModelApi] = {
     "/v1/chat/completions": OpenAIChat(),
     "/v1/responses": OpenAIResponses(),
 }
+
+#: A byte that is no UTF-8, as a text has it (`surrogateescape`) and JSON says it: it is sent as it is.
+_NO_UTF8 = re.compile(rb"(?<!\\ud[89ab][0-9a-f]{2})\\udc([89a-f][0-9a-f])")
 
 #: Anthropic's way to have a request counted, not answered.
 _COUNTING = "/v1/messages/count_tokens"
@@ -196,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _sent(event: StreamEvent) -> bytes:
     data = event.data if isinstance(event.data, str) else json.dumps(event.data)
     name = f"event: {event.name}\n" if event.name else ""
-    return f"{name}data: {data}\n\n".encode()
+    return _NO_UTF8.sub(lambda byte: bytes.fromhex(byte[1].decode()), f"{name}data: {data}\n\n".encode())
 
 
 def main() -> None:

@@ -375,3 +375,25 @@ async def test_many_sessions_at_once_do_not_meet(
     await asyncio.gather(*(one.run(request_for(json.dumps(f"I am {i}")), sink) for i, sink in enumerate(sinks)))
     assert [sink.output for sink in sinks] == [f"You said: I am {i}" for i in range(4)]
     assert os.listdir(work_dir) == [SESSIONS]
+
+
+#: In the CLI's place, which repairs what its model says.
+GARBLED = r"""#!/bin/sh
+read -r prompt
+printf '{"type":"system","subtype":"init","session_id":"s-1"}\n'
+printf '{"type":"stream_event","event":{"type":"content_block_delta",'
+printf '"delta":{"type":"text_delta","text":"\377\303("}}}\n'
+printf '\377\376\n'
+printf '{"type":"result","subtype":"success","is_error":false,"result":"\377\303(","num_turns":1,"session_id":"s-1"}\n'
+"""
+
+
+async def test_bytes_that_are_no_utf8_are_replaced_and_end_nothing(
+    run: Any, sink: RecordingSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = tmp_path / "claude"
+    cli.write_text(GARBLED)
+    cli.chmod(0o755)
+    monkeypatch.setattr(claude_code, "find_cli", lambda path: str(cli))
+    result = await run("hi")
+    assert (result.failure, result.session_id, sink.output) == (None, "s-1", "\N{REPLACEMENT CHARACTER}" * 2 + "(")

@@ -52,7 +52,7 @@ WORDS: Mapping[Act, Script] = {
     Act.HALF: once(BreakOff(f"{BEFORE} I was about to")),
     Act.NO_RESULT: once(BreakOff("".join(PIECES))),
     Act.LONG_LINE: once(Say(f"{BEFORE}\n{'x' * LONG_LINE_BYTES}\n{AFTER}")),
-    Act.NOT_UTF8: once(Say(f"{BEFORE}\udcff\udcfe{AFTER}")),
+    Act.NOT_UTF8: once(Say(f"{BEFORE}\udcff\udcfe\udcc3({AFTER}")),
     Act.HANG: once(Stall(READY)),
     Act.REMEMBER: remember,
     Act.FORK: remember,

@@ -11,8 +11,6 @@ import pytest
 from taskrun.adapters.agents.claude_code import find_cli
 from taskrun.testing.contracts.agent import AgentContract
 from taskrun.testing.contracts.agent_acts import (
-    AFTER,
-    BEFORE,
     DENIED_COMMAND,
     LOOK,
     NASTY,
@@ -34,7 +32,6 @@ MODEL: Mapping[Act, Script] = {
     Act.TOOL: bash(TOOL_COMMAND),
     Act.UNAVAILABLE: once(Fail(529)),
     Act.NO_RESULT: bash("kill -9 $PPID", "".join(PIECES)),
-    Act.NOT_UTF8: bash(r"printf '\377\376\303('", BEFORE, AFTER),
     Act.HANG: bash("sleep 1000", READY),
     Act.NASTY: bash(NASTY, READY),
     Act.LOOK: bash(LOOK),

@@ -47,6 +47,7 @@ class CodexStage(ModelStage):
         Act.NO_RESULT: bash("kill -9 $PPID", "".join(PIECES)),
         # Of a message that long the CLI would make hours of work; what a command wrote it tells whole.
         Act.LONG_LINE: bash(f"head -c {LONG_LINE_BYTES} /dev/zero | tr '\\0' x", BEFORE, AFTER),
+        # Of its model the CLI takes such bytes for a broken connection; a command may write what it likes.
         Act.NOT_UTF8: bash(r"printf '\377\376\303('", BEFORE, AFTER),
         Act.TIME_OUT: bash("sleep 1000", READY),
         Act.HANG: bash("sleep 1000", READY),

@@ -308,3 +308,28 @@ class TestConversations:
     async def test_a_session_that_is_not_there_is_said(self, run: Any, model: ScriptedModel) -> None:
         result = await run(session="7f3a1c9e-0000-4000-8000-000000000000")
         assert (result.failure, "session" in result.error, len(model.requests)) == (K.AGENT_UNAVAILABLE, True, 0)
+
+
+#: In the CLI's place, which repairs what its commands write.
+GARBLED = r"""#!/bin/sh
+printf '{"type":"thread.started","thread_id":"t-1"}\n'
+printf '\377\376\n'
+printf '{"type":"item.completed","item":{"type":"agent_message","id":"1","text":"\377\303("}}\n'
+printf '{"type":"turn.completed","usage":{}}\n'
+"""
+
+
+async def test_bytes_that_are_no_utf8_are_replaced_and_end_nothing(
+    run: Any, sink: RecordingSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = tmp_path / "codex"
+    cli.write_text(GARBLED)
+    cli.chmod(0o755)
+    monkeypatch.setattr(codex, "find_cli", lambda path: str(cli))
+    result = await run()
+    assert (result.failure, result.session_id, sink.output) == (None, "t-1", "\N{REPLACEMENT CHARACTER}" * 2 + "(")
+
+
+async def test_bytes_that_are_no_utf8_are_to_the_cli_a_broken_connection(run: Any) -> None:
+    result = await run(Say("\udcff"))
+    assert (result.failure, "utf-8" in result.error) == (K.AGENT_UNAVAILABLE, True)

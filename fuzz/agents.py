@@ -50,7 +50,7 @@ class _Process:
 
     def __init__(self, says: bytes, place: Path) -> None:
         self._says = says
-        self.program = Program(("agent",), {"CODEX_HOME": str(place)}, place, None)
+        self.program = Program(("agent",), {"HOME": str(place), "CODEX_HOME": str(place)}, place, None)
 
     async def output(self) -> AsyncIterator[bytes]:
         """In blocks that are no lines, with time in between for questions."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from itertools import product
 from typing import Any
 
 from fuzz.agents import Sink
 from fuzz.loop import in_the_loop
 from fuzz.target import Target
 from fuzz.wire import RUN, gets_through
+from taskrun.adapters.agents.containment.lines import MAX_LINE_BYTES
 from taskrun.adapters.agents.openai.asking import Listener
 from taskrun.adapters.agents.openai.chat import ChatAnswer
 from taskrun.adapters.agents.openai.endpoint import _object
@@ -20,12 +22,16 @@ from taskrun.domain.protocol import RunReport
 from taskrun.domain.records import ModelBackend
 from taskrun.domain.status import RunStatus
 
+#: Bytes of an event; what is longer comes in parts.
+_SHORT = 48
+
 
 async def _take(case: bytes) -> None:
-    for answer in (ChatAnswer(), ResponsesAnswer()):
+    for kind, limit in product((ChatAnswer, ResponsesAnswer), (MAX_LINE_BYTES, _SHORT)):
+        answer = kind()
         listener = Listener(answer, Sink())
         with suppress(CallFailed, TooLong):
-            for data in EventReader().feed(case):
+            for data in EventReader(limit).feed(case):
                 await listener.hear(_object(data))
         backend = ModelBackend("openai", answer.model)
         gets_through([RunReport(RUN, RunStatus.COMPLETED, "", None, backend, answer.usage)])

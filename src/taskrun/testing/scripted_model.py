@@ -139,9 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(HTTPStatus.OK, {})
 
     def do_POST(self) -> None:
-        self.connection.settimeout(self._TIME_TO_READ)
         path = self.path.partition("?")[0]
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        self.connection.settimeout(self._TIME_TO_READ)
         if path == _COUNTING:
             self._json(HTTPStatus.OK, {"input_tokens": estimated_tokens(json.dumps(body.get("messages")))})
         elif path in APIS:

@@ -34,8 +34,8 @@ def usage_of(by_model: Mapping[str, Consumption]) -> Usage:
 
 def told_in(metadata: Labels) -> Usage | None:
     """What a run says in a USAGE event that it has consumed so far; None if that is nothing. What is no amount counts
-    for nothing."""
-    told = Consumption(*(_read(type(field.default), metadata.get(field.name, "")) for field in fields(Consumption)))
+    for nothing, and a cost that is none is unknown."""
+    told = Consumption(*(_read(field.default, metadata.get(field.name, "")) for field in fields(Consumption)))
     model = metadata.get("model", "")
     return bounded(Usage(*_amounts(told), {model: told} if model else {})) if told != NOTHING else None
 
@@ -102,11 +102,11 @@ def total(runs: Iterable[Run]) -> Usage | None:
     return Usage(*_amounts(sum((usage for _, usage in told), NOTHING)), by_model) if told else None
 
 
-def _read(kind: Callable[[str], Any], text: str) -> Any:
+def _read(nothing: Any, text: str) -> Any:
     try:
-        return kind(text)
+        return float(text) if nothing is None else int(text)
     except ValueError:
-        return 0
+        return nothing
 
 
 def _add(by_model: dict[str, Consumption], model: str, consumed: Consumption) -> None:

@@ -135,22 +135,19 @@ class UsageReported(AgentEvent):
 
     def usage(self) -> Usage:
         """The same as of a whole run."""
-        consumed = Consumption(
-            self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens, self.cost_usd
-        )
-        return usage_of({self.model: consumed})
+        return usage_of({self.model: self._consumed()})
 
     def after(self, before: Consumption | None) -> UsageReported:
         """The same of an agent that has had turns before in this run, which consumed this."""
         if before is None:
             return self
-        return UsageReported(
-            self.model,
-            before.input_tokens + self.input_tokens,
-            before.output_tokens + self.output_tokens,
-            before.cache_read_tokens + self.cache_read_tokens,
-            before.cache_write_tokens + self.cache_write_tokens,
-            before.cost_usd + self.cost_usd,
+        both = before + self._consumed()
+        tokens = both.input_tokens, both.output_tokens, both.cache_read_tokens, both.cache_write_tokens
+        return UsageReported(self.model, *tokens, both.cost_usd)
+
+    def _consumed(self) -> Consumption:
+        return Consumption(
+            self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens, self.cost_usd
         )
 
 

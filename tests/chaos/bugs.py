@@ -10,6 +10,7 @@ import pytest
 
 from taskrun.domain.batch import Recovery
 from taskrun.domain.control_plane.active_run import ActiveRun, lost
+from taskrun.domain.control_plane.attendance import Attendance
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.creating import Creating
 from taskrun.domain.control_plane.hearing import Hearing
@@ -110,7 +111,7 @@ def output_not_deduplicated(patch: Patch) -> None:
 def cleaned_up_by_worker(patch: Patch) -> None:
     """The end of a stream takes the worker along, on whatever stream it is."""
     workers: dict[int, str] = {}
-    connect = ControlPlaneCore._connect
+    connect = Attendance.connect
 
     def remember(self: Any, turn: Turn, request: Any) -> None:
         workers[request.session] = request.worker_id
@@ -124,8 +125,8 @@ def cleaned_up_by_worker(patch: Patch) -> None:
             if worker.session != gone.session:
                 self._lose(turn, worker)
 
-    patch.setattr(ControlPlaneCore, "_connect", remember)
-    patch.setattr(ControlPlaneCore, "_gone", gone)
+    patch.setattr(Attendance, "connect", remember)
+    patch.setattr(Attendance, "gone", gone)
 
 
 def no_self_stop(patch: Patch) -> None:

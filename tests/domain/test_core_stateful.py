@@ -174,7 +174,7 @@ class ControlPlaneHistory(RuleBasedStateMachine):
     def turn(self, overtake: bool = False) -> None:
         inputs, self.inbox = self.inbox, []
         capacity = {worker.session: worker.max_concurrent_runs for worker in self.sim.core._fleet.all()}
-        for session, request in self.sim.core._arriving.items():
+        for session, request in self.sim.core._attendance._arriving.items():
             capacity[session] = request.hello.max_concurrent_runs
         self.note(self.sim.turn(*inputs, overtake=overtake), inputs, capacity)
 

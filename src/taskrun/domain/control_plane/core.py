@@ -11,7 +11,6 @@ from typing import Any
 
 from taskrun.domain.batch import (
     CancelRelayed,
-    ClaimRuns,
     Disowned,
     ExpiredClaimed,
     KeyFound,
@@ -23,7 +22,7 @@ from taskrun.domain.batch import (
     TasksClaimed,
     TurnedAway,
 )
-from taskrun.domain.certificates.presence import revoked
+from taskrun.domain.control_plane.attendance import Attendance, shutting_down
 from taskrun.domain.control_plane.creating import Creating
 from taskrun.domain.control_plane.expiry import Expiry
 from taskrun.domain.control_plane.fleet import Fleet
@@ -53,14 +52,12 @@ from taskrun.domain.control_plane.inputs import (
 from taskrun.domain.control_plane.queue import Queue
 from taskrun.domain.control_plane.relaying import Relaying
 from taskrun.domain.control_plane.rest import Rest
-from taskrun.domain.control_plane.reunion import Reunion
 from taskrun.domain.control_plane.roster import matching
 from taskrun.domain.control_plane.runs import Runs
 from taskrun.domain.control_plane.stranding import Stranding
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.control_plane.worker import Worker
 from taskrun.domain.deadlines import Deadlines
-from taskrun.domain.errors import PermissionDenied, ProtocolViolation, TaskRunError, Unavailable
 from taskrun.domain.events import TasksHeld
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import Heartbeat, Hello, RunReport
@@ -78,8 +75,6 @@ from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 
 _RESTARTED = "the control plane restarted"
-_DIED = "the control plane died"
-_LEFT = "the worker went to another control plane without the run"
 
 
 class ControlPlaneCore:
@@ -99,7 +94,6 @@ class ControlPlaneCore:
         `shared`: other control planes may be on the same store, and workers come over from them. `policy` has
         the limits that hold at first.
         """
-        self._timers, self._shared = timers, shared
         self._draining = False
         scheduler: Scheduler[int] = Scheduler(policy, shared=shared)
         self._scheduler = scheduler
@@ -107,14 +101,6 @@ class ControlPlaneCore:
         self._held: dict[str, int] = {}
         self._fleet = Fleet(scheduler, set() if seen is None else seen)
         self._run_deadlines: Deadlines[str] = Deadlines()
-        #: When a stream that stays silent is cut, by session.
-        self._silences: Deadlines[int] = Deadlines()
-        #: When a worker that does not come back is lost, by its id.
-        self._graces: Deadlines[str] = Deadlines()
-        #: Workers that wait for the store's word about runs that they bring along, by session.
-        self._arriving: dict[int, ConnectWorker] = {}
-        #: Tasks that are ours by a meeting whose news is still on its way, and that a worker has brought before it.
-        self._foretold: set[str] = set()
         self._rest = Rest()
         self._expiry = Expiry(scheduler)
         self._stranding = Stranding(self._fleet, timers, shared=shared)
@@ -127,16 +113,16 @@ class ControlPlaneCore:
         relaying = self._relaying if shared else None
         self._follow_ups = FollowUps(self._fleet, self._runs, self._creating, relaying, timers, new_id)
         self._hearing = Hearing(self._fleet, self._runs, self._follow_ups)
-        self._reunion = Reunion(self._fleet, self._runs)
+        self._attendance = Attendance(self._fleet, self._runs, self._stranding, timers, shared=shared)
         # Typed by their keys; the dispatch is one look-up for each input and message.
         self._handlers: dict[type, Callable[[Turn, Any], None]] = {
             CreateTask: self._create,
             CancelTask: self._queue.cancel,
             ContinueTask: self._continue,
-            ConnectWorker: self._connect,
+            ConnectWorker: self._attendance.connect,
             WorkerSpoke: self._spoke,
-            WorkerGone: self._gone,
-            WorkerExpelled: self._expelled,
+            WorkerGone: self._attendance.gone,
+            WorkerExpelled: self._attendance.expelled,
             DrainStarted: self._drain,
             PolicyChanged: self._rule,
             TasksClaimed: self._queue.tasks_claimed,
@@ -147,14 +133,14 @@ class ControlPlaneCore:
             RateTaken: self._creating.rate_taken,
             TurnedAway: self._creating.turned_away,
             CancelRelayed: self._queue.cancel_relayed,
-            RunsClaimed: self._runs_claimed,
+            RunsClaimed: self._attendance.runs_claimed,
             Disowned: self._disowned,
-            TasksInherited: self._inherited,
+            TasksInherited: self._attendance.inherited,
             QueueSeen: self._queue.seen,
             QueueGrew: self._queue.grew,
             RoomMade: self._queue.room_made,
             CancelWanted: self._queue.wanted,
-            WorkerElsewhere: self._elsewhere,
+            WorkerElsewhere: self._attendance.elsewhere,
             RosterSeen: self._stranding.seen,
             MessagesLeft: self._claim_messages,
             MessagesClaimed: self._follow_ups.claimed,
@@ -169,7 +155,7 @@ class ControlPlaneCore:
             OutputSegment: self._hearing.output,
             RunEvent: self._hearing.happened,
             RunMessage: self._hearing.happened,
-            Hello: self._hello_again,
+            Hello: self._attendance.hello_again,
         }
 
     def recover(self, recovery: Recovery, now: Now) -> Turn:
@@ -179,7 +165,7 @@ class ControlPlaneCore:
             self._scheduler.wait(requirement, backlog.waiting)
         self._expiry.expect(turn, recovery.expires_at_ms)
         self._stranding.begin(turn, recovery.backlog)
-        self._take_over(turn, recovery.active, _RESTARTED)
+        self._attendance.take_over(turn, recovery.active, _RESTARTED)
         return turn
 
     def handle(self, inputs: Iterable[Input], now: Now) -> Turn:
@@ -197,8 +183,8 @@ class ControlPlaneCore:
 
     def next_deadline(self) -> float | None:
         """When `handle` is wanted again even without an input, on the monotonic clock."""
-        runs, workers = (self._run_deadlines, self._follow_ups, self._relaying), (self._silences, self._graces)
-        all_of_them = (*runs, *workers, self._rest, self._expiry, self._stranding)
+        runs = (self._run_deadlines, self._follow_ups, self._relaying)
+        all_of_them = (*runs, self._attendance, self._rest, self._expiry, self._stranding)
         return min((at for each in all_of_them if (at := each.next()) is not None), default=None)
 
     def workers(self, agent: str = "", status: WorkerStatus | None = None) -> list[WorkerView]:
@@ -222,28 +208,10 @@ class ControlPlaneCore:
 
     # Other control planes on the same store.
 
-    def _inherited(self, turn: Turn, news: TasksInherited) -> None:
-        self._take_over(turn, [task for task in news.tasks if task.id not in self._foretold], _DIED)
-        self._foretold.difference_update(task.id for task in news.tasks)
-
-    def _take_over(self, turn: Turn, tasks: Iterable[Task], why: str) -> None:
-        """Their workers are given the time to come; of those that will not this is why their runs are lost."""
-        for task in tasks:
-            worker = self._reunion.recover(turn, task, why)
-            if worker is not None:
-                self._await(turn, worker)
-
     def _disowned(self, turn: Turn, news: Disowned) -> None:
         for task_id in news.task_ids:
             self._runs.drop(turn, task_id)
             self._rest.end(task_id)
-
-    def _elsewhere(self, turn: Turn, news: WorkerElsewhere) -> None:
-        """It is not waited for: what it came there with is no longer here, and what is here it has not."""
-        worker = self._fleet.of_id(news.worker_id)
-        if worker is not None and not self._fleet.is_here(worker):
-            self._runs.take_back(turn, worker, _LEFT)
-            self._lose(turn, worker)
 
     def _claim_messages(self, turn: Turn, news: MessagesLeft) -> None:
         turn.batch.asks.append(ClaimMessages())
@@ -252,19 +220,20 @@ class ControlPlaneCore:
 
     def _create(self, turn: Turn, request: CreateTask) -> None:
         if self._draining:
-            turn.replies.append((request.reply, _draining()))
+            turn.replies.append((request.reply, shutting_down()))
         else:
             self._creating.create(turn, request)
 
     def _continue(self, turn: Turn, request: ContinueTask) -> None:
         if self._draining:
-            turn.replies.append((request.reply, _draining()))
+            turn.replies.append((request.reply, shutting_down()))
         else:
             self._follow_ups.go_on(turn, request)
 
     def _drain(self, turn: Turn, request: DrainStarted) -> None:
         """Nobody is let in any more, and nobody shall wait for a word that may never come."""
         self._draining = True
+        self._attendance.close()
         self._fleet.tell_all_stored(turn)
 
     # Limits.
@@ -280,73 +249,6 @@ class ControlPlaneCore:
 
     # Workers.
 
-    def _connect(self, turn: Turn, request: ConnectWorker) -> None:
-        """Who comes over from another control plane brings its runs along. Who has some that nobody here has heard of
-        waits until the store has said whose they are; what others believe it to have, and it has not, is lost."""
-        if self._draining or not self._shared:
-            self._let_in(turn, request)
-            return
-        turn.batch.asks.append(ClaimRuns(request.session, request.worker_id))
-        if self._reunion.knows(request.worker_id, request.hello.live_runs):
-            self._let_in(turn, request)
-        else:
-            self._arriving[request.session] = request
-
-    def _runs_claimed(self, turn: Turn, answer: RunsClaimed) -> None:
-        session = answer.ask.ref
-        assert isinstance(session, int)
-        # Its stream may have ended meanwhile.
-        request = self._arriving.pop(session, None)
-        known = self._fleet.of_id(answer.ask.worker_id)
-        if request is not None and known is not None and answer.tasks:
-            self._cut(turn, known, _newer_stream())
-        self._take_over(turn, self._news_of(turn, answer), _LEFT)
-        if request is not None:
-            self._let_in(turn, request)
-
-    def _news_of(self, turn: Turn, answer: RunsClaimed) -> list[Task]:
-        """Those of the claimed tasks of which nothing is known here, nor was decided in this turn."""
-        tasks = [task for task in answer.tasks if task.id not in turn.batch.tasks and not self._reunion.has(task)]
-        self._foretold |= {task.id for task in tasks if task.id in answer.own}
-        return tasks
-
-    def _let_in(self, turn: Turn, request: ConnectWorker) -> None:
-        if self._draining:
-            turn.replies.append((request.reply, _draining()))
-            return
-        hello = request.hello
-        if self._is_of_the_past(request):
-            turn.replies.append((request.reply, _newer_stream()))
-            return
-        worker = self._came_back(turn, request)
-        if worker is None:
-            worker = self._fleet.connect(turn, request.session, request.worker_id, hello)
-        self._fleet.welcome(turn, worker, self._reunion.directives(worker, hello.live_runs))
-        self._reunion.reunite(turn, worker, hello.live_runs)
-        self._silences.arm(request.session, turn.now.mono + self._timers.silence)
-        turn.replies.append((request.reply, request.session))
-
-    def _is_of_the_past(self, request: ConnectWorker) -> bool:
-        """Whether the worker has opened a newer stream since: this hello was long on its way, and nobody is there."""
-        known, hello = self._fleet.of_id(request.worker_id), request.hello
-        return known is not None and known.process == hello.process and hello.stream < known.stream
-
-    def _came_back(self, turn: Turn, request: ConnectWorker) -> Worker | None:
-        """The worker that is known already, on its new stream: its runs go on."""
-        known = self._fleet.of_id(request.worker_id)
-        if known is None:
-            return None
-        same = request.hello.resumes and known.process == request.hello.process
-        self._cut(turn, known, _newer_stream() if same or not known.resumes else _another_process())
-        if self._fleet.of_id(known.id) is not known:
-            return None
-        if not same:
-            self._lose(turn, known)
-            return None
-        self._graces.disarm(known.id)
-        self._fleet.come_back(turn, known, request.session, request.hello)
-        return known
-
     def _spoke(self, turn: Turn, spoke: WorkerSpoke) -> None:
         worker = self._fleet.of_session(spoke.session)
         if worker is not None:
@@ -355,54 +257,6 @@ class ControlPlaneCore:
             if self._fleet.of_session(spoke.session) is not worker or worker is None:
                 return
             self._messages[type(message)](turn, worker, message)
-
-    def _hello_again(self, turn: Turn, worker: Worker, hello: Hello) -> None:
-        self._cut(turn, worker, ProtocolViolation("A stream has one hello, as its first message."))
-
-    def _gone(self, turn: Turn, gone: WorkerGone) -> None:
-        self._arriving.pop(gone.session, None)
-        worker = self._fleet.of_session(gone.session)
-        if worker is not None:
-            self._disconnect(turn, worker)
-
-    def _expelled(self, turn: Turn, news: WorkerExpelled) -> None:
-        """Whether it is here or away: its runs go to others now, for it cannot come back to them."""
-        worker = self._fleet.of_id(news.worker_id)
-        if worker is None:
-            self._stranding.lost(turn, news.worker_id)
-            return
-        self._cut(turn, worker, revoked())
-        if self._fleet.of_id(worker.id) is worker:
-            self._lose(turn, worker)
-
-    def _cut(self, turn: Turn, worker: Worker, error: TaskRunError) -> None:
-        """Ends the worker's stream, if it is still open."""
-        if self._fleet.of_session(worker.session) is not None:
-            turn.closes.append((worker.session, error))
-            self._disconnect(turn, worker)
-
-    def _disconnect(self, turn: Turn, worker: Worker) -> None:
-        self._silences.disarm(worker.session)
-        said_goodbye = worker.status is WorkerStatus.DRAINING and not worker.active_runs
-        self._fleet.disconnect(turn, worker)
-        if worker.resumes and not said_goodbye:
-            self._await(turn, worker)
-        else:
-            self._lose(turn, worker)
-
-    def _await(self, turn: Turn, worker: Worker) -> None:
-        """The worker is away: it has a while to come back."""
-        if self._timers.grace > 0:
-            self._graces.arm(worker.id, max(worker.last_contact + self._timers.grace, turn.now.mono))
-        else:
-            self._lose(turn, worker)
-
-    def _lose(self, turn: Turn, worker: Worker) -> None:
-        """The worker is gone for good: it must be away."""
-        self._graces.disarm(worker.id)
-        self._runs.lose(turn, worker)
-        self._fleet.forget(turn, worker)
-        self._stranding.lost(turn, worker.id)
 
     # Time.
 
@@ -413,32 +267,4 @@ class ControlPlaneCore:
         self._follow_ups.expire(turn)
         self._relaying.expire(turn)
         self._queue.rested(turn)
-        while (session := self._silences.pop(mono)) is not None:
-            self._listen(turn, session)
-        while (worker_id := self._graces.pop(mono)) is not None:
-            worker = self._fleet.of_id(worker_id)
-            assert worker is not None
-            self._lose(turn, worker)
-
-    def _listen(self, turn: Turn, session: int) -> None:
-        """Cuts the stream if nothing was heard since the deadline was armed; heartbeats do not move it each time."""
-        worker = self._fleet.of_session(session)
-        assert worker is not None
-        quiet_until = worker.last_contact + self._timers.silence
-        if quiet_until > turn.now.mono:
-            self._silences.arm(session, quiet_until)
-        else:
-            self._cut(turn, worker, Unavailable("Nothing was heard from this worker for too long."))
-
-
-def _draining() -> Unavailable:
-    return Unavailable("The control plane is shutting down.")
-
-
-def _newer_stream() -> Unavailable:
-    return Unavailable("A newer stream of this worker took its place.")
-
-
-def _another_process() -> PermissionDenied:
-    """Coming again is no use to it: two that take each other's place would lose all their runs, over and over."""
-    return PermissionDenied("Another worker came with the same certificate: each needs one of its own.")
+        self._attendance.expire(turn)

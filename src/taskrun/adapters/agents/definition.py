@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from taskrun.adapters.agents.containment.environment import OURS
-from taskrun.adapters.agents.prices import Price
+from taskrun.adapters.agents.prices import Prices
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.limits import MAX_TIMEOUT_MS, check_agent_name, check_labels
 
@@ -65,8 +65,8 @@ class AgentDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     environment: tuple[str, ...] = ()
     #: Variables with their values.
     set_environment: dict[str, str] = {}
-    #: By a model's name, `*` allowed.
-    prices: dict[str, Price] = {}
+    #: By a model's name, `*` allowed. They go before what the agent estimates.
+    prices: Prices = {}
 
     def __post_init__(self) -> None:
         try:

@@ -6,7 +6,6 @@ said, and no guess.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -21,7 +20,7 @@ from taskrun.ports.agents import AgentResult, AgentSink
 _MILLION = 1_000_000
 
 #: For a million tokens.
-Dollars = Annotated[float, msgspec.Meta(ge=0, le=_MILLION, description="dollars for a million tokens, 0 or more")]
+Dollars = Annotated[float, msgspec.Meta(ge=0, le=_MILLION)]
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +48,13 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 #: By a model's name, in which `*` stands for any characters: the first that fits is the model's.
-Prices = Mapping[str, Price]
+Prices = Annotated[
+    dict[str, Price],
+    msgspec.Meta(
+        description='a table of dollars for a million tokens by model, such as { "*" = { input = 2.5, output = 10 } }; '
+        "each model's may have input, output, cache_read and cache_write"
+    ),
+]
 
 
 class Till:

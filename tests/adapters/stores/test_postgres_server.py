@@ -14,6 +14,8 @@ from taskrun.adapters.stores.postgres import (
     accounts,
     care,
     changes,
+    crews,
+    limited,
     migrating,
     owners,
     peers,
@@ -253,7 +255,9 @@ STATEMENTS = {
     "_RELAY_CANCEL": writer._RELAY_CANCEL,
     **{name: getattr(owners, name) for name in ("_DEAD", "_GIVE_BACK", "_RUNNING")},
     **{name: getattr(peers, name) for name in ("_CANCELS", "_WORKERS")},
-    **{name: getattr(rates, name) for name in ("_LOCK", "_TAKE", "_TIDY")},
+    **{f"crews.{name}": getattr(crews, name) for name in ("_LOCK", "_CLEAR", "_COUNT")},
+    "limited._CLAIM": limited._CLAIM,
+    **{f"rates.{name}": getattr(rates, name) for name in ("_LOCK", "_READ", "_CHARGE", "_TIDY")},
     **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG", "_AHEAD", "_NEXT_EXPIRY")},
     **{f"_NEWEST {key}": sql for key, sql in reader._NEWEST.items() if any(key)},
     **{f"_DELETE {n}": sql for n, sql in enumerate(pruning._DELETE) if n},
@@ -271,8 +275,11 @@ CHOSEN = {
     "_CLAIM_STRANDED": "tasks_by_holder",
     "_NEXT_EXPIRY": "tasks_by_expiry",
     "_CANCELS": "tasks_cancels",
-    "_TAKE": "rates_pkey",
-    "_TIDY": "rates_by_even",
+    "crews._CLEAR": "running_pkey",
+    "crews._COUNT": "running_pkey",
+    "limited._CLAIM": "tasks_waiting",
+    "rates._READ": "rates_pkey",
+    "rates._TIDY": "rates_by_even",
 }
 
 

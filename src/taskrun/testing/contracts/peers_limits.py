@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from taskrun.domain.quotas import AccountName
+from taskrun.domain.quotas import AccountName, Figures
+from taskrun.domain.records import Requirement
 from taskrun.ports.store import Batch, ClaimNext, TasksClaimed
 from taskrun.testing.contracts.peers_cases import Ear, SharedStore
 from taskrun.testing.contracts.store_cases import (
@@ -19,16 +20,25 @@ from taskrun.testing.contracts.store_cases import (
     task_id,
 )
 
-ANN, ECHO = AccountName("client", "ann"), AccountName("agent", "general")
+ANN, BOB, ECHO = AccountName("client", "ann"), AccountName("client", "bob"), AccountName("agent", "general")
+OTHER = Requirement("other")
+
+#: Ids of tasks, and the accounts that are full.
+Claimed = tuple[list[str], tuple[AccountName, ...]]
 
 
-async def claim_limited(
-    store: SharedStore, *limits: tuple[AccountName, int], limit: int = 5
-) -> tuple[list[str], tuple[AccountName, ...]]:
+async def claim_limited(store: SharedStore, *limits: tuple[AccountName, int], limit: int = 5) -> Claimed:
     """The ids that one `ClaimNext` with these limits gives, and which accounts were full."""
-    [answer] = await store.commit(Batch(asks=[ClaimNext(None, (GENERAL,), limit, limits)]))
-    assert isinstance(answer, TasksClaimed)
-    return [task.id for task in answer.tasks], answer.full
+    [claimed] = await claim_all(store, (GENERAL, limit, limits))
+    return claimed
+
+
+async def claim_all(store: SharedStore, *claims: tuple[Requirement, int, Figures]) -> list[Claimed]:
+    """The same for each of several in one commit: for whom, how many, under which limits."""
+    asks = [ClaimNext(None, (requirement,), limit, limits) for requirement, limit, limits in claims]
+    answers = [each for each in await store.commit(Batch(asks=[*asks])) if isinstance(each, TasksClaimed)]
+    assert [answer.ask for answer in answers] == asks
+    return [([task.id for task in answer.tasks], answer.full) for answer in answers]
 
 
 class RunningLimitContract:
@@ -63,6 +73,38 @@ class RunningLimitContract:
         await save(a, make_task(1))
         await claim_task(a, task_id(1))
         assert await claim_limited(b, (ANN, 1)) == (ids(2), (ANN,))
+
+    async def test_claims_of_one_commit_leave_each_other_what_is_left(self, a: SharedStore, b: SharedStore) -> None:
+        await save(a, *(make_task(n) for n in range(9)))
+        assert await claim_all(b, (GENERAL, 2, ((ANN, 3),)), (GENERAL, 2, ((ANN, 3),)), (GENERAL, 2, ((BOB, 3),))) == [
+            (ids(0, 1), ()),
+            (ids(2), (ANN,)),
+            (ids(3, 4), ()),
+        ]
+
+    async def test_what_one_claim_of_a_commit_does_not_find_is_there_for_the_next(
+        self, a: SharedStore, b: SharedStore
+    ) -> None:
+        await save(a, make_task(0, needs=OTHER), *(make_task(n) for n in range(1, 9)))
+        limits = ((ANN, 9), (ECHO, 6))
+        assert await claim_all(b, (OTHER, 4, limits), (GENERAL, 4, limits), (GENERAL, 4, limits)) == [
+            (ids(0), ()),
+            (ids(1, 2, 3, 4), ()),
+            (ids(5), (ECHO,)),
+        ]
+
+    async def test_many_accounts_are_claimed_for_at_once_each_to_its_limit(
+        self, a: SharedStore, b: SharedStore
+    ) -> None:
+        many = range(20)
+        needs = [Requirement(f"agent-{n}") for n in many]
+        await save(a, *(make_task(20 * n + m, needs=needs[n]) for n in many for m in range(4)))
+        claims = [(needs[n], 3, ((AccountName("agent", needs[n].agent), n % 4),)) for n in many]
+        for store in (a, b):
+            found = await claim_all(store, *claims)
+            room = [n % 4 if store is a else 0 for n in many]
+            assert [len(taken) for taken, _ in found] == room
+            assert [len(full) for _, full in found] == [each < 3 for each in room]
 
     async def test_claims_of_both_at_the_same_time_keep_to_it(self, a: SharedStore, b: SharedStore) -> None:
         await save(a, *(make_task(n) for n in range(40)))

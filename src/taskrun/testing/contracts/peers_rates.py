@@ -88,6 +88,16 @@ class RateContract:
         assert isinstance(second, RateTaken)
         assert (second.ask, second.granted, second.full) == (rates[1], 1, ANN)
 
+    async def test_each_ask_of_a_commit_gets_what_those_before_it_have_not_used_up(
+        self, a: SharedStore, b: SharedStore
+    ) -> None:
+        asks = [((ANN, 9), (ECHO, 1)), ((ANN, 9), (RED, 5)), ((ANN, 9),)]
+        answers = await a.commit(Batch(asks=[TakeRate("ref", accounts, 4) for accounts in asks]))
+        found = [(each.granted, each.full) for each in answers if isinstance(each, RateTaken)]
+        assert found == [(1, ECHO), (4, None), (4, None)]
+        assert (await take(b, 1, (ANN, 9))).granted == 0
+        assert (await take(b, 9, (RED, 5))).granted == 1
+
     async def test_nothing_is_forgotten_with_who_has_taken_it(self, a: SharedStore, b: SharedStore) -> None:
         await take(a, 1, (ANN, 1))
         await a.recover()

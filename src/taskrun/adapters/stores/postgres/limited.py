@@ -1,76 +1,192 @@
 """Claims under a limit on how many run at once, which holds for all control planes on the database.
 
-What runs is counted by rows, one for each task and account, and each task says itself whether it still runs: so nothing
-has to be taken back when it ends, wherever it ends. Who claims for an account keeps others from that until its commit.
+All claims of a commit are one statement, in which each has what those before it leave if they get all that they want.
+Who is left too little by that is asked for again where they got less, before the commit: so that who is told that an
+account is full, or the queue dry, is told the truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import msgspec
+
+from taskrun.adapters.stores.postgres import crews
 from taskrun.adapters.stores.postgres.accounts import texts_of
-from taskrun.adapters.stores.postgres.journey import Statement
+from taskrun.adapters.stores.postgres.journey import Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import task_of
 from taskrun.domain.batch import ClaimNext, TasksClaimed
+from taskrun.domain.quotas import AccountName
+from taskrun.domain.records import Requirement, Task
 
-#: In one order, so that no two wait for each other.
-_LOCK = """
-    SELECT count(pg_advisory_xact_lock(key)) FROM (
-        SELECT DISTINCT hashtextextended(current_schema() || ' ' || account, 0) AS key
-        FROM unnest(%b::text[]) AS wanted (account) ORDER BY key
-    ) AS keys
-"""
-_TIDY = """
-    DELETE FROM running WHERE account = ANY(%b::text[]) AND NOT EXISTS (
-        SELECT FROM tasks WHERE id = task_id AND (status = 'RUNNING' OR status = 'PENDING' AND NOT waits)
-    )
-"""
-#: The last column has the accounts that had room for fewer than were asked for, by their number: if no task is taken
-#: there is a row with that alone.
+_encode = msgspec.json.Encoder().encode
+
+#: A claim is a row: its accounts, what their rows may say at most before it gets nothing, its lines, and how many it
+#: wants. No two have a line in common: both would find the same tasks at its head.
 _CLAIM = """
-    WITH rooms AS MATERIALIZED (
-        SELECT number, account, most - (SELECT count(*) FROM running WHERE running.account = wanted.account) AS room
-        FROM unnest(%b::text[], %b::int8[]) WITH ORDINALITY AS wanted (account, most, number)
+    WITH claims AS MATERIALIZED (
+        SELECT number, accounts, lines, (
+            SELECT greatest(0, least(wanted, min(figure - most)))
+            FROM ROWS FROM (json_array_elements_text(accounts::json), unnest(figures::int8[])) AS each (account, figure)
+                JOIN crews USING (account)
+        ) AS room
+        FROM unnest(%b::int8[], %b::text[], %b::text[], %b::text[], %b::int8[])
+            AS asked (number, accounts, figures, lines, wanted)
     ), head AS MATERIALIZED (
-        SELECT first.id FROM unnest(%b::uuid[]) AS wanted (line) CROSS JOIN LATERAL (
-            SELECT id, rank FROM tasks
-            WHERE line = wanted.line AND waits
-            ORDER BY rank, id LIMIT %b::int8 FOR UPDATE SKIP LOCKED
-        ) AS first ORDER BY first.rank, first.id LIMIT (SELECT greatest(0, least(%b::int8, min(room))) FROM rooms)
+        SELECT number, accounts, first.id FROM claims CROSS JOIN LATERAL (
+            SELECT next.id FROM unnest(lines::uuid[]) AS named (line) CROSS JOIN LATERAL (
+                SELECT id, rank FROM tasks
+                WHERE line = named.line AND waits
+                ORDER BY rank, id LIMIT room FOR UPDATE SKIP LOCKED
+            ) AS next ORDER BY next.rank, next.id LIMIT room
+        ) AS first
     ), taken AS (
         UPDATE tasks SET owner = %b::int8, waits = false FROM head WHERE tasks.id = head.id
-        RETURNING tasks.id, line, rank, birth, state
+        RETURNING number, accounts, tasks.id, line, rank, birth, state
     ), counted AS (
         INSERT INTO waiting (line, shard, amount)
         SELECT line, %b::int8, -count(*) FROM taken GROUP BY line ORDER BY line
         ON CONFLICT (line, shard) DO UPDATE SET amount = waiting.amount + excluded.amount
     ), noted AS (
-        INSERT INTO running (account, task_id) SELECT account, id FROM rooms CROSS JOIN taken
+        INSERT INTO running (account, task_id)
+        SELECT account, id FROM taken CROSS JOIN LATERAL json_array_elements_text(accounts::json) AS named (account)
         ON CONFLICT DO NOTHING
-    ), full_ones AS (
-        SELECT coalesce(array_agg(number), '{}') AS numbers FROM rooms WHERE room < %b::int8
     )
-    SELECT id, birth, state, numbers FROM full_ones LEFT JOIN taken ON true ORDER BY rank, id
+    SELECT number, id, birth, state FROM taken ORDER BY number, rank, id
 """
 
 
-def prepared(asks: Sequence[ClaimNext]) -> list[Statement]:
-    """What comes before these, which have limits."""
-    accounts = list({text for ask in asks for text in texts_of(ask.limits)})
-    return [(_LOCK, [accounts]), (_TIDY, [accounts])]
+@dataclass(eq=False, slots=True)
+class _Claim:
+    """A claim, and what came of it."""
+
+    ask: ClaimNext
+    accounts: Sequence[str]
+    #: Of each account, how many are not there for it: those before it want them, or all of them have them by now.
+    gone: Sequence[int]
+    tasks: list[Task] = field(default_factory=list)
+    #: Nobody more waits.
+    dry: bool = False
+
+    @property
+    def missing(self) -> int:
+        """How many it wants and has not."""
+        return self.ask.limit - len(self.tasks)
+
+    def left(self, found: Mapping[str, int]) -> list[int]:
+        """What each account leaves it, if so many ran before."""
+        figures = zip(self.accounts, self.ask.limits, self.gone, strict=True)
+        return [most - found[account] - gone for account, (_, most), gone in figures]
 
 
-def claim(ask: ClaimNext, owner: int, shard: int) -> Statement:
-    """Takes no more than its limits leave."""
-    most = [most for _, most in ask.limits]
-    lines = list({line_of(needs) for needs in ask.requirements})
-    return _CLAIM, [texts_of(ask.limits), most, lines, ask.limit, ask.limit, owner, shard, ask.limit]
+class Claims:
+    """The limited claims of one commit."""
+
+    def __init__(self, asks: Sequence[ClaimNext], owner: int, shard: int) -> None:
+        self._owner, self._shard = owner, shard
+        self._claims: list[_Claim] = []
+        #: By account: how many are wanted, what it may have at most, how many ran before, and how many are taken.
+        self._more, self._figure = Counter[str](), dict[str, int]()
+        self._found: Mapping[str, int] = {}
+        self._taken = Counter[str]()
+        for ask in asks:
+            self._add(ask)
+        #: What is under way: a statement each.
+        self._rounds = _apart(self._claims)
+
+    def _add(self, ask: ClaimNext) -> None:
+        accounts = texts_of(ask.limits)
+        self._claims.append(_Claim(ask, accounts, [self._more[account] for account in accounts]))
+        for account, (_, most) in zip(accounts, ask.limits, strict=True):
+            self._more[account] += ask.limit
+            self._figure[account] = min(most, self._figure.get(account, most))
+
+    @property
+    def simple(self) -> bool:
+        """No two are counted together, so that nobody is left too little by others."""
+        return not any(any(claim.gone) for claim in self._claims)
+
+    def first(self) -> list[Statement]:
+        """What is to be asked."""
+        if not self._claims:
+            return []
+        return [*crews.counted(self._more, self._figure), *map(self._asked, self._rounds)]
+
+    def hear(self, rows: Sequence[Rows]) -> None:
+        """What that has brought."""
+        if rows:
+            _, _, found, *taken = rows
+            self._found = dict(found)
+            self.hear_again(taken)
+
+    def again(self) -> list[Statement]:
+        """What is to be asked after that, if anything: for one that was left too little by others, who got less."""
+        for claim in self._claims:
+            claim.gone = [self._taken[account] for account in claim.accounts]
+            if claim.missing and not claim.dry and min(claim.left(self._found)) > 0:
+                self._rounds = [[claim]]
+                return [self._asked([claim])]
+        return []
+
+    def hear_again(self, rows: Sequence[Rows]) -> None:
+        """What that has brought."""
+        for claims, taken in zip(self._rounds, rows, strict=True):
+            tasks: dict[int, list[Task]] = {}
+            for number, *row in taken:
+                tasks.setdefault(number, []).append(task_of(*row))
+            for number, claim in enumerate(claims):
+                self._take(claim, tasks.get(number, []))
+
+    def answers(self) -> Iterator[TasksClaimed]:
+        """In the order of the asks."""
+        return map(self._answer, self._claims)
+
+    def _asked(self, claims: Sequence[_Claim]) -> Statement:
+        # By now the accounts' rows say that all may run that are wanted, beside those that did before.
+        wanted = {account: -more for account, more in self._more.items()}
+        return _CLAIM, [
+            list(range(len(claims))),
+            [_encode(claim.accounts).decode() for claim in claims],
+            [_array(claim.left(wanted)) for claim in claims],
+            [_array(map(line_of, claim.ask.requirements)) for claim in claims],
+            [claim.missing for claim in claims],
+            self._owner,
+            self._shard,
+        ]
+
+    def _take(self, claim: _Claim, tasks: Sequence[Task]) -> None:
+        claim.dry = len(tasks) < min(claim.missing, *claim.left(self._found))
+        claim.tasks += tasks
+        for account in claim.accounts:
+            self._taken[account] += len(tasks)
+
+    def _answer(self, claim: _Claim) -> TasksClaimed:
+        """Who got all that it asked for, or all that there are, has no need to know who is full."""
+        full: list[AccountName] = []
+        if claim.missing and not claim.dry:
+            claim.gone = [self._taken[account] - len(claim.tasks) for account in claim.accounts]
+            left = zip(claim.left(self._found), claim.ask.limits, strict=True)
+            full = [account for room, (account, _) in left if room < claim.ask.limit]
+        return TasksClaimed(claim.ask, tuple(claim.tasks), tuple(full))
 
 
-def claimed(ask: ClaimNext, rows: Sequence[tuple[Any, ...]]) -> TasksClaimed:
-    """The answer. Who got all that it asked for has no need to know who is full."""
-    tasks = tuple([task_of(*row[:3]) for row in rows if row[0] is not None])
-    full = rows[0][3] if len(tasks) < ask.limit else ()
-    return TasksClaimed(ask, tasks, tuple([ask.limits[number - 1][0] for number in full]))
+def _apart(claims: Iterable[_Claim]) -> list[list[_Claim]]:
+    """In groups, to be asked in their order: no two of one group have a line in common, and none passes another by."""
+    groups: list[list[_Claim]] = []
+    #: By line, the first group in which it is free.
+    free: dict[Requirement, int] = {}
+    for claim in claims:
+        number = max((free.get(line, 0) for line in claim.ask.requirements), default=0)
+        if number == len(groups):
+            groups.append([])
+        groups[number].append(claim)
+        free |= dict.fromkeys(claim.ask.requirements, number + 1)
+    return groups
+
+
+def _array(elements: Iterable[object]) -> str:
+    """A list of numbers or lines within a column of lists."""
+    return f"{{{','.join(map(str, elements))}}}"

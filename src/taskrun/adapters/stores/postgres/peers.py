@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from taskrun.adapters.stores.postgres import messages, owners, rates, reader, waiting
+from taskrun.adapters.stores.postgres import crews, messages, owners, rates, reader, waiting
 from taskrun.adapters.stores.postgres.bells import Bells
 from taskrun.adapters.stores.postgres.database import SHARDS, AsyncConnection, Database
 from taskrun.adapters.stores.postgres.writer import Writer
@@ -105,6 +105,7 @@ class PostgresPeers:
         # The last of all: whoever wants an account that goes waits for no more than the commit.
         await waiting.tidy(connection)
         await rates.tidy(connection)
+        await crews.tidy(connection)
         return meeting
 
     async def _show(self, connection: AsyncConnection, owner: int, views: _Views, before: _Views) -> None:

@@ -6,7 +6,8 @@ the commit. All that is known is in the database: nothing in memory could differ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, TypeGuard
 from uuid import UUID
 
@@ -48,7 +49,7 @@ from taskrun.domain.batch import (
     TasksClaimed,
 )
 from taskrun.domain.errors import Overruled
-from taskrun.domain.relayed import CollectMessage
+from taskrun.domain.relayed import CollectMessage, MessageAsk
 from taskrun.domain.status import TaskStatus
 
 #: Lines that are remembered.
@@ -154,6 +155,9 @@ _COUNTS = "SELECT name, sum(amount)::int8 FROM counts GROUP BY name"
 #: Ends that a task which is cancelled does not have.
 _OTHER_ENDS = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED})
 
+#: What is asked by a statement of its own.
+_Plain = ClaimNext | ClaimTask | ClaimExpired | ClaimStranded | FindKey | ClaimRuns | RelayCancel | MessageAsk
+
 _BEGIN: Statement = ("BEGIN", [])
 _COMMIT: Statement = ("COMMIT", [])
 
@@ -196,12 +200,9 @@ class Writer:
         check_batch(ours, statuses(rows))
         changed = [*drop_keys(strangers), *changes(ours, rows, self._writing)]
         asks = [rooms.narrowed(ask) for ask in batch.asks]
-        asked, places = self._questions(asks)
-        rows_of = await journeys.make([*changed, *asked, _COMMIT])
-        answers = [rows_of[len(changed) + place] for place in places]
+        told = await self._put(journeys, changed, asks)
         self.limited = self.limited or any(map(_is_limited, batch.asks))
         self._remember(lines_put(ours))
-        told = [_answer(ask, rows) for ask, rows in zip(asks, answers, strict=True)]
         answered = [rooms.widened(ask, answer) for ask, answer in zip(batch.asks, told, strict=True)]
         return [*turned_away, *answered, *([Disowned(tuple(disowned))] if disowned else [])]
 
@@ -220,32 +221,32 @@ class Writer:
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
         return Recovery(running, backlog, by_status, expires_at_ms), others
 
-    def _questions(self, asks: Sequence[Ask]) -> tuple[list[Statement], list[int]]:
-        """All of them, each group with what it needs before it, and which of the statements answers which ask.
+    async def _put(self, journeys: Journeys, changed: Sequence[Statement], asks: Sequence[Ask]) -> list[Answer]:
+        """Makes the changes, answers the asks, and commits. One journey more if rates are asked for, or claims that are
+        counted together: what becomes of one rests on the others, and is decided here.
 
         Every control plane locks in this order: tasks and keys, to have to itself the accounts in which new tasks wait,
         lines and counts, what else is asked for; then to have the accounts of claims to itself, and at last those of
         rates. After each of these two a commit waits for nobody who may wait for it: claims pass over what others hold.
         """
-        held = [ask for ask in asks if _is_limited(ask)]
-        rated = [ask for ask in asks if type(ask) is TakeRate]
-        statements: list[Statement] = []
-        places = [0] * len(asks)
-        for place in sorted(range(len(asks)), key=lambda place: type(asks[place]) is TakeRate):
-            ask = asks[place]
-            if held and ask is held[0]:
-                statements += limited.prepared(held)
-            elif rated and ask is rated[0]:
-                statements.append(rates.prepared(rated))
-            places[place] = len(statements)
-            statements.append(self._asked(ask))
-        return statements, places
+        claims = limited.Claims([ask for ask in asks if _is_limited(ask)], self.owner, self._writing.shard)
+        rates_taken = rates.Rates([ask for ask in asks if type(ask) is TakeRate])
+        others = [self._asked(ask) for ask in asks if _is_plain(ask)]
+        groups = [changed, others, claims.first(), rates_taken.first()]
+        at_once = claims.simple and not groups[-1]
+        rows = iter(await journeys.make([*chain.from_iterable(groups), *([_COMMIT] if at_once else [])]))
+        _, answers, claimed, read = (list(islice(rows, len(group))) for group in groups)
+        claims.hear(claimed)
+        rates_taken.hear(read)
+        while again := claims.again():
+            claims.hear_again(await journeys.make(again))
+        if not at_once:
+            await journeys.make([*rates_taken.charged(), _COMMIT])
+        return list(_in_order(asks, iter(answers), claims.answers(), iter(rates_taken.answers())))
 
-    def _asked(self, ask: Ask) -> Statement:
+    def _asked(self, ask: _Plain) -> Statement:
         owner, shard = self._writing.owner, self._writing.shard
         match ask:
-            case ClaimNext() if ask.limits:
-                return limited.claim(ask, owner, shard)
             case ClaimNext():
                 lines = list({line_of(needs) for needs in ask.requirements})
                 return _CLAIM_NEXT, [lines, ask.limit, ask.limit, owner, shard]
@@ -259,8 +260,6 @@ class Writer:
                 return _FIND_KEY, [ask.caller, ask.key, ask.since_ms]
             case ClaimRuns():
                 return _CLAIM_RUNS, [ask.worker_id, owner, owner, owner]
-            case TakeRate():
-                return rates.asked(ask)
             case RelayCancel():
                 return _RELAY_CANCEL, [ask.task_id, ask.task_id]
             case _:
@@ -288,6 +287,10 @@ def _is_limited(ask: Ask) -> TypeGuard[ClaimNext]:
     return type(ask) is ClaimNext and bool(ask.limits)
 
 
+def _is_plain(ask: Ask) -> TypeGuard[_Plain]:
+    return type(ask) is not TakeRate and not _is_limited(ask)
+
+
 def _rows(found: Rows) -> Mapping[str, Row]:
     return {task_id: Row(TaskStatus(status), *others) for task_id, status, *others in found}
 
@@ -299,10 +302,19 @@ def _must_not_be_overruled(batch: Batch, rows: Mapping[str, Row]) -> None:
         raise Overruled(tuple(overruled))
 
 
-def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
+def _in_order(
+    asks: Sequence[Ask], rows: Iterator[Rows], claimed: Iterator[Answer], rates_taken: Iterator[Answer]
+) -> Iterator[Answer]:
+    """The answers, each from those of its kind."""
+    for ask in asks:
+        if _is_plain(ask):
+            yield _answer(ask, next(rows))
+        else:
+            yield next(claimed if _is_limited(ask) else rates_taken)
+
+
+def _answer(ask: _Plain, rows: Sequence[tuple[Any, ...]]) -> Answer:
     match ask:
-        case ClaimNext() if ask.limits:
-            return limited.claimed(ask, rows)
         case ClaimNext():
             return TasksClaimed(ask, tuple([task_of(*row) for row in rows]))
         case ClaimTask():
@@ -318,8 +330,6 @@ def _answer(ask: Ask, rows: Sequence[tuple[Any, ...]]) -> Answer:
         case ClaimRuns():
             own = frozenset(task_id for task_id, *_, was_own in rows if was_own)
             return RunsClaimed(ask, tuple([task_of(*row[:3]) for row in rows]), own)
-        case TakeRate():
-            return rates.answer(ask, rows)
         case RelayCancel():
             return CancelRelayed(ask, task_of(*rows[0]) if rows else None)
         case _:

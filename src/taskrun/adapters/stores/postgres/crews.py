@@ -1,0 +1,79 @@
+"""How many run of accounts of which only so many may, counted for all control planes on the database.
+
+What runs has a row for each account, and its task says itself whether it still runs: so nothing has to be taken back
+when it ends, wherever it ends. An account's own row says that no more than so many run, and only where that leaves too
+little room it is counted what does. Who claims for an account holds its row until the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from taskrun.adapters.stores.postgres.database import AsyncConnection
+from taskrun.adapters.stores.postgres.journey import Statement
+
+#: Of an account whose row is new nothing is known: it is counted.
+_UNKNOWN = 2**62
+
+#: In one order, so that no two wait for each other. A row that is there is locked by this too, although nothing about
+#: it changes.
+_LOCK = """
+    INSERT INTO crews (account, most)
+    SELECT account, %b::int8 FROM unnest(%b::text[]) AS wanted (account) ORDER BY account
+    ON CONFLICT (account) DO UPDATE SET most = 0 WHERE false
+"""
+_RUNS = "SELECT FROM tasks WHERE id = task_id AND (status = 'RUNNING' OR status = 'PENDING' AND NOT waits)"
+#: Of the accounts that will be counted, so that there is little to count.
+_CLEAR = f"""
+    DELETE FROM running WHERE ctid = ANY(ARRAY(
+        SELECT running.ctid
+        FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS wanted (account, more, figure)
+            JOIN crews USING (account) JOIN running USING (account)
+        WHERE most + more > figure AND NOT EXISTS ({_RUNS}) FOR UPDATE OF running SKIP LOCKED
+    ))
+"""  # noqa: S608  # a text of ours
+#: How many run of each account: as its row says, if that leaves room for `more`, else as is counted. The row says from
+#: then on that these may run, too.
+_COUNT = f"""
+    WITH known AS MATERIALIZED (
+        SELECT account, more, CASE WHEN most + more <= figure THEN most END AS most
+        FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS wanted (account, more, figure) JOIN crews USING (account)
+    ), found AS MATERIALIZED (
+        SELECT account, more, coalesce(most, (
+            SELECT count(*) FROM running WHERE running.account = known.account AND EXISTS ({_RUNS})
+        )) AS most
+        FROM known
+    )
+    UPDATE crews SET most = found.most + more FROM found WHERE crews.account = found.account
+    RETURNING crews.account, found.most
+"""  # noqa: S608  # a text of ours
+#: Of tasks that will never run again: nobody can be about to claim one. Who counts may be removing some, too.
+_FORGET = """
+    DELETE FROM running WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM running WHERE NOT EXISTS (SELECT FROM tasks WHERE id = task_id AND finished_at IS NULL)
+        FOR UPDATE SKIP LOCKED
+    ))
+"""
+#: Who claims for one of them at this moment holds it, and is not waited for.
+_TIDY = """
+    DELETE FROM crews WHERE account IN (
+        SELECT account FROM crews WHERE NOT EXISTS (SELECT FROM running WHERE running.account = crews.account)
+        FOR UPDATE SKIP LOCKED
+    )
+"""
+
+
+def counted(more: Mapping[str, int], figure: Mapping[str, int]) -> list[Statement]:
+    """What has the accounts to itself and counts them: the rows of the last are their names and how many run.
+
+    `more` may be claimed of each, and `figure` is what it may have at most. A statement sees what was committed before
+    it began: so the lock is one, and the count another.
+    """
+    wanted = [list(more), list(more.values()), [figure[account] for account in more]]
+    return [(_LOCK, [_UNKNOWN, wanted[0]]), (_CLEAR, wanted), (_COUNT, wanted)]
+
+
+async def tidy(connection: AsyncConnection) -> None:
+    """Removes what says nothing any more."""
+    await connection.execute(_FORGET)
+    await connection.execute(_TIDY)

@@ -1,0 +1,101 @@
+"""What runs of accounts, as control planes on one database count it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import psycopg
+import pytest
+
+from taskrun.adapters.stores.postgres.database import Database
+from taskrun.adapters.stores.postgres.store import PostgresStore
+from taskrun.testing.contracts.peers_limits import ANN, ECHO, claim_limited
+from taskrun.testing.contracts.store_cases import COMPLETED, RUNNING, ids, make_task, moved, save, task_id
+
+_ANN = '[["client","ann"]]'
+
+
+async def opened(url: str) -> PostgresStore:
+    store = PostgresStore(await asyncio.to_thread(Database, url))
+    await store.recover()
+    return store
+
+
+@pytest.fixture
+async def store(emptied_url: str) -> AsyncIterator[PostgresStore]:
+    store = await opened(emptied_url)
+    yield store
+    await store.close()
+
+
+async def run_to_end(store: PostgresStore, *numbers: int) -> None:
+    """These, which are claimed, run and have ended."""
+    for status in (RUNNING, COMPLETED):
+        await save(store, *(moved(make_task(n), status) for n in numbers))
+
+
+def rows(url: str, sql: str) -> Sequence[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(sql.encode()).fetchall()
+
+
+async def test_what_runs_is_counted_only_where_the_bound_leaves_too_little_room(
+    store: PostgresStore, emptied_url: str
+) -> None:
+    await save(store, *(make_task(n) for n in range(9)))
+    for n in range(3):
+        assert await claim_limited(store, (ANN, 3), limit=1) == (ids(n), ())
+        await run_to_end(store, n)
+    assert rows(emptied_url, "SELECT most FROM crews") == [(3,)]
+    assert rows(emptied_url, "SELECT count(*) FROM running") == [(3,)]
+    assert await claim_limited(store, (ANN, 3), limit=1) == (ids(3), ())
+    assert rows(emptied_url, "SELECT most FROM crews") == [(1,)]
+    assert rows(emptied_url, "SELECT count(*) FROM running") == [(1,)]
+
+
+async def test_of_what_ran_before_there_was_a_bound_nothing_is_forgotten(
+    store: PostgresStore, emptied_url: str
+) -> None:
+    await save(store, *(make_task(n) for n in range(9)))
+    await claim_limited(store, (ANN, 3), limit=2)
+    with psycopg.connect(emptied_url) as connection:
+        connection.execute("DELETE FROM crews")
+    assert await claim_limited(store, (ANN, 3), limit=2) == (ids(2), (ANN,))
+
+
+async def test_what_says_nothing_any_more_goes_at_a_meeting(store: PostgresStore, emptied_url: str) -> None:
+    await save(store, *(make_task(n) for n in range(9)))
+    await claim_limited(store, (ANN, 9), limit=2)
+    await run_to_end(store, 0)
+    await store.peers.meet([])
+    assert rows(emptied_url, "SELECT account, task_id FROM running") == [(_ANN, *ids(1))]
+    assert rows(emptied_url, "SELECT account FROM crews") == [(_ANN,)]
+    await run_to_end(store, 1)
+    await store.peers.meet([])
+    assert rows(emptied_url, "SELECT * FROM running UNION ALL SELECT account, '' FROM crews") == []
+
+
+async def test_no_more_run_than_may_while_others_end_and_control_planes_meet(
+    store: PostgresStore, emptied_url: str
+) -> None:
+    other = await opened(emptied_url)
+    waiting, running, peaks = set(range(60)), set[str](), set[int]()
+    await save(store, *map(make_task, waiting))
+
+    async def work(store: PostgresStore) -> None:
+        while waiting:
+            taken, _ = await claim_limited(store, (ANN, 5), (ECHO, 7), limit=2)
+            running.update(taken)
+            peaks.add(len(running))
+            numbers = [n for n in waiting if task_id(n) in taken]
+            waiting.difference_update(numbers)
+            await save(store, *(moved(make_task(n), RUNNING) for n in numbers))
+            # From when it may be stored that they have ended.
+            running.difference_update(taken)
+            await save(store, *(moved(make_task(n), COMPLETED) for n in numbers))
+            await store.peers.meet([])
+
+    await asyncio.gather(*(work(each) for each in (store, other) * 3))
+    await other.close()
+    assert 2 < max(peaks) <= 5

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from taskrun.adapters.stores.rows import pairs_json
 from taskrun.domain.quotas import AGENT, AccountName, Figures
 from taskrun.domain.records import Requirement
 
 
+@lru_cache(maxsize=10_000)
 def text_of(account: AccountName) -> str:
     """A name for it: equal ones have equal texts."""
     return pairs_json([account])

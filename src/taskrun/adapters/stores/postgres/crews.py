@@ -15,6 +15,9 @@ from taskrun.adapters.stores.postgres.journey import Statement
 #: Of an account whose row is new nothing is known: it is counted.
 _UNKNOWN = 2**62
 
+#: Rows that a meeting removes, so that it does not last: they are half a second's work.
+_MANY = 50_000
+
 #: In one order, so that no two wait for each other. A row that is there is locked by this too, although nothing about
 #: it changes.
 _LOCK = """
@@ -48,12 +51,12 @@ _COUNT = f"""
     RETURNING crews.account, found.most
 """  # noqa: S608  # a text of ours
 #: Of tasks that will never run again: nobody can be about to claim one. Who counts may be removing some, too.
-_FORGET = """
+_FORGET = f"""
     DELETE FROM running WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM running WHERE NOT EXISTS (SELECT FROM tasks WHERE id = task_id AND finished_at IS NULL)
-        FOR UPDATE SKIP LOCKED
+        LIMIT {_MANY} FOR UPDATE SKIP LOCKED
     ))
-"""
+"""  # noqa: S608  # a number of ours
 #: Who claims for one of them at this moment holds it, and is not waited for.
 _TIDY = """
     DELETE FROM crews WHERE account IN (

@@ -183,6 +183,7 @@ def long_line(voice: Voice) -> None:
     """See `Act.LONG_LINE`."""
     voice.say(BEFORE)
     write(b"x" * LONG_LINE_BYTES + b"\n")
+    voice.say("x" * LONG_LINE_BYTES)
     voice.say(AFTER)
     voice.succeed()
 

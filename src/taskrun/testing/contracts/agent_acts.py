@@ -62,7 +62,8 @@ class Act(Enum):
     HALF = "ends within a message: a failure"
     #: Says PIECES, then ends as if all were well, and never says how it went.
     NO_RESULT = "ends without a result: a failure"
-    #: Says BEFORE, then a line of LONG_LINE_BYTES, then AFTER, and succeeds.
+    #: Says BEFORE, then a line of LONG_LINE_BYTES, which a program with messages makes one that is none and one that is
+    #: one; then AFTER, and succeeds.
     LONG_LINE = "a line of 50 MiB is survived"
     #: Says BEFORE, then bytes that are no UTF-8, then AFTER, and succeeds.
     NOT_UTF8 = "bytes that are no UTF-8 are survived"

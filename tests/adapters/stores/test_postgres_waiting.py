@@ -151,6 +151,13 @@ async def test_of_each_account_only_so_many_wait_and_the_one_that_is_full_is_nam
     ]
 
 
+async def test_under_a_rate_too_who_is_refused_is_told_as_many_as_may_wait(start: Start) -> None:
+    """Also where those before it in the same call have taken the last room."""
+    plane = await start(Limit("client", waiting=3, per_minute=100))
+    answers = [str(each) for each in await create(plane, *[""] * 5) if isinstance(each, ResourceExhausted)]
+    assert answers == ["The client ann has 3 of at most 3 tasks waiting: try again when one of them has begun."] * 2
+
+
 async def test_who_comes_under_several_limits_in_any_order_waits_for_nobody_for_ever(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

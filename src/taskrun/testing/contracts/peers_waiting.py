@@ -126,7 +126,7 @@ class WaitingLimitContract:
         answer = await take(a, 5, (ANN, 2), waiting=((ANN, 1), (RED, 9)))
         assert (answer.granted, answer.full, answer.waiting) == (0, ANN, 1)
         answer = await take(b, 5, (ANN, 2), waiting=((ANN, 9), (RED, 2)))
-        assert (answer.granted, answer.full, answer.waiting) == (1, RED, 1)
+        assert (answer.granted, answer.full, answer.waiting) == (1, RED, 2)
         answer = await take(a, 5, (ANN, 2), waiting=((ANN, 9),))
         assert (answer.granted, answer.full, answer.waiting) == (1, ANN, None)
         assert answer.wait > 0

@@ -115,7 +115,8 @@ class Rooms:
         if answer.full is not None or answer.granted == ask.wanted:
             return replace(answer, ask=ask)
         account, _ = ask.waiting[self._tightest(ask.waiting)[1]]
-        return replace(answer, ask=ask, full=account, waiting=self._waiting[text_of(account)])
+        # Those of the same ask that were granted come first: who is left finds them there, too.
+        return replace(answer, ask=ask, full=account, waiting=self._waiting[text_of(account)] + answer.granted)
 
     def _tightest(self, figures: Figures) -> tuple[int, int]:
         """The least that one of these accounts has left, and which that is."""

@@ -91,3 +91,25 @@ def test_what_it_reads_and_writes_is_on_the_page(unit: str) -> None:
     for key in ("EnvironmentFile", "StateDirectory"):
         [place] = values(unit, key)
         assert place.removeprefix("-") in PAGE
+
+
+@pytest.mark.parametrize(("heading", "unit"), [("The control plane", "control-plane"), ("A worker", "worker")])
+def test_what_the_page_says_to_type_sets_up_what_the_unit_starts(heading: str, unit: str, tmp_path: Path) -> None:
+    section = PAGE.split(f"## {heading}\n")[1]
+    lines = re.search(r"(?:^    .*\n)+", section, re.MULTILINE)
+    assert lines is not None
+    places = {
+        "/etc/": f"{tmp_path}/etc/",
+        "/var/lib/": f"{tmp_path}/",
+        "/opt/taskrun/bin": str(Path(sys.executable).parent),
+    }
+    script = re.sub("|".join(places), lambda found: places[found[0]], lines[0])
+    (tmp_path / "ca.crt").touch()
+    typed = ["bash", "-euc", f'systemctl() {{ echo "$@"; }}\n{script}']
+    done = subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"enable --now taskrun-{unit}" in done.stdout
+    variables = dict(line.split("=", 1) for line in (tmp_path / f"etc/taskrun/{unit}.env").read_text().splitlines())
+    known = {row.variable for row in table(SETTINGS[f"taskrun-{unit}"])}
+    assert variables.keys() <= known
+    assert (tmp_path / "private/taskrun/certs/server.crt").exists() is (unit == "control-plane")

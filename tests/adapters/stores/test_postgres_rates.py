@@ -18,6 +18,7 @@ from taskrun.domain.records import Task
 from taskrun.ports.store import Ask, Batch, ClaimNext, RateTaken, TakeRate
 from taskrun.testing.contracts.store_cases import GENERAL
 from tests.adapters.stores.limited_planes import Start, create, kinds
+from tests.adapters.stores.test_postgres_waiting import wait_for_waiting
 
 PER_MINUTE = 60
 A_MINUTE = Limit("client", per_minute=PER_MINUTE)
@@ -112,3 +113,21 @@ async def test_a_server_whose_clock_is_set_back_lets_nobody_wait_for_more_than_a
     assert isinstance(answer, RateTaken)
     assert answer.granted == 0
     assert 0 < answer.wait <= 30
+
+
+async def test_who_asks_while_another_takes_the_rest_of_a_rate_waits_to_hear_of_it(
+    stores: tuple[PostgresStore, PostgresStore], emptied_url: str
+) -> None:
+    """A rate that was used before: whoever is the first to use one keeps the others from it anyway."""
+    one, other = stores
+    ask = Batch(asks=[TakeRate("", ((AccountName("client", "ann"), 2),), 1)])
+    await one.commit(ask)
+    async with (
+        await psycopg.AsyncConnection.connect(emptied_url, autocommit=True) as watching,
+        await psycopg.AsyncConnection.connect(emptied_url) as holding,
+    ):
+        await holding.execute("SELECT FROM rates FOR UPDATE")
+        asking = [asyncio.create_task(store.commit(ask)) for store in (one, other)]
+        await wait_for_waiting(watching, 2)
+    answers = [answer for each in asking for answer in await each if isinstance(answer, RateTaken)]
+    assert sorted(answer.granted for answer in answers) == [0, 1]

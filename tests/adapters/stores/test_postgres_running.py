@@ -12,6 +12,9 @@ from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.testing.contracts.peers_limits import ANN, ECHO, claim_limited
 from taskrun.testing.contracts.store_cases import COMPLETED, RUNNING, ids, make_task, moved, save, task_id
+from tests.adapters.stores.test_postgres_waiting import stores, wait_for_waiting
+
+__all__ = ["stores"]
 
 _ANN = '[["client","ann"]]'
 
@@ -99,3 +102,21 @@ async def test_no_more_run_than_may_while_others_end_and_control_planes_meet(
     await asyncio.gather(*(work(each) for each in (store, other) * 3))
     await other.close()
     assert 2 < max(peaks) <= 5
+
+
+async def test_who_claims_while_another_takes_the_last_room_waits_to_hear_of_it(
+    stores: tuple[PostgresStore, PostgresStore], emptied_url: str
+) -> None:
+    one, other = stores
+    await save(one, *(make_task(number) for number in range(12)))
+    async with (
+        await psycopg.AsyncConnection.connect(emptied_url, autocommit=True) as watching,
+        await psycopg.AsyncConnection.connect(emptied_url) as holding,
+    ):
+        # What a claim changes when it has counted what runs.
+        await holding.execute("SELECT FROM waiting FOR UPDATE")
+        first = asyncio.create_task(claim_limited(one, (ANN, 2)))
+        await wait_for_waiting(watching, 1)
+        second = asyncio.create_task(claim_limited(other, (ANN, 2)))
+        await wait_for_waiting(watching, 2)
+    assert (await first, await second) == ((ids(0, 1), (ANN,)), ([], (ANN,)))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.limits import check_agent_name, check_labels
 from taskrun.domain.records import Requirement, Share, TaskSpec
 from taskrun.domain.values import value
 
@@ -103,6 +104,7 @@ def _checked(limits: Iterable[Limit]) -> dict[tuple[str, str], Limit]:
     by_name: dict[tuple[str, str], Limit] = {}
     for number, limit in enumerate(limits, 1):
         _check_key(limit.by, f"limit no. {number}: `by`")
+        _check_value(limit, f"limit no. {number}")
         _check_figures(limit, f"limit no. {number}")
         if (limit.by, limit.value) in by_name:
             whose = f"the value {limit.value!a} of {limit.by}" if limit.value else f"each value of {limit.by}"
@@ -114,6 +116,17 @@ def _checked(limits: Iterable[Limit]) -> dict[tuple[str, str], Limit]:
 def _check_key(key: str, what: str) -> None:
     if key not in (CLIENT, AGENT) and not _LABEL_KEY.fullmatch(key):
         raise InvalidArgument(f'{what} is {key!a}: it must be "client", "agent" or "label:" and a label\'s key.')
+
+
+def _check_value(limit: Limit, what: str) -> None:
+    """What no agent and no label can be would never count anything."""
+    try:
+        if limit.by == AGENT and limit.value:
+            check_agent_name(limit.value)
+        if limit.by.startswith(LABEL):
+            check_labels({limit.by.removeprefix(LABEL): limit.value})
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{what}: {error.message}") from error
 
 
 def _check_figures(limit: Limit, what: str) -> None:

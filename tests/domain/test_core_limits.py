@@ -159,7 +159,7 @@ def test_which_limit_holds_a_task_is_told() -> None:
     sim = simulation(Limit("client", running=1))
     session = sim.connect(slots=3)
     first, held = sim.create(by=ANN), sim.create(by=ANN, queue_timeout_ms=5000)
-    why = "a limit holds it: the client ann may have 1 runs at once and has them"
+    why = "a limit holds it: the client ann may have 1 run at once and has it"
     assert sim.core.held_by(held) == why
     assert explain(held, sim.core.workers(), Ahead(0), held=sim.core.held_by(held)).summary == why
     assert sim.core.held_by(sim.create("nobody", by=BOB)) == ""

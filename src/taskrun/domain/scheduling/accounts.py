@@ -45,7 +45,8 @@ class Account(Generic[Key]):
     def story(self) -> str:
         """Why it holds whom it holds, for people."""
         others = ", on all control planes together" if self.shut else ""
-        return f"a limit holds it: the {self.name} may have {self.limit.running} runs at once and has them{others}"
+        runs, them = ("1 run", "it") if self.limit.running == 1 else (f"{self.limit.running} runs", "them")
+        return f"a limit holds it: the {self.name} may have {runs} at once and has {them}{others}"
 
     def park(self, line: WaitingLine[Key]) -> None:
         """The line waits for room."""

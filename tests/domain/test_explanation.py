@@ -62,7 +62,12 @@ AWAY, DRAINING = WorkerStatus.DISCONNECTED, WorkerStatus.DRAINING
         (
             FOLLOW_UP,
             [worker("bruno")],
-            "the worker atlas, the only one that it may go to, is not connected: it fails if that one stays away",
+            "the worker atlas, which has its session, is not connected: it fails if that one stays away",
+        ),
+        (
+            FOLLOW_UP,
+            [worker("atlas", AWAY)],
+            "the worker atlas, which has its session, is not connected: it fails if that one stays away",
         ),
         (FOR_ATLAS, [worker("atlas", runs=2), worker("bruno")], "no worker that it could go to has a free slot"),
         (WAITING, [worker("atlas", runs=2), worker("bruno")], "it is about to be given out"),

@@ -145,8 +145,9 @@ def _wanted_is_away(case: _Case) -> str | None:
     wanted = dict(case.requirement.selector).get(WORKER_LABEL)
     if wanted is None or any(worker.id == wanted and worker.status.is_connected for worker in case.workers):
         return None
-    away = f"the worker {wanted}, the only one that it may go to, is not connected"
-    return f"{away}: it fails if that one stays away" if case.task.spec.continues else away
+    if case.task.spec.continues:
+        return f"the worker {wanted}, which has its session, is not connected: it fails if that one stays away"
+    return f"the worker {wanted}, the only one that it may go to, is not connected"
 
 
 def _short(case: _Case) -> str | None:
@@ -174,8 +175,8 @@ _FINDINGS: tuple[Callable[[_Case], str | None], ...] = (
     _resting,
     _claimed,
     _held,
-    _nobody,
     _wanted_is_away,
+    _nobody,
     _short,
     _next,
 )

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.history import MAX_TASKS
 from taskrun.domain.records import Continuation, OutputSegment, RunMessage, StoryEntry, TaskChange
 from taskrun.domain.status import ChatRole, TaskStatus
@@ -24,6 +25,15 @@ def test_a_message_prints_the_id_of_the_task_that_will_have_the_answer(client: S
     assert (ended.code, ended.out) == (0, "t-2\n")
     assert "taskrun watch-task t-2" in ended.err
     assert client.asked[1] == ("t-1", "and then?", True, "k")
+
+
+@pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.RUNNING])
+def test_who_has_to_wait_for_the_answer_hears_why(client: StubClient, taskrun: Taskrun, status: TaskStatus) -> None:
+    client.answer = replace(FOLLOW_UP, status=TaskStatus.PENDING)
+    client.explanation = Explanation("t-2", status, "the worker w1, which has its session, is not connected")
+    ended = taskrun("continue-task", "t-1", "and then?")
+    said = "It waits: the worker w1, which has its session, is not connected." in ended.err
+    assert said == (status is TaskStatus.PENDING)
 
 
 def test_a_message_can_come_on_standard_input(

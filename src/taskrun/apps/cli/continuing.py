@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import rich_click as click
 
+from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.creating import read, tell
 from taskrun.apps.cli.values import TaskId
 from taskrun.apps.cli.watching import follow
 from taskrun.apps.exits import OK
+from taskrun.domain.explanation import Explanation
 from taskrun.domain.limits import check_message
+from taskrun.domain.status import TaskStatus
 
 
 @click.command("continue-task")
@@ -34,6 +37,14 @@ def continue_task(
     with connection.open() as client:
         task = client.continue_task(task_id, text, fork=fork, idempotency_key=idempotency_key)
         tell(connection, task, watch)
+        if task.status is TaskStatus.PENDING and not connection.json:
+            _say_why_it_waits(client.explain(task.id))
         # Of one that ran already the message is the last that its story tells.
         seq = task.next_seq - 1 if task.id == task_id else 0
         return follow(connection, client, task.id, seq, thoughts) if watch else OK
+
+
+def _say_why_it_waits(told: Explanation) -> None:
+    """Only the worker that has the session may take it: whoever asks is to know whether that one is away."""
+    if told.status is TaskStatus.PENDING:
+        showing.note(f"It waits: {told.summary}.")

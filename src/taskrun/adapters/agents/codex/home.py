@@ -20,6 +20,8 @@ _SETTINGS: Mapping[str, Any] = {
     # What the sandbox does not allow is denied: there is nobody to ask.
     "approval_policy": "never",
     "web_search": "disabled",
+    # Its CLI keeps this tool back by default (seen with 0.163), and only by it the model makes a plan that is told.
+    "tools.update_plan.enabled": True,
     "check_for_update_on_startup": False,
     # A directory's AGENTS.md is not what this agent was told by its owner.
     "project_doc_max_bytes": 0,

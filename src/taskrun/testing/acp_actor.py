@@ -26,6 +26,7 @@ _MODEL = {"id": "model", "category": "model", "currentValue": "scripted"}
 _ERRORS = {"agent_error": -32603, "agent_unavailable": -32000}
 #: What its client can answer when it asks for leave.
 _YES, _NO = {"optionId": "yes", "kind": "allow_once"}, {"optionId": "no", "kind": "reject_once"}
+_STATUSES = {True: "completed", False: "pending"}
 _STOP_REASONS = {"refused": "refusal", "limit_reached": "max_tokens", "bad_output": "boredom"}
 
 
@@ -55,8 +56,20 @@ class AcpVoice(Voice):
         self._update("tool_call_update", **call, status=status, rawOutput=answer)
         return answer
 
+    def asked(self, command: str) -> str:
+        # It asks for leave with each call, and tells what came of it.
+        return self.tool(command)
+
+    def think(self, text: str) -> None:
+        self._update("agent_thought_chunk", content={"type": "text", "text": text})
+
+    def plan(self, steps: Mapping[str, bool]) -> None:
+        told = [{"content": step, "priority": "low", "status": _STATUSES[done]} for step, done in steps.items()]
+        self._update("plan", entries=told)
+
     def consumed(self) -> None:
         self._usage = {"inputTokens": 3, "outputTokens": 5}
+        self._update("usage_update", used=8, size=1000, cost={"amount": 0.25, "currency": "USD"})
 
     def session(self) -> tuple[str, bool, str]:
         return self._wanted, self._fork, self._said
@@ -66,6 +79,10 @@ class AcpVoice(Voice):
 
     def succeed(self) -> None:
         self._answer(self._turn, {"stopReason": "end_turn", "usage": self._usage})
+
+    def answer(self, text: str) -> None:
+        # Its client gathers that by itself.
+        self.succeed()
 
     def fail(self, kind: str, reason: str) -> NoReturn:
         if kind in _ERRORS:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +28,8 @@ from taskrun.testing.contracts.agent_acts import (
     PIECES,
     READY,
     REASON,
+    STEPS,
+    THOUGHT,
     TOOL_COMMAND,
     Act,
 )
@@ -50,6 +52,22 @@ class Voice:
         """Has the shell do this, if it may, and tells so; returns what came of it."""
         raise NotImplementedError
 
+    def asked(self, command: str) -> str:
+        """Wants to have the shell do this, may not, and tells so; returns what is said of that."""
+        raise NotImplementedError
+
+    def think(self, text: str) -> None:
+        """Something that is not for the answer."""
+        raise NotImplementedError
+
+    def plan(self, steps: Mapping[str, bool]) -> None:
+        """What is to be done, and of each whether it is."""
+        raise NotImplementedError
+
+    def retry(self, error: str) -> None:
+        """A call of the model failed for the first time, and is made again."""
+        raise NotImplementedError
+
     def consumed(self) -> None:
         """Names a model, and counts its tokens."""
 
@@ -66,6 +84,10 @@ class Voice:
 
     def succeed(self) -> None:
         """It went well. Nothing comes after it."""
+
+    def answer(self, text: str) -> None:
+        """It went well, and this is the whole of what was said. Nothing comes after it."""
+        raise NotImplementedError
 
     def fail(self, kind: str, reason: str) -> NoReturn:
         """It did not, and is over. `kind` is the word for a failure on the wire."""
@@ -94,6 +116,19 @@ class JsonLinesVoice(Voice):
         self._line("tool_completed", tool="sh", id="1", result_size=len(answer))
         return answer
 
+    def asked(self, command: str) -> str:
+        self._line("permission", tool="sh", id="1", input=command, allowed=False)
+        return "I may not."
+
+    def think(self, text: str) -> None:
+        self._line("thought", text=text)
+
+    def plan(self, steps: Mapping[str, bool]) -> None:
+        self._line("plan", steps=[{"text": step, "done": done} for step, done in steps.items()])
+
+    def retry(self, error: str) -> None:
+        self._line("retry", error=error, attempt=1)
+
     def consumed(self) -> None:
         self._line("usage", model="scripted", input_tokens=3, output_tokens=5)
 
@@ -106,6 +141,9 @@ class JsonLinesVoice(Voice):
 
     def succeed(self) -> None:
         self._line("result")
+
+    def answer(self, text: str) -> None:
+        self._line("result", text=text)
 
     def fail(self, kind: str, reason: str) -> NoReturn:
         self._line("result", failure=kind, error=reason)
@@ -148,6 +186,39 @@ def using_tool(command: str) -> Callable[[Voice], None]:
         voice.succeed()
 
     return use
+
+
+def asked(voice: Voice) -> None:
+    """See `Act.ASKED`."""
+    voice.say(voice.asked(DENIED_COMMAND))
+    voice.succeed()
+
+
+def think(voice: Voice) -> None:
+    """See `Act.THINK`."""
+    voice.think(THOUGHT)
+    stream(voice)
+
+
+def plan(voice: Voice) -> None:
+    """See `Act.PLAN`."""
+    first, *_ = STEPS
+    voice.plan(dict.fromkeys(STEPS, False))
+    voice.plan({step: step == first for step in STEPS})
+    voice.succeed()
+
+
+def retry(voice: Voice) -> None:
+    """See `Act.RETRY`."""
+    voice.retry(REASON)
+    stream(voice)
+
+
+def answer(voice: Voice) -> None:
+    """See `Act.ANSWER`."""
+    for piece in PIECES:
+        voice.say(piece)
+    voice.answer("".join(PIECES))
 
 
 def half(voice: Voice) -> None:
@@ -234,6 +305,11 @@ ACTS: dict[Act, Callable[[Voice], None]] = {
     Act.USAGE: stream,
     Act.SESSION: in_a_session,
     Act.TOOL: using_tool(TOOL_COMMAND),
+    Act.ASKED: asked,
+    Act.THINK: think,
+    Act.PLAN: plan,
+    Act.RETRY: retry,
+    Act.ANSWER: answer,
     Act.FAIL: failing("agent_error"),
     Act.UNAVAILABLE: failing("agent_unavailable"),
     Act.REFUSE: failing("refused"),

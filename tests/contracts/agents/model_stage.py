@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any, ClassVar
 
-from taskrun.testing.contracts.agent_acts import AFTER, BEFORE, FLOOD_BYTES, LONG_LINE_BYTES, PIECES, READY, REASON, Act
+from taskrun.testing.contracts.agent_acts import (
+    AFTER,
+    BEFORE,
+    FLOOD_BYTES,
+    LONG_LINE_BYTES,
+    PIECES,
+    READY,
+    REASON,
+    THOUGHT,
+    Act,
+)
 from taskrun.testing.contracts.agent_stage import AgentStage
-from taskrun.testing.model_scripts import BreakOff, Fail, ModelRequest, Reply, Say, Script, Stall, UseTool
+from taskrun.testing.model_scripts import BreakOff, Fail, ModelRequest, Reply, Say, Script, Stall, UseTool, in_turn
 from taskrun.testing.scripted_model import ScriptedModel, environ_of
 
 
@@ -34,7 +45,8 @@ def remember(request: ModelRequest) -> Reply:
     return Say("\n".join(turn.text for turn in request.turns if turn.role == "user"))
 
 
-SPEAK = once(Say("".join(PIECES)))
+ANSWER = Say("".join(PIECES))
+SPEAK = once(ANSWER)
 
 #: What the model does where nothing but words are needed.
 WORDS: Mapping[Act, Script] = {
@@ -43,6 +55,8 @@ WORDS: Mapping[Act, Script] = {
     Act.MODEL: SPEAK,
     Act.USAGE: SPEAK,
     Act.SESSION: SPEAK,
+    Act.THINK: once(replace(ANSWER, thinking=THOUGHT)),
+    Act.ANSWER: SPEAK,
     Act.FAIL: once(Fail(400, REASON)),
     Act.UNAVAILABLE: once(Fail(401)),
     Act.REFUSE: once(Say("I cannot help with that.", stop_reason="refusal")),
@@ -58,6 +72,8 @@ WORDS: Mapping[Act, Script] = {
     Act.FORK: remember,
 }
 
+#: Where one reply follows another, whatever is asked. A script that counts is made anew for each play.
+TURNS: Mapping[Act, Sequence[Reply]] = {Act.RETRY: (Fail(529), ANSWER)}
 
 #: Has the default script say that much.
 FLOOD = {"prompt": f"[[flood: {FLOOD_BYTES}]]"}
@@ -95,6 +111,7 @@ class ModelStage(AgentStage):
     """What the model does, and what else the agent's table has."""
 
     SCRIPTS: ClassVar[Mapping[Act, Script]] = WORDS
+    TURNS: ClassVar[Mapping[Act, Sequence[Reply]]] = TURNS
     KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {
         Act.BAD_OUTPUT: {"answer": {"priority": []}},
         Act.FLOOD: FLOOD,
@@ -113,5 +130,5 @@ class ModelStage(AgentStage):
         if act is Act.FLOOD:
             self._model = self._elsewhere
         else:
-            self._here.script = self.SCRIPTS[act]
+            self._here.script = in_turn(*self.TURNS[act]) if act in self.TURNS else self.SCRIPTS[act]
         return {**self._common, **self.KEYS.get(act, {})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +16,13 @@ from taskrun.testing.contracts.agent_acts import (
     NASTY,
     PIECES,
     READY,
+    STEPS,
     TOOL_COMMAND,
     Act,
 )
 from taskrun.testing.contracts.agent_stage import AgentStage
-from taskrun.testing.model_scripts import Fail, Script
-from tests.contracts.agents.model_stage import WORDS, ModelStage, bash, models, once
+from taskrun.testing.model_scripts import Fail, Reply, Say, Script, UseTool
+from tests.contracts.agents.model_stage import TURNS, WORDS, ModelStage, bash, models, once
 
 COMMON = {"allowed_tools": ["Bash"], "set_environment": {"CLAUDE_CODE_MAX_RETRIES": "0"}}
 
@@ -36,16 +37,31 @@ MODEL: Mapping[Act, Script] = {
     Act.NASTY: bash(NASTY, READY),
     Act.LOOK: bash(LOOK),
     Act.DENIED: bash(DENIED_COMMAND),
+    Act.ASKED: bash(DENIED_COMMAND),
 }
+PLANNED: Mapping[Act, Sequence[Reply]] = {
+    **TURNS,
+    Act.PLAN: (
+        *(UseTool("TaskCreate", {"subject": step, "description": step}) for step in STEPS),
+        UseTool("TaskUpdate", {"taskId": "1", "status": "completed"}),
+        Say("planned"),
+    ),
+}
+#: Allows nothing of what is to be denied.
+GIT_ONLY = {"allowed_tools": ["Bash(git *)"]}
 
 
 class ClaudeCodeStage(ModelStage):
     KIND = "claude-code"
     STOP_GRACE = 5.0
     SCRIPTS = MODEL
+    TURNS = PLANNED
     KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {
         **ModelStage.KEYS,
-        Act.DENIED: {"allowed_tools": ["Bash(git *)"]},
+        Act.DENIED: GIT_ONLY,
+        Act.ASKED: GIT_ONLY,
+        Act.PLAN: {"allowed_tools": ["TaskCreate", "TaskUpdate"]},
+        Act.RETRY: {"set_environment": {}},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,23 +19,32 @@ from taskrun.testing.contracts.agent_acts import (
     NASTY,
     PIECES,
     READY,
+    STEPS,
     TOOL_COMMAND,
     Act,
 )
 from taskrun.testing.contracts.agent_stage import AgentStage, because
 from taskrun.testing.model_scripts import BreakOff, Fail, ModelRequest, Reply, Say, Script, UseTool
-from tests.contracts.agents.model_stage import WORDS, ModelStage, bash, models, once
+from tests.contracts.agents.model_stage import ANSWER, WORDS, ModelStage, bash, models, once
 
 
 def half(request: ModelRequest) -> Reply:
     return BreakOff("I was about to") if request.tool_result else UseTool("Bash", {"command": "true"}, BEFORE)
 
 
+def planning(done: int) -> Reply:
+    """The plan, of which so many steps are done."""
+    plan = [{"step": step, "status": "completed" if i < done else "pending"} for i, step in enumerate(STEPS)]
+    return UseTool("update_plan", {"plan": plan})
+
+
 class CodexStage(ModelStage):
     KIND = "codex"
     STOP_GRACE = 5.0
-    CANNOT = because("by message: its CLI tells each when it is whole", Act.MIDST) | because(
-        "its CLI tells a message when it is whole, and for one of 8 MiB it computes for 22 s", Act.FLOOD
+    CANNOT = (
+        because("by message: its CLI tells each when it is whole", Act.MIDST)
+        | because("its CLI tells a message when it is whole, and for one of 8 MiB it computes for 22 s", Act.FLOOD)
+        | because("its CLI tells that to its model alone", Act.ASKED)
     )
     SCRIPTS: ClassVar[Mapping[Act, Script]] = {
         **WORDS,
@@ -54,6 +63,11 @@ class CodexStage(ModelStage):
         Act.NASTY: bash(NASTY, READY),
         Act.LOOK: bash(LOOK),
         Act.DENIED: bash(DENIED_COMMAND),
+    }
+    TURNS: ClassVar[Mapping[Act, Sequence[Reply]]] = {
+        # A status alone it tries again without a word.
+        Act.RETRY: (BreakOff(""), ANSWER),
+        Act.PLAN: (planning(0), planning(1), Say("planned")),
     }
     KEYS: ClassVar[Mapping[Act, Mapping[str, Any]]] = {**ModelStage.KEYS, Act.DENIED: {"sandbox": "read-only"}}
 

@@ -20,6 +20,7 @@ class CommandStage(AgentStage):
     KIND = "command"
     CANNOT = (
         because(PLAIN, Act.MODEL, Act.USAGE, Act.SESSION, Act.TOOL, Act.REMEMBER, Act.FORK, Act.HALF)
+        | because(PLAIN, Act.ASKED, Act.THINK, Act.PLAN, Act.RETRY, Act.ANSWER)
         | because(CODE, Act.REFUSE, Act.LIMIT, Act.BAD_OUTPUT, Act.NO_RESULT)
         | because(OWN, Act.DENIED)
     )

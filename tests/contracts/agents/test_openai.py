@@ -13,7 +13,7 @@ from tests.contracts.agents.model_stage import ModelStage, models
 
 class OpenAIStage(ModelStage):
     KIND = "openai"
-    CANNOT = because("it has no tools and no program", Act.TOOL, Act.NASTY, Act.LOOK, Act.DENIED)
+    CANNOT = because("it has no tools and no program", Act.TOOL, Act.NASTY, Act.LOOK, Act.DENIED, Act.ASKED, Act.PLAN)
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])

@@ -8,12 +8,14 @@ from taskrun.testing.contracts.agent_permissions import PermissionContract
 from taskrun.testing.contracts.agent_reading import ReadingContract
 from taskrun.testing.contracts.agent_sessions import SessionContract
 from taskrun.testing.contracts.agent_stopping import ConfinementContract, StoppingContract
+from taskrun.testing.contracts.agent_story import StoryContract
 from taskrun.testing.contracts.agent_streaming import OrderContract, TellingContract
 
 
 class AgentContract(
     TellingContract,
     OrderContract,
+    StoryContract,
     FailureContract,
     SilenceContract,
     ReadingContract,

@@ -18,6 +18,10 @@ LOOK = "env; pwd"
 TOOL_COMMAND, TOOL_ANSWER = "echo from the tool", "from the tool"
 #: The same of one that may not be used. It is none of those that some agents take for harmless.
 DENIED_COMMAND, DENIED_ANSWER = "touch forbidden && echo it is done", "it is done"
+#: What is thought, which is no part of an answer.
+THOUGHT = "let me see"
+#: The steps of a plan, of which the first is done, and the plan as it is told.
+STEPS, PLAN = ("look", "tell"), "[x] look\n[ ] tell"
 
 LONG_LINE_BYTES = 50 * 2**20
 #: More than any buffer between an agent and its worker may hold.
@@ -40,12 +44,22 @@ class Act(Enum):
     MIDST = "streams a message while it is being said"
     #: As STREAM, and names a model in its result.
     MODEL = "names its model"
-    #: As STREAM, and has input and output tokens in its result.
-    USAGE = "counts its tokens"
+    #: As STREAM, has input and output tokens in its result, and tells of what it consumed before it ends.
+    USAGE = "counts its tokens, and tells of them before its end"
     #: As STREAM, with a session that has an id.
     SESSION = "names its session"
     #: Has a tool do TOOL_COMMAND, and says what that answered.
     TOOL = "tells its tool calls"
+    #: Wants a tool to do DENIED_COMMAND, is denied that by whoever decides here, tells so, and succeeds.
+    ASKED = "tells a tool call that was denied"
+    #: Thinks THOUGHT, then as STREAM.
+    THINK = "tells its thoughts"
+    #: Means to do STEPS, then has done the first of them, and succeeds.
+    PLAN = "tells its plan"
+    #: A call of its model fails as one does that may be made again; it is, and then as STREAM.
+    RETRY = "tells a call of its model that is made again"
+    #: As STREAM, and tells the whole of what it said when it has said it.
+    ANSWER = "tells its answer whole"
     #: Fails for REASON, and says so itself.
     FAIL = "fails by its own word: `agent_error`"
     #: What it needs is not there, or not in order: a program, a provider, a key.

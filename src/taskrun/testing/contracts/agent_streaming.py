@@ -13,6 +13,7 @@ from taskrun.ports.agent_events import (
     SessionInitialized,
     ToolCompleted,
     ToolRequested,
+    UsageReported,
 )
 from taskrun.ports.agents import AgentResult
 from taskrun.testing.contracts.agent_acts import PIECES, READY, TOOL_ANSWER, TOOL_COMMAND, Act
@@ -49,11 +50,15 @@ class TellingContract(AgentTests):
         assert result.backend is not None
         assert result.backend.model_name != ""
 
-    async def test_the_tokens_are_counted(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:
+    async def test_the_tokens_are_counted_and_told_before_the_end(
+        self, rehearsal: Rehearsal, sink: RecordingSink
+    ) -> None:
         result = await rehearsal.play(Act.USAGE, sink)
         assert result.usage is not None
         assert result.usage.input_tokens > 0
         assert result.usage.output_tokens > 0
+        # Some tell the cost alone while they are at work.
+        assert sink.those(UsageReported) != []
 
     async def test_the_session_is_named_when_it_begins_and_in_the_result(
         self, rehearsal: Rehearsal, sink: RecordingSink

@@ -6,16 +6,30 @@ import asyncio
 
 from taskrun.domain.records import ModelBackend, Usage
 from taskrun.domain.status import FailureKind
-from taskrun.ports.agent_events import SessionInitialized, ToolCompleted, ToolRequested
+from taskrun.ports.agent_events import (
+    OutputGenerated,
+    Permission,
+    PermissionAsked,
+    PlanMade,
+    Retried,
+    SessionInitialized,
+    Thought,
+    ToolCompleted,
+    ToolRequested,
+    UsageReported,
+)
 from taskrun.ports.agents import AgentRequest, AgentResult, AgentSink
 from taskrun.testing.contracts.agent_acts import (
     AFTER,
     BEFORE,
+    DENIED_COMMAND,
     FLOOD_BYTES,
     LONG_LINE_BYTES,
     PIECES,
+    PLAN,
     READY,
     REASON,
+    THOUGHT,
     TOOL_ANSWER,
     TOOL_COMMAND,
 )
@@ -28,6 +42,7 @@ async def stream(request: AgentRequest, sink: AgentSink) -> AgentResult:
     for piece in PIECES:
         await sink.text(piece)
     await sink.event(SessionInitialized("session-1", "of-my-own"))
+    await sink.event(UsageReported("of-my-own", 1, 2))
     return AgentResult(backend=ModelBackend("me", "of-my-own"), usage=Usage(1, 2), session_id="session-1")
 
 
@@ -38,6 +53,30 @@ async def tool(request: AgentRequest, sink: AgentSink) -> str:
     await sink.event(ToolRequested("Echo", "1", TOOL_COMMAND))
     await sink.event(ToolCompleted("Echo", "1", result_size=len(TOOL_ANSWER)))
     return TOOL_ANSWER
+
+
+async def asked(request: AgentRequest, sink: AgentSink) -> str:
+    await sink.event(PermissionAsked("Echo", Permission.DENIED, "1", DENIED_COMMAND))
+    return "I may not."
+
+
+async def think(request: AgentRequest, sink: AgentSink) -> AgentResult:
+    await sink.event(Thought(THOUGHT))
+    return await stream(request, sink)
+
+
+async def plan(request: AgentRequest, sink: AgentSink) -> None:
+    await sink.event(PlanMade(PLAN))
+
+
+async def retry(request: AgentRequest, sink: AgentSink) -> AgentResult:
+    await sink.event(Retried(REASON, 1))
+    return await stream(request, sink)
+
+
+async def answer(request: AgentRequest, sink: AgentSink) -> AgentResult:
+    await sink.event(OutputGenerated("".join(PIECES), len("".join(PIECES))))
+    return await stream(request, sink)
 
 
 async def fail(request: AgentRequest, sink: AgentSink) -> None:

@@ -299,7 +299,9 @@ async def test_what_a_run_leaves_on_disk_is_deleted(run: Run, work_dir: Path) ->
     assert os.listdir("/etc")
 
 
-async def test_not_even_a_killed_supervisor_leaves_a_process(run: Run, processes_of: ProcessesOf, run_id: str) -> None:
+async def test_a_killed_supervisor_leaves_no_process_that_has_the_runs_environment(
+    run: Run, processes_of: ProcessesOf, run_id: str
+) -> None:
     async with run(NASTY["a double fork that holds stdout"]) as process:
         await ready(process)
         [supervisor] = [one for one in psutil.Process().children() if "supervisor.py" in " ".join(one.cmdline())]

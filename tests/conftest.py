@@ -26,8 +26,9 @@ __all__ = [
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
 
-# A shell that starts the tests in the background lets them, and the programs that they start, ignore Ctrl-C.
+# Started in the background, or by nohup, the tests and the programs that they start would ignore what ends them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

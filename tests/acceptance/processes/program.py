@@ -64,7 +64,8 @@ class LoggedProgram:
         """Sends it a signal that ends it, and returns its exit code."""
         self._process.send_signal(number)
         code = self._process.wait(seconds)
-        self._reader.join()
+        self._reader.join(seconds)
+        assert not self._reader.is_alive(), "It has ended, and somebody still holds its log open."
         assert self._process.stderr is not None
         self._process.stderr.close()
         return code

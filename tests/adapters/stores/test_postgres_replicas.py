@@ -37,16 +37,16 @@ from taskrun.testing.contracts.store_cases import (
 )
 from tests.postgres import Proxy
 
-Open = Callable[[], PostgresStore]
+Open = Callable[..., PostgresStore]
 
 
 @pytest.fixture
 async def opened(emptied_url: str) -> AsyncIterator[Open]:
-    """Makes a control plane's store."""
+    """Makes a control plane's store, on this test's database or by another way to it."""
     stores: list[PostgresStore] = []
 
-    def opened() -> PostgresStore:
-        stores.append(PostgresStore(Database(emptied_url)))
+    def opened(url: str = emptied_url) -> PostgresStore:
+        stores.append(PostgresStore(Database(url)))
         return stores[-1]
 
     yield opened
@@ -144,6 +144,14 @@ async def test_what_one_had_whose_process_is_gone_another_has_at_the_next_meetin
         await save(a, moved(make_task(1, RUNNING), COMPLETED))
     with pytest.raises(LeaseLost):
         await save(a, moved(make_task(1, RUNNING), COMPLETED))
+
+
+async def test_who_ends_lets_others_take_over_at_once_though_its_connection_is_still_there(
+    a: PostgresStore, opened: Open
+) -> None:
+    await save(a, make_task(1, RUNNING))
+    await a.peers.leave()
+    assert (await opened().recover()).active == (make_task(1, RUNNING),)
 
 
 async def test_a_lease_is_renewed_by_inheriting(
@@ -258,11 +266,11 @@ async def test_many_that_make_tasks_with_one_key_at_once_make_one(
 
 
 async def test_who_does_not_know_whether_it_has_taken_over_begins_again(
-    a: PostgresStore, emptied_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    a: PostgresStore, opened: Open, emptied_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await save(a, make_task(1, RUNNING))
     # It blocks, and the proxy is in this loop.
-    b = PostgresStore(await asyncio.to_thread(Database, proxy.url(emptied_url)))
+    b = await asyncio.to_thread(opened, proxy.url(emptied_url))
     await b.recover()
     await a.close()
     real = owners.take_over
@@ -279,7 +287,6 @@ async def test_who_does_not_know_whether_it_has_taken_over_begins_again(
     proxy.deaf_after = b""
     assert proxy.cut_so_far == 1
     assert (await b.recover()).active == (make_task(1, RUNNING),)
-    await b.close()
 
 
 @pytest.fixture

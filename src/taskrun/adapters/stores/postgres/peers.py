@@ -74,8 +74,9 @@ class PostgresPeers:
         return meeting
 
     async def leave(self) -> None:
-        """Lets the others take over at once, if there are any and the database can be told."""
-        if not self._bells.others:
+        """Lets others take over at once, if the database can be told. Who is alone may be followed by a new process,
+        too, and the server may take a moment to see that a connection is gone."""
+        if not self._writer.owner:
             return
         with suppress(StoreFailed, TimeoutError):
             async with asyncio.timeout(_GOODBYE):

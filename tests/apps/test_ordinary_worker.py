@@ -14,23 +14,30 @@ import pytest
 
 from taskrun.adapters.agents.containment.means import LACKING, TREE
 from taskrun.apps.cli.children import WORKER, Child
-from taskrun.testing.contracts.agent_acts import NASTY, NASTY_COMMAND, NASTY_PROCESSES, READY
+from taskrun.testing.contracts.agent_acts import NASTY, NASTY_COMMAND, NASTY_PROCESSES, READY, UNLABELLED
 from taskrun.testing.processes import processes_of, until_there_are, until_there_is_nothing
 from tests.apps.places import CLI, PATIENCE, Site, send
 from tests.ordinary_user import OrdinaryUser
 
-SCRIPT = ["sh", "-c", f"echo {READY}; {NASTY}"]
+#: What its agents do, by their names: the second kills its supervisor, where it can.
+SCRIPTS = {
+    "nasty": f"echo {READY}; {NASTY}",
+    "killer": f"({UNLABELLED} setsid {NASTY_COMMAND} &); kill -9 $PPID; exit 1",
+}
 #: Seconds after a worker's death in which its agents end.
 PROMISED = 2.0
 
 
 @pytest.fixture
 def worker(site: Site, ordinary_user: OrdinaryUser) -> Child:
-    """His, with an agent that does all it can to stay."""
+    """His, with agents that do all they can to stay."""
     site.start()
     place = ordinary_user.place
     certs, config = Path(shutil.copytree(site.certs, place / "certs")), place / "worker.toml"
-    config.write_text(f'[[agents]]\nname = "nasty"\nkind = "command"\ncommand = {json.dumps(SCRIPT)}\n')
+    agents = {name: json.dumps(["sh", "-c", script]) for name, script in SCRIPTS.items()}
+    config.write_text(
+        "".join(f'[[agents]]\nname = "{name}"\nkind = "command"\ncommand = {agents[name]}\n' for name in agents)
+    )
     ordinary_user.give(certs, config)
     files = [f"--certs-dir={certs}", f"--config={config}", f"--work-dir={place / 'work'}"]
     argv = [*ordinary_user.become, *WORKER, f"--addr={site.grpc_addr}", "--stop-grace=1", *files]
@@ -69,6 +76,14 @@ def test_a_task_that_is_cancelled_has_left_nothing(site: Site, worker: Child) ->
     site.cli("watch-task", task_id)
     assert processes_of(run_id) == {}
     assert told(site, task_id)["status"] == "CANCELLED"
+
+
+def test_an_agent_that_kills_its_supervisor_has_left_nothing(site: Site, worker: Child) -> None:
+    task_id = site.cli("create-task", "--agent=killer", "--input=stay").stdout.strip()
+    site.cli("watch-task", task_id)
+    [run] = told(site, task_id)["runs"]
+    assert run["failure_kind"] == "agent_error"
+    assert processes_of(run["run_id"]) == {}
 
 
 def test_a_worker_that_is_killed_leaves_nothing(site: Site, worker: Child) -> None:

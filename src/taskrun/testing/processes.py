@@ -11,7 +11,8 @@ _SECONDS_BETWEEN_LOOKS = 0.02
 
 
 def processes_of(run_id: str) -> dict[int, str]:
-    """The command lines, by pid, of all processes that carry this run's id in their environment."""
+    """The command lines, by pid, of all processes that have this run's id in their environment, whatever the variable:
+    who wants to get away drops the one that is ours."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -20,7 +21,7 @@ def processes_of(run_id: str) -> dict[int, str]:
             command = Path("/proc", name, "cmdline").read_bytes()
         except OSError:
             continue
-        if f"TASKRUN_RUN_ID={run_id}".encode() in environ.split(b"\0"):
+        if run_id.encode() in [variable.partition(b"=")[2] for variable in environ.split(b"\0")]:
             found[int(name)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
     return found
 

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from taskrun.ports.agents import AgentRequest
+from taskrun.testing.processes import kill_all_of, processes_of
 from taskrun.testing.recording_sink import RecordingSink
 from taskrun.testing.scripted_model import ScriptedModel
 
@@ -19,19 +19,12 @@ ProcessesOf = Callable[[str], list[str]]
 
 
 def _processes_of(run_id: str) -> list[str]:
-    """The command lines of all processes that carry this run's id in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("TASKRUN_RUN_ID") == run_id:
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found
+    """The command lines of all processes that have this run's id in their environment, whatever the variable."""
+    return list(processes_of(run_id).values())
 
 
-@pytest.fixture
-def processes_of() -> ProcessesOf:
+@pytest.fixture(name="processes_of")
+def look() -> ProcessesOf:
     return _processes_of
 
 
@@ -56,14 +49,7 @@ def run_id() -> Iterator[str]:
     """A run's id; nothing of the run may be left after the test."""
     run_id = str(uuid.uuid4())
     yield run_id
-    left = _processes_of(run_id)
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TASKRUN_RUN_ID") == run_id:
-                process.kill()
-        except psutil.Error:
-            continue
-    assert left == []
+    assert kill_all_of(run_id) == []
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import asyncio
 import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from asyncio.base_subprocess import BaseSubprocessTransport
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from taskrun.adapters.agents.containment.directory import RunDirectory
 from taskrun.adapters.agents.containment.environment import of_run
 from taskrun.adapters.agents.containment.means import NAMESPACE, TREE, containment
 from taskrun.adapters.agents.containment.process import KILLED, ContainedProcess, Ending, NotStarted, Program, contained
+from taskrun.testing.contracts.agent_acts import UNLABELLED
+from taskrun.testing.processes import processes_of as processes_with
 from taskrun.testing.processes import until_there_are
 
 ProcessesOf = Callable[[str], list[str]]
@@ -33,6 +36,7 @@ NASTY = {
     "ignores SIGTERM": "trap '' TERM; echo ready; while :; do sleep 0.05; done",
     "a double fork that holds stdout": "(setsid setsid sh -c 'trap \"\" TERM; echo ready; sleep 1000' &); sleep 1000",
     "twenty children in sessions of their own": "for i in $(seq 20); do setsid sleep 1000 & done; echo ready; wait",
+    "a double fork without its environment": f"({UNLABELLED} setsid sh -c 'echo ready; sleep 1000; :' &); sleep 1000",
     "a stopped process": "sleep 1000 & kill -STOP $!; echo ready; wait",
     "forks for ever": "f() { while :; do (sleep 0.01; :) & sleep 0.01; done; }; f & f & echo ready; f",
 }
@@ -299,16 +303,75 @@ async def test_what_a_run_leaves_on_disk_is_deleted(run: Run, work_dir: Path) ->
     assert os.listdir("/etc")
 
 
-async def test_a_killed_supervisor_leaves_no_process_that_has_the_runs_environment(
-    run: Run, processes_of: ProcessesOf, run_id: str
+# Its supervisor is killed.
+
+
+def supervisors_of(run_id: str) -> set[int]:
+    """Children of ours: in a namespace the first process has the same command line."""
+    lines = processes_with(run_id).items()
+    return {pid for pid, line in lines if "supervisor.py" in line and psutil.Process(pid).ppid() == os.getpid()}
+
+
+def kill(pids: set[int]) -> None:
+    [pid] = pids
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("script", NASTY.values(), ids=NASTY.keys())
+async def test_a_killed_supervisor_leaves_no_process_that_ignores_signals_forks_or_drops_its_environment(
+    run: Run, processes_of: ProcessesOf, run_id: str, script: str
 ) -> None:
-    async with run(NASTY["a double fork that holds stdout"]) as process:
+    ours = set(psutil.Process().children())
+    async with run(script) as process:
         await ready(process)
-        [supervisor] = [one for one in psutil.Process().children() if "supervisor.py" in " ".join(one.cmdline())]
-        supervisor.kill()
+        kill(supervisors_of(run_id))
         await everything(process)
         assert await process.ending() == KILLED
     assert processes_of(run_id) == []
+    assert set(psutil.Process().children()) <= ours
+
+
+async def test_an_agent_that_kills_its_supervisor_leaves_no_process(
+    run: Run, processes_of: ProcessesOf, run_id: str, means: str
+) -> None:
+    """The first process of a namespace cannot be killed from within."""
+    async with run(f"({UNLABELLED} setsid sleep 1000 &); kill -9 $PPID; exit 1") as process:
+        await everything(process)
+        assert await process.ending() == {TREE: KILLED, NAMESPACE: Ending(1)}[means]
+    assert processes_of(run_id) == []
+
+
+#: Leaves a process in a session of its own behind, which says its pid and ends with its input.
+LEAVES_ONE_BEHIND = "import os; os.fork() and os._exit(0); os.setsid(); print(os.getpid(), flush=True); os.read(0, 1)"
+
+
+@contextmanager
+def left_behind() -> Iterator[psutil.Process]:
+    """What a process of ours, which has ended, has left to us. It has to be there still in the end."""
+    argv = [sys.executable, "-c", LEAVES_ONE_BEHIND]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as function:
+        assert function.stdout is not None
+        left = psutil.Process(int(function.stdout.readline()))
+        yield left
+        assert left.status() != psutil.STATUS_ZOMBIE
+        assert function.wait() == 0
+        assert left.ppid() == os.getpid()
+    os.waitpid(left.pid, 0)
+
+
+async def test_a_killed_supervisor_ends_nothing_that_others_have_started(run: Run, run_id: str) -> None:
+    """That is another run, and what a Python function in the worker has started, in whatever way."""
+    async with run("echo ready; cat", talks=True) as another:
+        await ready(another)
+        others = supervisors_of(run_id)
+        with left_behind():
+            async with run("echo ready; sleep 1000") as process:
+                await ready(process)
+                kill(supervisors_of(run_id) - others)
+                await everything(process)
+        another.end_input()
+        await everything(another)
+        assert await another.ending() == Ending(0)
 
 
 @pytest.mark.skipif(containment() != NAMESPACE, reason="PID namespaces are not allowed here")

@@ -28,10 +28,15 @@ LONG_LINE_BYTES = 50 * 2**20
 FLOOD_BYTES = 32 * 2**20
 
 #: What a nasty program's processes are called, and how many there are.
-NASTY_COMMAND, NASTY_PROCESSES = "sleep 1000", 3
-#: A shell's command that ignores whatever can be ignored, forks twice, gets away into a session of its own, and holds
-#: standard output open in all of its processes.
-NASTY = f"trap '' TERM HUP INT; (setsid sh -c '({NASTY_COMMAND} &); {NASTY_COMMAND}; :' &); {NASTY_COMMAND}; :"
+NASTY_COMMAND, NASTY_PROCESSES = "sleep 1000", 4
+#: Goes before a command: it drops its environment, and of the run only a test still finds it.
+UNLABELLED = "env -i WAS=$TASKRUN_RUN_ID"
+#: A shell's command that ignores whatever can be ignored, forks twice, gets away into a session of its own, drops its
+#: environment, and holds standard output open in all of its processes.
+NASTY = (
+    f"trap '' TERM HUP INT; (setsid sh -c '({NASTY_COMMAND} &); {NASTY_COMMAND}; :' &); "
+    f"({UNLABELLED} setsid {NASTY_COMMAND} &); {NASTY_COMMAND}; :"
+)
 
 
 class Act(Enum):

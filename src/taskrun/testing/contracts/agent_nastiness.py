@@ -1,5 +1,5 @@
 """What is left of an agent that does all it can to stay: it ignores signals, forks twice, gets away into a session of
-its own, and holds its output open.
+its own, drops its environment, and holds its output open.
 
 Each test is played once; with the environment variable AGENT_ROUNDS so many times.
 """

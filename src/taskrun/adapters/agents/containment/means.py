@@ -19,8 +19,8 @@ LACKING: Mapping[str, str] = {
     NAMESPACE: "",
     TREE: (
         "runs get no PID namespaces here, for that takes root or a user who may make user namespaces: they see other "
-        "processes and may signal this user's; where a run's supervisor is killed, a process that dropped the run's "
-        "environment may be left, and where the worker is killed with it, all but the run's program may be"
+        "processes and may signal this user's, and if the worker and a run's supervisor are killed together, also by "
+        "an agent, the run's program dies but its children may be left"
     ),
 }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskrun.adapters.agents.containment.means import SUPERVISOR, containment
+from taskrun.adapters.agents.containment.supervisor import adopt
 from taskrun.adapters.agents.containment.sweep import sweep
 from taskrun.adapters.agents.containment.tail import Tail
 
@@ -29,7 +30,7 @@ class Program:
     """What is to be run."""
 
     argv: tuple[str, ...]
-    #: All of its environment, TASKRUN_RUN_ID among it.
+    #: All of its environment.
     environ: Mapping[str, str]
     working_directory: Path
     #: Deleted once nothing of the program is left, also if the worker is gone then. None: somebody else sees to it.
@@ -69,7 +70,6 @@ class ContainedProcess:
         self.program = program
         #: Seconds from SIGTERM to SIGKILL, if it still runs when it is not wanted any more.
         self.grace = grace
-        self._run_id = program.environ["TASKRUN_RUN_ID"]
         self._transport = transport
         self._streams = streams
         self._output = streams.stdout
@@ -143,7 +143,7 @@ class ContainedProcess:
                 finally:
                     discarding.cancel()
             if self._streams.ending == KILLED:
-                await sweep(self._run_id)
+                await sweep()
         finally:
             self._error_reader.cancel()
             self._transport.close()
@@ -190,6 +190,8 @@ async def _start(program: Program, means: str, grace: float) -> ContainedProcess
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
+    # What a killed supervisor leaves is to come to this process, where `sweep` finds it.
+    adopt()
     try:
         with theirs:
             transport, streams = await loop.subprocess_exec(

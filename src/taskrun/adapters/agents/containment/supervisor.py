@@ -15,19 +15,22 @@ what belongs to the program:
   ends, for whatever reason, the kernel kills the rest, and it dies with its parent (PDEATHSIG). No process can leave a
   PID namespace. An ordinary user gets the right to make one from a user namespace, in which it is nobody else.
 - `tree`: the supervisor is a child subreaper. However a process of the program daemonises, it stays a descendant.
+
+A supervisor that is killed can do none of this: what is left then goes to the worker, see `sweep`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import select
 import signal
 import sys
 
 TYPE_CHECKING = False  # the real one would double the start of every run
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
 # From linux/prctl.h, linux/sched.h and linux/mount.h; Python 3.11 has no names for them.
@@ -38,6 +41,9 @@ _CLONE_NEWNS = 0x0002_0000
 _CLONE_NEWUSER = 0x1000_0000
 _CLONE_NEWPID = 0x2000_0000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x8, 0x4000, 0x8_0000
+
+#: Microseconds of a limit that nobody reaches, and nobody has by chance: 146,000 years.
+_MARK = 2**62
 
 #: What a person or a service manager sends to end something.
 _ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -61,6 +67,25 @@ def _mount(source: bytes, target: bytes, kind: bytes, flags: int) -> None:
     _check(_libc.mount(source, target, kind, ctypes.c_ulong(flags), None))
 
 
+# What holds whatever this run has started.
+
+
+def adopt() -> None:
+    """Makes this process a child subreaper: a process below it whose parent ends becomes its own child."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _mark() -> None:
+    """Marks this process, and all that it will ever start, as a run's: with a lower hard limit than its worker has.
+
+    All else can be put off: an environment, a directory, a session, a name. But a hard limit cannot be raised without a
+    right that ordinary users lack. This one is on the time that a real-time process computes without a pause.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
+    lower = _MARK if hard == resource.RLIM_INFINITY else max(hard - 1, 0)
+    resource.setrlimit(resource.RLIMIT_RTTIME, (lower, lower))
+
+
 # Namespaces.
 
 
@@ -81,6 +106,7 @@ def _settle() -> None:
     Its mounts are its own, so that what the program mounts is gone before anybody deletes the directory.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _mark()
     _check(_libc.unshare(_CLONE_NEWNS))
     _mount(b"none", b"/", b"none", _MS_REC | _MS_SLAVE)
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
@@ -96,12 +122,13 @@ def _signal_namespace(number: int) -> None:
 
 
 def _signal_descendants(number: int) -> None:
-    for pid in _descendants():
+    children = children_of_all()
+    for pid in with_descendants(children.get(os.getpid(), ()), children):
         _try(os.kill, pid, number)
 
 
-def _descendants() -> list[int]:
-    """All processes below this one, parents first."""
+def children_of_all() -> Mapping[int, list[int]]:
+    """The children, by parent, of all processes that are seen from here."""
     children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -111,10 +138,15 @@ def _descendants() -> list[int]:
         except OSError:
             continue
         children.setdefault(parent, []).append(int(name))
-    found = [os.getpid()]
+    return children
+
+
+def with_descendants(pids: Iterable[int], children: Mapping[int, list[int]]) -> list[int]:
+    """These and all processes below them, parents first."""
+    found = list(pids)
     for pid in found:
         found += children.get(pid, ())
-    return found[1:]
+    return found
 
 
 # One program.
@@ -135,7 +167,7 @@ class Supervision:
     def run(self, program: list[str]) -> None:
         """Starts the program, obeys the worker, and reports the program's end when all is over."""
         os.set_inheritable(self._control, False)
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        adopt()
         wake = self._wake_on_signals()
         self._program = self._start(program)
         _let_go_of_streams()
@@ -177,6 +209,7 @@ class Supervision:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             # What cannot become another user can always be killed.
             _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+            _mark()
             if os.getppid() == parent:
                 # A program that signals its whole process group is not to meet the supervisor in it.
                 os.setsid()

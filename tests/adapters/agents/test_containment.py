@@ -341,6 +341,16 @@ async def test_an_agent_that_kills_its_supervisor_leaves_no_process(
     assert processes_of(run_id) == []
 
 
+async def test_an_agent_that_stops_its_supervisor_is_ended_all_the_same(
+    run: Run, processes_of: ProcessesOf, run_id: str
+) -> None:
+    """In a namespace the supervisor is the first process, and takes no such signal from within."""
+    async with run(f"kill -STOP $PPID; ({UNLABELLED} setsid sleep 1000 &); echo ready; sleep 1000") as process:
+        await ready(process)
+        await process.stop(0.1)
+    assert processes_of(run_id) == []
+
+
 #: Leaves a process in a session of its own behind, which says its pid and ends with its input.
 LEAVES_ONE_BEHIND = "import os; os.fork() and os._exit(0); os.setsid(); print(os.getpid(), flush=True); os.read(0, 1)"
 

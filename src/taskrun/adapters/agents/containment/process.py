@@ -12,13 +12,16 @@ from pathlib import Path
 
 from taskrun.adapters.agents.containment.means import SUPERVISOR, containment
 from taskrun.adapters.agents.containment.supervisor import adopt
-from taskrun.adapters.agents.containment.sweep import sweep
+from taskrun.adapters.agents.containment.sweep import is_stopped, sweep
 from taskrun.adapters.agents.containment.tail import Tail
 
 BLOCK_BYTES = 64 * 1024
 
 #: Orders to the supervisor.
 _TERMINATE, _KILL = b"T", b"K"
+
+#: Seconds from one look at a supervisor that is to kill everything to the next.
+_BETWEEN_LOOKS = 0.5
 
 
 class NotStarted(Exception):
@@ -138,8 +141,7 @@ class ContainedProcess:
                 try:
                     await asyncio.wait_for(self._streams.exited.wait(), grace)
                 except TimeoutError:
-                    self._streams.order(_KILL)
-                    await self._streams.exited.wait()
+                    await self._kill()
                 finally:
                     discarding.cancel()
             if self._streams.ending == KILLED:
@@ -149,6 +151,16 @@ class ContainedProcess:
             self._transport.close()
             # If nobody could wait for the end: the supervisor takes this for the worker's death.
             self._streams.control.close()
+
+    async def _kill(self) -> None:
+        """Has everything killed. In a tree its program may have stopped the supervisor, which is killed itself then."""
+        self._streams.order(_KILL)
+        while not self._streams.exited.is_set():
+            try:
+                await asyncio.wait_for(self._streams.exited.wait(), _BETWEEN_LOOKS)
+            except TimeoutError:
+                if is_stopped(self._transport.get_pid()):
+                    self._transport.kill()
 
 
 @asynccontextmanager

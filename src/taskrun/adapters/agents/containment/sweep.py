@@ -40,6 +40,15 @@ async def sweep() -> None:
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a child of this process has been stopped, and can do nothing until it is continued or killed."""
+    try:
+        # "pid (name) state ..."; the name may hold anything.
+        return Path("/proc", str(pid), "stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+    except OSError:
+        return False  # it has ended
+
+
 def _left() -> list[int]:
     children = children_of_all()
     ours = _limit_of(os.getpid())

@@ -74,3 +74,6 @@ async def test_a_key_that_cannot_be_is_not_kept(ring: KeyRing) -> None:
 async def test_what_is_not_there_cannot_be_revoked(ring: KeyRing) -> None:
     with pytest.raises(NotFound):
         await ring.revoke("ci")
+    for no_name in ("", "c\0i", "c" * 1000):
+        with pytest.raises(InvalidArgument):
+            await ring.revoke(no_name)

@@ -53,7 +53,6 @@ class Enroller:
         text = tokens.compose(secret, self._authority.fingerprint())
         expires_at_ms = self._clock.now().utc_ms + ttl_ms
         await self._tokens.put(TokenRecord(tokens.digest(secret), worker_id, expires_at_ms))
-        logger.bind(worker_id=worker_id).info("bootstrap token created, valid for {} s", ttl_ms // 1000)
         return BootstrapToken(text, worker_id, expires_at_ms)
 
     async def enroll(self, token: str, csr_pem: bytes) -> Enrollment:

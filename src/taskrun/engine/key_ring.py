@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from secrets import token_bytes
 
-from loguru import logger
-
 from taskrun.domain.api_keys import ApiKey, KeyState, compose, digest_of, new_key
 from taskrun.domain.errors import AlreadyExists, NotFound, Unauthenticated
-from taskrun.domain.identity import Role
+from taskrun.domain.identity import Role, check_client_name
 from taskrun.ports.api_keys import ApiKeyStore, NewApiKey
 from taskrun.ports.clock import Clock
 
@@ -27,7 +25,6 @@ class KeyRing:
         key = new_key(name, role, secret, now_ms, ttl_ms, created_by)
         if not await self._store.put(key, now_ms):
             raise AlreadyExists(f"The API key {name} is still good: revoke it first, or take another name.")
-        logger.info("API key created", name=name, role=role.value, by=created_by)
         return NewApiKey(compose(secret), key)
 
     async def list(self) -> Sequence[ApiKey]:
@@ -36,10 +33,10 @@ class KeyRing:
 
     async def revoke(self, name: str) -> ApiKey:
         """See `ApiKeys.revoke`."""
+        check_client_name(name)
         key = await self._store.revoke(name, self._clock.now().utc_ms)
         if key is None:
             raise NotFound("There is no API key of that name.")
-        logger.info("API key revoked", name=name)
         return key
 
     async def authenticate(self, text: str) -> ApiKey:

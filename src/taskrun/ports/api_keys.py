@@ -31,7 +31,8 @@ class ApiKeys(Protocol):
         ...
 
     async def revoke(self, name: str) -> ApiKey:
-        """Makes it worthless from now on, for good. Again it changes nothing. Raises `NotFound`."""
+        """Makes it worthless from now on, for good. Again it changes nothing. Raises `NotFound`, and
+        `InvalidArgument` for what is no name."""
         ...
 
     async def authenticate(self, text: str) -> ApiKey:

@@ -34,6 +34,18 @@ async def test_a_revoked_key_says_when(plane: Plane) -> None:
         assert (await client.revoke_key("ci")).revoked_at_ms == 7
 
 
+async def test_who_made_or_revoked_a_key_or_made_a_token_is_in_the_log(plane: Plane, lines: list[str]) -> None:
+    async with plane.client(plane.ca.client("client:ann")) as client:
+        await client.create_key("ci", Role.READ)
+        await client.revoke_key("ci")
+        await client.create_token("w-5")
+    assert lines == [
+        "INFO {'name': 'ci', 'role': 'read', 'by': 'client:ann'} API key created\n",
+        "WARNING {'name': 'ci', 'by': 'client:ann'} API key revoked\n",
+        "INFO {'worker_id': 'w-5', 'by': 'client:ann'} bootstrap token created\n",
+    ]
+
+
 async def test_refusals_keep_their_kind(plane: Plane) -> None:
     async with plane.client() as client:
         with pytest.raises(NotFound):

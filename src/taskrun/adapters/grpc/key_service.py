@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from loguru import logger
+
 from taskrun.adapters.grpc import words
 from taskrun.adapters.grpc.access import Context, Handler, caller
 from taskrun.adapters.grpc.codec_keys import encode_key, encode_new_key
@@ -26,10 +28,14 @@ class KeyService:
 
     async def _create(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
         role = words.CLIENT_ROLES[request.role]
-        return encode_new_key(await self._keys.create(request.name, role, request.ttl_ms, caller().name))
+        made = await self._keys.create(request.name, role, request.ttl_ms, caller().name)
+        logger.info("API key created", name=request.name, role=role.value, by=caller().owner)
+        return encode_new_key(made)
 
     async def _list(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
         return pb.ListKeysResponse(keys=map(encode_key, await self._keys.list()))
 
     async def _revoke(self, request: pb.RevokeKeyRequest, context: Context) -> pb.ApiKey:
-        return encode_key(await self._keys.revoke(request.name))
+        revoked = await self._keys.revoke(request.name)
+        logger.warning("API key revoked", name=revoked.name, by=caller().owner)
+        return encode_key(revoked)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from taskrun.adapters.grpc.access import Context, Handler
+from loguru import logger
+
+from taskrun.adapters.grpc.access import Context, Handler, caller
 from taskrun.adapters.grpc.codec_workers import decode_worker_query, encode_token, encode_worker
 from taskrun.adapters.grpc.handlers import unary
 from taskrun.adapters.grpc.pages import fitting
@@ -58,4 +60,5 @@ class WorkerService:
         self, request: pb.CreateBootstrapTokenRequest, context: Context
     ) -> pb.CreateBootstrapTokenResponse:
         made = await self._enrollment.create_token(request.worker_id, request.ttl_ms)
+        logger.info("bootstrap token created", worker_id=made.worker_id, by=caller().owner)
         return encode_token(replace(made, enroll_url=self._enroll_url()))

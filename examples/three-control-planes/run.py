@@ -102,12 +102,13 @@ def play(family: Children, store: str) -> None:
     init_certs(certs)
     planes = start_planes(family, certs, store)
     pems = [(certs / name).read_bytes() for name in ("ca.crt", "client.crt", "client.key")]
-    with taskrun.Client(list(planes), taskrun.ClientTls(*pems)) as client:
-        tokens = {name: client.create_token(name).token for name in ("worker-1", "worker-2")}
-        workers = {name: start_worker(family, name, directory, planes, token) for name, token in tokens.items()}
-        for address, plane in planes.items():
-            say(f"{plane.name}, process {plane.pid}: {address}")
-        count_through_a_death(client, planes, workers)
+    # Never closed, see below.
+    client = taskrun.Client(list(planes), taskrun.ClientTls(*pems))
+    tokens = {name: client.create_token(name).token for name in ("worker-1", "worker-2")}
+    workers = {name: start_worker(family, name, directory, planes, token) for name, token in tokens.items()}
+    for address, plane in planes.items():
+        say(f"{plane.name}, process {plane.pid}: {address}")
+    count_through_a_death(client, planes, workers)
     say(WHAT_TO_TYPE.format(env=write_env(directory, certs, ",".join(planes))))
     signal.pause()
 
@@ -122,6 +123,6 @@ if __name__ == "__main__":
         with ends_raise(), database(sys.argv[1:]) as store, children() as family:
             play(family, store)
     except KeyboardInterrupt:
-        # All that it started is gone. A channel of gRPC that is freed waits for a call that was broken off half-way,
-        # and for ever, since nobody goes on with it. So nothing is freed any more.
+        # All that it started is gone. A channel of gRPC that is closed or freed waits for a call that was broken off
+        # half-way, and for ever, since nobody goes on with it. So nothing is closed or freed any more.
         os._exit(0)

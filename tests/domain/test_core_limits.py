@@ -220,7 +220,7 @@ def test_without_ageing_no_age_makes_up_for_priority() -> None:
 
 
 class Shared:
-    """A core that is not alone, with the store's answers made up."""
+    """A core that is not alone, with the store's answers made up: nobody new finds room to run at once."""
 
     def __init__(self, limit: Limit) -> None:
         self.core = ControlPlaneCore(
@@ -229,8 +229,9 @@ class Shared:
         self.hello = Hello(WorkerInfo(agents=(AgentSpec("echo"),)), max_concurrent_runs=3)
 
     def feed(self, *inputs: Input) -> list[ClaimNext]:
-        asks = self.core.handle(inputs, Now(1.0, 1000)).batch.asks
-        return [ask for ask in asks if isinstance(ask, ClaimNext)]
+        turn = self.core.handle(inputs, Now(1.0, 1000))
+        self.core.overbooked(turn, tuple(turn.batch.running))
+        return [ask for ask in turn.batch.asks if isinstance(ask, ClaimNext)]
 
 
 def test_who_is_full_elsewhere_is_not_asked_for_before_runs_may_have_ended_there() -> None:

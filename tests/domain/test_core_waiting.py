@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import pytest
 
 from taskrun.domain.batch import Answer, ClaimNext, Disowned, KeyFound, RateTaken, TakeRate, TasksClaimed, TurnedAway
-from taskrun.domain.control_plane.inputs import CreateTask, WorkerGone
+from taskrun.domain.control_plane.inputs import CreateTask, WorkerGone, WorkerSpoke
 from taskrun.domain.control_plane.leaving_out import leave_out
 from taskrun.domain.control_plane.turn import Request, Turn
 from taskrun.domain.events import TaskMoved, TaskRefused
+from taskrun.domain.protocol import Heartbeat
 from taskrun.domain.quotas import AccountName, Limit
 from taskrun.domain.records import Requirement, Task
-from taskrun.domain.status import TaskStatus
+from taskrun.domain.status import TaskStatus, WorkerStatus
 from tests.domain.shared_plane import Plane, find, made, refused
 
 ANN, ECHO = AccountName("client", "ann"), AccountName("agent", "echo")
@@ -81,13 +82,14 @@ def test_who_is_turned_away_is_refused_and_nothing_is_left_of_it() -> None:
 
 
 def test_what_waits_still_is_claimed_although_a_claim_that_counted_on_more_came_short() -> None:
-    plane = Plane(TWO, Limit("agent", running=9))
-    plane.connect(1, slots=5)
-    turn = plane.turn(*(plane.request() for _ in range(3)))
+    plane = Plane(TWO)
+    plane.connect(1, slots=0)
+    more_slots = WorkerSpoke(1, (Heartbeat(WorkerStatus.IDLE, 0, 3),))
+    turn = plane.turn(*(plane.request() for _ in range(3)), more_slots)
     tasks = made(turn)
     [claim] = claims(turn)
     assert claim.limit == 3
-    turn = plane.turn(away(*tasks), TasksClaimed(claim, ()), plane.request())
+    turn = plane.turn(away(*tasks), plane.request(), TasksClaimed(claim, ()))
     assert [claim.limit for claim in claims(turn)] == [1]
 
 

@@ -225,11 +225,15 @@ def test_what_ran_before_the_start_counts() -> None:
     assert scheduler.holding(of("unknown")) is None
 
 
-def test_what_is_limited_is_never_placed_where_others_give_out_the_same_queue() -> None:
+def test_what_is_limited_is_placed_only_as_new_where_others_give_out_the_same_queue() -> None:
     scheduler: Scheduler[str] = Scheduler(Policy([Limit("agent", "echo", running=5)]), shared=True)
     scheduler.join("w", ["echo", "other"], {}, 5)
     assert scheduler.place(of("a")) is None
     assert scheduler.place(of("a", "other")) == "w"
+    assert scheduler.place_new(of("a")) == "w"
+    [account] = scheduler.accounts(of("a"))
+    scheduler.shut([account.name])
+    assert scheduler.place_new(of("a")) is None
 
 
 # Changing them.

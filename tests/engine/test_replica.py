@@ -11,7 +11,15 @@ import pytest
 from taskrun.adapters.stores.batches import without
 from taskrun.adapters.system.ids import UuidV7Source
 from taskrun.domain.control_plane.roster import merged
-from taskrun.domain.errors import LeaseLost, NotFound, Overruled, ResourceExhausted, StoreFailed, Unavailable
+from taskrun.domain.errors import (
+    LeaseLost,
+    NotFound,
+    Overbooked,
+    Overruled,
+    ResourceExhausted,
+    StoreFailed,
+    Unavailable,
+)
 from taskrun.domain.events import TaskMoved
 from taskrun.domain.fitness import WorkerFit
 from taskrun.domain.protocol import Heartbeat, HeartbeatAck, RunReport, Stored
@@ -395,6 +403,8 @@ async def test_what_a_limit_holds_is_asked_for_again_when_others_have_made_room(
 
     async def commit(batch: Batch) -> Sequence[Answer]:
         """Others have runs of everybody, as long as it is `full`."""
+        if full and batch.running:
+            raise Overbooked(tuple(batch.running))
         claims = [ask for ask in batch.asks if isinstance(ask, ClaimNext)] if full else []
         others = [ask for ask in batch.asks if ask not in claims]
         held = [TasksClaimed(ask, (), tuple(name for name, _ in ask.limits)) for ask in claims]
@@ -404,7 +414,8 @@ async def test_what_a_limit_holds_is_asked_for_again_when_others_have_made_room(
     [task] = await idle_plane.create([TaskSpec("echo", "1")], "client:ann")
     assert isinstance(task, Task)
     await jumping.advance(0)
-    assert (await idle_plane.get(task.id)).status is TaskStatus.PENDING
+    assert (await idle_plane.get(task.id)) == task
+    assert (task.status, peer.runs) == (TaskStatus.PENDING, [])
     full = False
     village.call(Call(room=True))
     await jumping.advance(0)

@@ -241,6 +241,9 @@ class Batch:
     #: By new task that waits: the accounts in which it does so, of each of which so many may. A store that several
     #: share turns away those that would be more; who is alone on a store counts itself.
     waiting: dict[str, Figures] = field(default_factory=dict)
+    #: By new task that is RUNNING: the accounts in which it does so, of each of which so many may at once. A store that
+    #: several share refuses the batch if there would be more; who is alone on a store counts itself.
+    running: dict[str, Figures] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.tasks or self.story or self.asks)

@@ -78,6 +78,15 @@ class Overruled(StoreFailed):
         self.task_ids = task_ids
 
 
+class Overbooked(StoreFailed):
+    """The batch would have these new tasks run, and as many run as limits allow all control planes together. To be
+    stored once it says that they wait."""
+
+    def __init__(self, task_ids: tuple[str, ...]) -> None:
+        super().__init__(f"As many run as may, at other control planes: {', '.join(task_ids)}.")
+        self.task_ids = task_ids
+
+
 class Unconfirmed(Unavailable):
     """It was passed on, and whoever has it has not said so in time: it may be done still. Trying again is safe under
     the same idempotency key only."""

@@ -59,7 +59,7 @@ class Scheduler(Generic[Key]):
     """Workers are known by any hashable key of the caller's."""
 
     def __init__(self, policy: Policy = FREE, *, shared: bool = False) -> None:
-        """`shared`: others give out tasks of the same queue. What is limited is then always claimed, never placed."""
+        """`shared`: others give out tasks of the same queue. What is limited is then claimed, or placed as new."""
         self._seats: dict[Key, Seat[Key]] = {}
         self._agents: dict[str, _Agent[Key]] = {}
         self._lines: Lines[Key] = Lines(policy, self._open, self._close)
@@ -122,14 +122,20 @@ class Scheduler(Generic[Key]):
 
     def place(self, requirement: Requirement) -> Key | None:
         """Takes a slot of the least loaded worker that fits; None if there is no free one, if others wait for it, or if
-        a limit holds such tasks.
+        a limit holds such tasks, which only a claim knows where others give them out too.
 
         Others are all that wait for a slot of that worker, whatever they require: who of them goes first is decided by
         turns, priority and age, and that only the queue knows.
         """
+        if self._shared and self._lines.of(requirement).crowd.holding:
+            return None
+        return self.place_new(requirement)
+
+    def place_new(self, requirement: Requirement) -> Key | None:
+        """Like `place`, for a task of which the queue is told that it runs, and may say that a limit holds it."""
         line = self._lines.of(requirement)
         seat = line.need.ready.first()
-        if seat is None or line.full() is not None or (self._shared and line.crowd.holding):
+        if seat is None or line.full() is not None:
             return None
         for rival in seat.needs:
             if rival.unserved > 0 and rival.first() is not None:

@@ -32,7 +32,15 @@ from taskrun.domain.control_plane.overruling import overrule
 from taskrun.domain.control_plane.roster import matching, merged
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.conversation import last_session
-from taskrun.domain.errors import NotFound, Overruled, ResourceExhausted, StoreFailed, TaskRunError, Unavailable
+from taskrun.domain.errors import (
+    NotFound,
+    Overbooked,
+    Overruled,
+    ResourceExhausted,
+    StoreFailed,
+    TaskRunError,
+    Unavailable,
+)
 from taskrun.domain.explanation import MOST_AHEAD, Explanation, ahead_of, explain
 from taskrun.domain.protocol import FromWorker, Hello
 from taskrun.domain.quotas import FREE, Policy
@@ -312,12 +320,15 @@ class ControlPlane:
             await asyncio.sleep(0)
 
     async def _commit(self, turn: Turn) -> Sequence[Answer]:
-        """Stores the turn; with it the cancels that others have promised of tasks which end in it."""
+        """Stores the turn; with it the cancels that others have promised of tasks which end in it. New tasks
+        that find no room to run beside those of others wait."""
         while turn.batch:
             try:
                 return await self._store.commit(turn.batch)
             except Overruled as error:
                 overrule(turn, error.task_ids)
+            except Overbooked as error:
+                self._core.overbooked(turn, error.task_ids)
         return ()
 
     async def _recover(self) -> Recovery:

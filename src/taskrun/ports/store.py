@@ -120,7 +120,9 @@ class Store(Protocol):
         Raises `LeaseLost`, also a `StoreFailed`, if another has taken all of them over: then nothing is stored until
         `recover` was called. Raises `Overruled`, which is one too, if it ends tasks in another way than CANCELLED of
         which a `RelayCancel` was stored, by whomever: so whatever a task's end is, it is known with it whether somebody
-        was told that the task is cancelled.
+        was told that the task is cancelled. Raises `Overbooked`, one as well, if it has new tasks begin where as many
+        run as may (`Batch.running`): nobody else fills that room at the same time, and none is refused while there is
+        some. What has ended by what the batch says runs no longer.
 
         When it returns, every later read sees the changes. The cost of a task does not grow with the tasks stored.
         """

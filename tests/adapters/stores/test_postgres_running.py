@@ -10,9 +10,14 @@ import pytest
 
 from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
+from taskrun.domain.protocol import AssignRun, ToWorker
+from taskrun.domain.quotas import Limit
+from taskrun.engine.control_plane import ControlPlane
 from taskrun.testing.contracts.peers_limits import ANN, ECHO, claim_limited
 from taskrun.testing.contracts.store_cases import COMPLETED, RUNNING, ids, make_task, moved, save, task_id
+from tests.adapters.stores.limited_planes import Start, create
 from tests.adapters.stores.test_postgres_waiting import stores, wait_for_waiting
+from tests.engine.peers import Peer
 
 __all__ = ["stores"]
 
@@ -120,3 +125,60 @@ async def test_who_claims_while_another_takes_the_last_room_waits_to_hear_of_it(
         second = asyncio.create_task(claim_limited(other, (ANN, 2)))
         await wait_for_waiting(watching, 2)
     assert (await first, await second) == ((ids(0, 1), (ANN,)), ([], (ANN,)))
+
+
+class Shift:
+    """What workers of several control planes have to do, in the order in which they heard of it."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Peer] = {}
+        self.most = 0
+        self._begun = asyncio.Event()
+
+    def begin(self, peer: Peer, run_id: str) -> None:
+        self.runs[run_id] = peer
+        self.most = max(self.most, len(self.runs))
+        self._begun.set()
+
+    async def end_one(self) -> None:
+        """As soon as there is one."""
+        while not self.runs:
+            self._begun.clear()
+            await self._begun.wait()
+        run_id = next(iter(self.runs))
+        # From when it may be stored that it has ended.
+        await self.runs.pop(run_id).end(run_id)
+
+
+class Hand(Peer):
+    """A worker whose runs go on until the shift ends them."""
+
+    def __init__(self, plane: ControlPlane, shift: Shift) -> None:
+        super().__init__(plane)
+        self._shift = shift
+
+    def send(self, messages: Sequence[ToWorker]) -> None:
+        for message in messages:
+            if isinstance(message, AssignRun):
+                self._shift.begin(self, message.run_id)
+
+
+async def test_no_more_begin_than_may_however_many_are_created_at_two_control_planes_with_free_workers(
+    start: Start,
+) -> None:
+    limits = Limit("client", running=5), Limit("agent", running=7)
+    planes, shift = [await start(*limits) for _ in range(2)], Shift()
+    for number, plane in enumerate(planes):
+        await Hand(plane, shift).connect(f"w{number}", slots=20)
+
+    async def create_all(plane: ControlPlane, client: str) -> None:
+        for _ in range(5):
+            await create(plane, *[""] * 3, by=client)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(
+            *(create_all(plane, client) for plane in planes for client in ("client:ann", "client:bob"))
+        )
+        for _ in range(60):
+            await shift.end_one()
+    assert shift.most == 7

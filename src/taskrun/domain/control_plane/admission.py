@@ -20,6 +20,7 @@ Refusal = tuple[ResourceExhausted, TaskRefused]
 _Figure = Callable[[Limit], int | None]
 _PER_MINUTE: _Figure = attrgetter("per_minute")
 _WAITING: _Figure = attrgetter("waiting")
+_RUNNING: _Figure = attrgetter("running")
 
 
 class Admission:
@@ -76,6 +77,11 @@ def rates_of(accounts: Sequence[Account[int]]) -> Figures:
 def room_of(accounts: Sequence[Account[int]]) -> Figures:
     """Those of them of which so many tasks may wait."""
     return _figures(accounts, _WAITING)
+
+
+def slots_of(accounts: Sequence[Account[int]]) -> Figures:
+    """Those of them of which so many tasks may run at once."""
+    return _figures(accounts, _RUNNING)
 
 
 def crowded(name: AccountName, figure: int, waiting: int) -> Refusal:

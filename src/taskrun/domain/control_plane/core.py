@@ -6,7 +6,7 @@ only as one more that waits for its requirement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from taskrun.domain.batch import (
@@ -49,6 +49,7 @@ from taskrun.domain.control_plane.inputs import (
     WorkerGone,
     WorkerSpoke,
 )
+from taskrun.domain.control_plane.overbooking import let_wait
 from taskrun.domain.control_plane.queue import Queue
 from taskrun.domain.control_plane.relaying import Relaying
 from taskrun.domain.control_plane.rest import Rest
@@ -180,6 +181,16 @@ class ControlPlaneCore:
         self._fleet.tell_stored(turn)
         self._fleet.report_slots(turn)
         return turn
+
+    def overbooked(self, turn: Turn, task_ids: Collection[str]) -> None:
+        """These new tasks of the turn, of which nothing is stored, would be more than may run: they wait."""
+        let_wait(turn, task_ids)
+        for task_id in task_ids:
+            self._runs.call_off(turn, turn.batch.tasks[task_id])
+        # Whose slots they had may be had by others; and who fills the accounts a claim is told.
+        self._queue.claim(turn)
+        self._tell_held(turn)
+        self._fleet.report_slots(turn)
 
     def next_deadline(self) -> float | None:
         """When `handle` is wanted again even without an input, on the monotonic clock."""

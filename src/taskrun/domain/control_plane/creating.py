@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from taskrun.domain.batch import FindKey, KeyFound, RateTaken, TakeRate, TurnedAway
-from taskrun.domain.control_plane.admission import Admission, Refusal, rates_of, room_of
+from taskrun.domain.control_plane.admission import Admission, Refusal, rates_of, room_of, slots_of
 from taskrun.domain.control_plane.inputs import CreateTask
 from taskrun.domain.control_plane.runs import Runs
-from taskrun.domain.control_plane.turn import Turn
+from taskrun.domain.control_plane.turn import Placed, Turn
 from taskrun.domain.errors import AlreadyExists
 from taskrun.domain.events import TaskMoved
 from taskrun.domain.limits import KEY_LIFE_MS
@@ -123,7 +123,7 @@ class Creating:
         requirement = Requirement(spec.agent, spec.selector, policy.share(spec, request.created_by))
         accounts = self._scheduler.accounts(requirement) if policy.limits else ()
         refusal = self._admission.too_fast(accounts, turn.now.mono)
-        session = None if refusal else self._scheduler.place(requirement)
+        session = None if refusal else self._scheduler.place_new(requirement)
         if refusal is None and session is None and not self._shared:
             refusal = self._admission.too_many(accounts)
         if refusal is not None:
@@ -139,11 +139,13 @@ class Creating:
         return True
 
     def _slot_of(self, entrant: _Entrant) -> int | None:
-        """The slot that was set aside, or another if its worker is gone."""
+        """The slot that was set aside, or another if its worker is gone; none if others have filled an account."""
         session, requirement = entrant.session, entrant.requirement
         if session is None:
             return None
         self._scheduler.release(session)
+        if self._scheduler.holding(requirement) is not None:
+            return None
         return session if self._scheduler.take(session, requirement) else self._scheduler.replace(requirement)
 
     def _turn_away(self, turn: Turn, entrants: list[_Entrant], refusal: Refusal) -> None:
@@ -184,17 +186,26 @@ class Creating:
         )
         turn.save(task, TaskChange(task.status))
         turn.events.append(TaskMoved(task, None, task.status))
+        judged = self._shared and bool(entrant.accounts)
+        if judged:
+            self._submit(turn, task, entrant)
         task = self._runs.offer(turn, task, entrant.session, waited_ms=0)
-        room = entrant.room if self._shared else ()
-        if room:
-            turn.batch.waiting[task.id] = room
         if spec.idempotency_key:
             # Another control plane may be making one at this moment: the first to store it has.
             self._repeat(turn, _key(request), task)
-        elif room:
+        elif judged:
             turn.answer(request, task)
         else:
             turn.replies.append((request.reply, task))
+
+    def _submit(self, turn: Turn, task: Task, entrant: _Entrant) -> None:
+        """The store has the last word: others may have filled the accounts in which the task waits or runs."""
+        room, slots = room_of(entrant.accounts), slots_of(entrant.accounts)
+        if entrant.session is None and room:
+            turn.batch.waiting[task.id] = room
+        elif entrant.session is not None and slots:
+            turn.batch.running[task.id] = slots
+            turn.placed[task.id] = Placed(task, room)
 
     def _repeat(self, turn: Turn, keyed: _Keyed, task: Task) -> None:
         """All who used the key get its task, if that is what they ask for."""

@@ -137,6 +137,10 @@ class Queue:
         for."""
         self._stranding.ask(turn)
         self._expiry.ask(turn)
+        self.claim(turn)
+
+    def claim(self, turn: Turn) -> None:
+        """Asks the store for tasks for the slots that are waited for."""
         turn.batch.asks.extend(
             ClaimNext(claim, claim.requirements, claim.limit, claim.limits) for claim in self._scheduler.claims()
         )

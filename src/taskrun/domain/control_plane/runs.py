@@ -142,11 +142,16 @@ class Runs:
         """The task ran under a control plane that is gone or was left, and nobody comes back to it."""
         self._settle(turn, task, self._ended(turn, task.runs[-1], report))
 
+    def call_off(self, turn: Turn, task: Task) -> None:
+        """The new task, of whose run nothing is stored and nobody knows, waits."""
+        self.drop(turn, task.id)
+        self.offer(turn, task, None, waited_ms=0)
+
     def drop(self, turn: Turn, task_id: str) -> None:
         """Another control plane has the task: what becomes of it is decided there, and told to the worker there."""
         active = self._by_task.get(task_id)
         if active is not None:
-            self._over(active)
+            self._over(turn, active)
             self._deadlines.disarm(active.run.id)
             self._fleet.freed(turn, active.worker, active.run.id)
             hand_over(turn, task_id, active.askers)
@@ -238,7 +243,7 @@ class Runs:
     def end(self, turn: Turn, active: ActiveRun, report: RunReport, *, free: bool = True) -> None:
         """The run is over, as reported; its slot is free again, unless the worker may still execute it."""
         run_id = active.run.id
-        self._over(active)
+        self._over(turn, active)
         self._deadlines.disarm(run_id)
         turn_away(turn, active.task.id, active.askers)
         if free:
@@ -253,8 +258,10 @@ class Runs:
         self._by_run[active.run.id] = self._by_task[active.task.id] = active
         self._scheduler.began(active.task.requirement)
 
-    def _over(self, active: ActiveRun) -> None:
+    def _over(self, turn: Turn, active: ActiveRun) -> None:
         del self._by_run[active.run.id], self._by_task[active.task.id]
+        # Of a new task that is over already nobody need know whether it may run.
+        turn.batch.running.pop(active.task.id, None)
         self._scheduler.ended(active.task.requirement)
 
     def _arm(self, turn: Turn, active: ActiveRun) -> None:

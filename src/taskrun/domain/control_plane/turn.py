@@ -15,10 +15,21 @@ from taskrun.domain.errors import TaskRunError
 from taskrun.domain.events import DomainEvent, RunAssigned, RunEnded, TaskMoved, TaskRequeued
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import AssignRun, Stored, ToWorker
+from taskrun.domain.quotas import Figures
 from taskrun.domain.records import StoryBody, StoryEntry, Task
 
 #: What is answered with a task that others may have changed meanwhile.
 Request = CreateTask | CancelTask | ContinueTask
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A new task that a worker is to have at once, under limits on how many run."""
+
+    #: As it was made, before it was given to the worker.
+    task: Task
+    #: In which accounts it would wait, of each of which so many may.
+    room: Figures
 
 
 @dataclass(slots=True)
@@ -38,6 +49,8 @@ class Turn:
     replies: list[tuple[ReplyTo, object]] = field(default_factory=list)
     #: By task, the requests among them whose answer is only true if the task was this control plane's to change.
     resting_on: dict[str, list[Request]] = field(default_factory=dict)
+    #: New tasks that run only if the store finds that limits allow it, by id.
+    placed: dict[str, Placed] = field(default_factory=dict)
     events: list[DomainEvent] = field(default_factory=list)
 
     def save(self, task: Task, body: StoryBody, span: int = 1) -> None:
@@ -70,11 +83,15 @@ class Turn:
         unsaid = {request.reply for request in again}
         self.replies = [(reply, value) for reply, value in self.replies if reply not in unsaid]
         self.events = [event for event in self.events if _task_of(event) not in task_ids]
+        self.call_off(task_ids)
+        return again
+
+    def call_off(self, task_ids: Collection[str]) -> None:
+        """No worker is told to begin with one of these tasks."""
         for session, messages in self.sends.items():
             self.sends[session] = [
                 message for message in messages if type(message) is not AssignRun or message.task_id not in task_ids
             ]
-        return again
 
     def acknowledgements(self) -> Iterator[tuple[int, Stored]]:
         """One for each session. Nobody waits for it: it is sent when all else is said."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from taskrun.ports.peers import Call
+from taskrun.testing.contracts.peers_beginning import BeginningLimitContract
 from taskrun.testing.contracts.peers_calling import CallsContract, ShownWorkersContract
 from taskrun.testing.contracts.peers_cases import Ear, SharedStore
 from taskrun.testing.contracts.peers_limits import RunningLimitContract
@@ -21,6 +22,7 @@ from taskrun.testing.contracts.peers_waiting import WaitingLimitContract
 
 class PeersContract(
     RunningLimitContract,
+    BeginningLimitContract,
     RateContract,
     WaitingLimitContract,
     OwnershipOfSeveralContract,

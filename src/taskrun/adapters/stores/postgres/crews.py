@@ -2,15 +2,17 @@
 
 What runs has a row for each account, and its task says itself whether it still runs: so nothing has to be taken back
 when it ends, wherever it ends. An account's own row says that no more than so many run, and only where that leaves too
-little room it is counted what does. Who claims for an account holds its row until the commit.
+little room it is counted what does. Who has tasks of an account begin holds its row until the commit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from taskrun.adapters.stores.postgres.accounts import texts_of
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Statement
+from taskrun.domain.quotas import Figures
 
 #: Of an account whose row is new nothing is known: it is counted.
 _UNKNOWN = 2**62
@@ -50,6 +52,8 @@ _COUNT = f"""
     UPDATE crews SET most = found.most + more FROM found WHERE crews.account = found.account
     RETURNING crews.account, found.most
 """  # noqa: S608  # a text of ours
+#: Of new tasks, which nobody else knows.
+_NOTE = "INSERT INTO running (account, task_id) SELECT * FROM unnest(%b::text[], %b::text[])"
 #: Of tasks that will never run again: nobody can be about to claim one. Who counts may be removing some, too.
 _FORGET = f"""
     DELETE FROM running WHERE ctid = ANY(ARRAY(
@@ -74,6 +78,12 @@ def counted(more: Mapping[str, int], figure: Mapping[str, int]) -> list[Statemen
     """
     wanted = [list(more), list(more.values()), [figure[account] for account in more]]
     return [(_LOCK, [_UNKNOWN, wanted[0]]), (_CLEAR, wanted), (_COUNT, wanted)]
+
+
+def noted(begun: Mapping[str, Figures]) -> list[Statement]:
+    """What has it known in which accounts new tasks run."""
+    rows = [(account, task_id) for task_id, figures in begun.items() for account in texts_of(figures)]
+    return [(_NOTE, [[account for account, _ in rows], [task_id for _, task_id in rows]])]
 
 
 async def tidy(connection: AsyncConnection) -> None:

@@ -1,8 +1,10 @@
-"""Claims under a limit on how many run at once, which holds for all control planes on the database.
+"""Tasks that begin under a limit on how many run at once, which holds for all control planes on the database: new ones
+that are to run as they are stored, and those that are claimed.
 
-All claims of a commit are one statement, in which each has what those before it leave if they get all that they want.
-Who is left too little by that is asked for again where they got less, before the commit: so that who is told that an
-account is full, or the queue dry, is told the truth.
+New ones go first: the batch says that they run, so it is refused where they are too many. All claims of a commit are
+one statement, in which each has what those before it leave if they get all that they want. Who is left too little by
+that is asked for again where they got less, before the commit: so that who is told that an account is full, or the
+queue dry, is told the truth.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from taskrun.adapters.stores.postgres import crews
-from taskrun.adapters.stores.postgres.accounts import texts_of
+from taskrun.adapters.stores.postgres.accounts import text_of, texts_of
 from taskrun.adapters.stores.postgres.journey import Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import task_of
 from taskrun.domain.batch import ClaimNext, TasksClaimed
-from taskrun.domain.quotas import AccountName
+from taskrun.domain.errors import Overbooked
+from taskrun.domain.quotas import AccountName, Figures
 from taskrun.domain.records import Requirement, Task
 
 _encode = msgspec.json.Encoder().encode
@@ -83,15 +86,18 @@ class _Claim:
 
 
 class Claims:
-    """The limited claims of one commit."""
+    """The limited claims of one commit, beside the new tasks that begin with it."""
 
-    def __init__(self, asks: Sequence[ClaimNext], owner: int, shard: int) -> None:
-        self._owner, self._shard = owner, shard
+    def __init__(self, begun: Mapping[str, Figures], asks: Sequence[ClaimNext], owner: int, shard: int) -> None:
+        """`begun`: the accounts of each new task, of each of which so many may run."""
+        self._begun, self._owner, self._shard = begun, owner, shard
         self._claims: list[_Claim] = []
         #: By account: how many are wanted, what it may have at most, how many ran before, and how many are taken.
         self._more, self._figure = Counter[str](), dict[str, int]()
         self._found: Mapping[str, int] = {}
         self._taken = Counter[str]()
+        for figures in begun.values():
+            self._want(figures, 1)
         for ask in asks:
             self._add(ask)
         #: What is under way: a statement each.
@@ -100,27 +106,51 @@ class Claims:
     def _add(self, ask: ClaimNext) -> None:
         accounts = texts_of(ask.limits)
         self._claims.append(_Claim(ask, accounts, [self._more[account] for account in accounts]))
-        for account, (_, most) in zip(accounts, ask.limits, strict=True):
-            self._more[account] += ask.limit
+        self._want(ask.limits, ask.limit)
+
+    def _want(self, figures: Figures, count: int) -> None:
+        for name, most in figures:
+            account = text_of(name)
+            self._more[account] += count
             self._figure[account] = min(most, self._figure.get(account, most))
 
     @property
     def simple(self) -> bool:
-        """No two are counted together, so that nobody is left too little by others."""
-        return not any(any(claim.gone) for claim in self._claims)
+        """No two are counted together, so that nobody is left too little by others, and no new task may be too many."""
+        return not self._begun and not any(any(claim.gone) for claim in self._claims)
 
     def first(self) -> list[Statement]:
         """What is to be asked."""
-        if not self._claims:
+        if not self._more:
             return []
         return [*crews.counted(self._more, self._figure), *map(self._asked, self._rounds)]
 
     def hear(self, rows: Sequence[Rows]) -> None:
-        """What that has brought."""
+        """What that has brought. Raises `Overbooked`."""
         if rows:
             _, _, found, *taken = rows
             self._found = dict(found)
+            self._let_begin()
             self.hear_again(taken)
+
+    def _let_begin(self) -> None:
+        """Who comes first is let in first."""
+        late = []
+        for task_id, figures in self._begun.items():
+            accounts = texts_of(figures)
+            if all(
+                self._found[account] + self._taken[account] < most
+                for account, (_, most) in zip(accounts, figures, strict=True)
+            ):
+                self._taken.update(accounts)
+            else:
+                late.append(task_id)
+        if late:
+            raise Overbooked(tuple(late))
+
+    def noted(self) -> list[Statement]:
+        """Has it known that the new tasks run."""
+        return crews.noted(self._begun) if self._begun else []
 
     def again(self) -> list[Statement]:
         """What is to be asked after that, if anything: for one that was left too little by others, who got less."""

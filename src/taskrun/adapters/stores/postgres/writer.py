@@ -49,6 +49,7 @@ from taskrun.domain.batch import (
     TasksClaimed,
 )
 from taskrun.domain.errors import Overruled
+from taskrun.domain.quotas import Figures
 from taskrun.domain.relayed import CollectMessage, MessageAsk
 from taskrun.domain.status import TaskStatus
 
@@ -200,8 +201,8 @@ class Writer:
         check_batch(ours, statuses(rows))
         changed = [*drop_keys(strangers), *changes(ours, rows, self._writing)]
         asks = [rooms.narrowed(ask) for ask in batch.asks]
-        told = await self._put(journeys, changed, asks)
-        self.limited = self.limited or any(map(_is_limited, batch.asks))
+        told = await self._put(journeys, changed, ours.running, asks)
+        self.limited = self.limited or bool(batch.running) or any(map(_is_limited, batch.asks))
         self._remember(lines_put(ours))
         answered = [rooms.widened(ask, answer) for ask, answer in zip(batch.asks, told, strict=True)]
         return [*turned_away, *answered, *([Disowned(tuple(disowned))] if disowned else [])]
@@ -221,15 +222,19 @@ class Writer:
         by_status = {status: counts.get(status.value, 0) for status in TaskStatus}
         return Recovery(running, backlog, by_status, expires_at_ms), others
 
-    async def _put(self, journeys: Journeys, changed: Sequence[Statement], asks: Sequence[Ask]) -> list[Answer]:
-        """Makes the changes, answers the asks, and commits. One journey more if rates are asked for, or claims that are
-        counted together: what becomes of one rests on the others, and is decided here.
+    async def _put(
+        self, journeys: Journeys, changed: Sequence[Statement], begun: Mapping[str, Figures], asks: Sequence[Ask]
+    ) -> list[Answer]:
+        """Makes the changes, answers the asks, and commits. One journey more if tasks are `begun` under limits, rates
+        are asked for, or claims that are counted together: what becomes of one rests on the others, and is decided
+        here. Raises `Overbooked`.
 
         Every control plane locks in this order: tasks and keys, to have to itself the accounts in which new tasks wait,
-        lines and counts, what else is asked for; then to have the accounts of claims to itself, and at last those of
-        rates. After each of these two a commit waits for nobody who may wait for it: claims pass over what others hold.
+        lines and counts, what else is asked for; then to have the accounts in which tasks begin to itself, and at last
+        those of rates. After each of these two a commit waits for nobody who may wait for it: claims pass over what
+        others hold.
         """
-        claims = limited.Claims([ask for ask in asks if _is_limited(ask)], self.owner, self._writing.shard)
+        claims = limited.Claims(begun, [ask for ask in asks if _is_limited(ask)], self.owner, self._writing.shard)
         rates_taken = rates.Rates([ask for ask in asks if type(ask) is TakeRate])
         others = [self._asked(ask) for ask in asks if _is_plain(ask)]
         groups = [changed, others, claims.first(), rates_taken.first()]
@@ -241,7 +246,7 @@ class Writer:
         while again := claims.again():
             claims.hear_again(await journeys.make(again))
         if not at_once:
-            await journeys.make([*rates_taken.charged(), _COMMIT])
+            await journeys.make([*claims.noted(), *rates_taken.charged(), _COMMIT])
         return list(_in_order(asks, iter(answers), claims.answers(), iter(rates_taken.answers())))
 
     def _asked(self, ask: _Plain) -> Statement:

@@ -19,8 +19,8 @@ from taskrun.domain.protocol import AssignRun, ToWorker
 from taskrun.domain.quotas import AccountName, Limit
 from taskrun.domain.records import Task
 from taskrun.engine.control_plane import ControlPlane
-from taskrun.ports.store import Batch, TurnedAway
-from taskrun.testing.contracts.store_cases import make_task
+from taskrun.ports.store import Batch, ClaimRuns, Disowned, RunsClaimed, TurnedAway
+from taskrun.testing.contracts.store_cases import RUNNING, make_task, save
 from tests.adapters.stores.limited_planes import Outcomes, Start, create, kinds
 from tests.engine.peers import Peer
 
@@ -271,3 +271,30 @@ async def test_what_says_nothing_any_more_goes_at_a_meeting(store: PostgresStore
         connection.commit()
         await store.peers.meet([])
         assert connection.execute("SELECT FROM crowds").fetchall() == []
+
+
+async def test_whoever_lets_a_worker_in_and_whoever_had_its_runs_do_not_wait_for_each_other(
+    stores: tuple[PostgresStore, PostgresStore], emptied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both make tasks of one account, and have to do with one run: who comes second waits for the first."""
+    monkeypatch.setattr(database, "_DEADLOCKS", 0)
+    one, other = stores
+    run, first, second = make_task(1, RUNNING), make_task(2), make_task(3)
+    figures = ((ANN, 9),)
+    await save(other, run)
+    came = Batch({first.id: first}, asks=[ClaimRuns("", "worker-1")], waiting={first.id: figures})
+    goes_on = Batch({run.id: run, second.id: second}, waiting={second.id: figures})
+    async with (
+        await psycopg.AsyncConnection.connect(emptied_url, autocommit=True) as watching,
+        await psycopg.AsyncConnection.connect(emptied_url) as holding,
+    ):
+        # What the first changes before it has the run.
+        await holding.execute("LOCK counts IN SHARE MODE")
+        coming = asyncio.create_task(one.commit(came))
+        await wait_for_waiting(watching, 1)
+        going_on = asyncio.create_task(other.commit(goes_on))
+        await wait_for_waiting(watching, 2)
+    [answer] = await coming
+    assert isinstance(answer, RunsClaimed)
+    assert answer.tasks == (run,)
+    assert list(await going_on) == [Disowned((run.id,))]

@@ -62,6 +62,12 @@ _BEFORE = """
     SELECT id, status, waits, owner, story_seq, cancel_wanted FROM tasks WHERE id = ANY(%b::text[])
     ORDER BY id FOR UPDATE
 """
+#: The same, and the runs that workers have brought. They may be in others' batches.
+_BEFORE_AND_BROUGHT = """
+    SELECT id, status, waits, owner, story_seq, cancel_wanted FROM tasks
+    WHERE id = ANY(%b::text[] || ARRAY(SELECT id FROM tasks WHERE worker_id = ANY(%b::text[]) AND status = 'RUNNING'))
+    ORDER BY id FOR UPDATE
+"""
 #: What others are claiming at this moment is passed over.
 _CLAIM_NEXT = """
     WITH head AS MATERIALIZED (
@@ -183,10 +189,8 @@ class Writer:
         """See `Store.commit`."""
         journeys = await self._journeys_on(connection)
         owner, touched = self.owner, batch.tasks.keys() | batch.story.keys()
-        asked_of = {ask.task_id for ask in batch.asks if isinstance(ask, RelayCancel | CollectMessage)}
-        locked: Statement = (_BEFORE, [list(touched | asked_of)])
         kept, counted = list(keep_keys(batch, owner)), waiting.prepared(batch)
-        _, alive, found, *others = await journeys.make([_BEGIN, (_ALIVE, [owner]), locked, *kept, *counted])
+        _, alive, found, *others = await journeys.make([_BEGIN, (_ALIVE, [owner]), _locked(batch), *kept, *counted])
         if not alive:
             raise owners.lease_lost()
         made, rooms = others[: len(kept)], waiting.Rooms(others[-1] if counted else [])
@@ -294,6 +298,14 @@ def _is_limited(ask: Ask) -> TypeGuard[ClaimNext]:
 
 def _is_plain(ask: Ask) -> TypeGuard[_Plain]:
     return type(ask) is not TakeRate and not _is_limited(ask)
+
+
+def _locked(batch: Batch) -> Statement:
+    """All tasks of which the batch says or wants to know something that others may be about to change."""
+    asked_of = {ask.task_id for ask in batch.asks if isinstance(ask, RelayCancel | CollectMessage)}
+    touched = list(batch.tasks.keys() | batch.story.keys() | asked_of)
+    workers = [ask.worker_id for ask in batch.asks if isinstance(ask, ClaimRuns)]
+    return (_BEFORE_AND_BROUGHT, [touched, workers]) if workers else (_BEFORE, [touched])
 
 
 def _rows(found: Rows) -> Mapping[str, Row]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from taskrun.domain.batch import Answer, ClaimRuns, FindKey, RunsClaimed
+from taskrun.domain.batch import Answer, ClaimRuns, FindKey, RunsClaimed, TurnedAway
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.control_plane.inputs import ConnectWorker, CreateTask, Input
 from taskrun.domain.control_plane.turn import Turn
 from taskrun.domain.errors import ResourceExhausted
 from taskrun.domain.now import Now
 from taskrun.domain.protocol import Hello
-from taskrun.domain.quotas import Limit, Policy
+from taskrun.domain.quotas import AccountName, Limit, Policy
 from taskrun.domain.records import AgentSpec, Task, TaskSpec, WorkerInfo
 from taskrun.domain.timers import ControlPlaneTimers
 
@@ -32,6 +32,11 @@ class Plane:
 
     def request(self, by: str = "client:ann", agent: str = "echo", **spec: Any) -> CreateTask:
         return CreateTask(next(self._replies), TaskSpec(agent, "1", **spec), by)
+
+    def near(self, account: AccountName, figure: int) -> Plane:
+        """Itself, once the store has said that this account has just had its last new task of a minute."""
+        self.turn(TurnedAway((), account, figure))
+        return self
 
     def connect(self, session: int, slots: int) -> None:
         info = WorkerInfo(agents=(AgentSpec("echo"),))

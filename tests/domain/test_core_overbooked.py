@@ -144,7 +144,7 @@ def test_a_run_that_is_over_before_it_is_stored_needs_no_room() -> None:
 
 @pytest.mark.parametrize("figure", [1, 2])
 def test_who_has_waited_for_its_rate_runs_if_there_is_room_still(figure: int) -> None:
-    plane = busy(Limit("client", running=figure, per_minute=60))
+    plane = busy(Limit("client", running=figure, per_minute=60)).near(ANN, 60)
     turn = plane.turn(plane.request(), plane.request())
     [ask] = [ask for ask in turn.batch.asks if isinstance(ask, TakeRate)]
     turn = plane.turn(RateTaken(ask, 2))

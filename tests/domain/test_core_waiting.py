@@ -141,7 +141,7 @@ def asked(turn: Turn) -> TakeRate:
 
 
 def test_who_asks_for_a_rate_says_where_it_would_wait() -> None:
-    plane = Plane(BOTH)
+    plane = Plane(BOTH).near(ANN, 60)
     ask = asked(plane.turn(plane.request()))
     assert (ask.accounts, ask.waiting) == (((ANN, 60),), ((ANN, 2),))
     turn = plane.turn(RateTaken(ask, 1))
@@ -149,14 +149,14 @@ def test_who_asks_for_a_rate_says_where_it_would_wait() -> None:
 
 
 def test_who_has_a_slot_and_who_would_wait_ask_apart() -> None:
-    plane = Plane(BOTH)
+    plane = Plane(BOTH).near(ANN, 60)
     plane.connect(1, slots=1)
     turn = plane.turn(plane.request(), plane.request())
     assert [ask.waiting for ask in turn.batch.asks if isinstance(ask, TakeRate)] == [(), ((ANN, 2),)]
 
 
 def test_who_finds_no_room_to_wait_is_refused_for_that_and_no_other_has_to_wait_for_a_rate() -> None:
-    plane = Plane(BOTH)
+    plane = Plane(BOTH).near(ANN, 60)
     ask = asked(plane.turn(plane.request(), plane.request()))
     turn = plane.turn(RateTaken(ask, 1, ANN, waiting=2))
     assert (len(made(turn)), refused(turn)) == (1, [CROWDED])
@@ -164,7 +164,7 @@ def test_who_finds_no_room_to_wait_is_refused_for_that_and_no_other_has_to_wait_
 
 
 def test_who_loses_its_slot_before_its_rate_is_known_waits_as_all_others_may() -> None:
-    plane = Plane(BOTH)
+    plane = Plane(BOTH).near(ANN, 60)
     plane.connect(1, slots=1)
     turn = plane.turn(RateTaken(asked(plane.turn(plane.request(), WorkerGone(1))), 1))
     assert list(turn.batch.waiting) == [task.id for task in made(turn)]
@@ -172,7 +172,7 @@ def test_who_loses_its_slot_before_its_rate_is_known_waits_as_all_others_may() -
 
 @pytest.mark.parametrize("count", [1, 3000])
 def test_all_who_ask_for_the_same_under_a_key_are_refused_with_the_first(count: int) -> None:
-    plane = Plane(BOTH)
+    plane = Plane(BOTH).near(ANN, 60)
     requests: list[CreateTask] = [plane.request(idempotency_key="k") for _ in range(count)]
     ask = asked(plane.turn(KeyFound(find(plane.turn(*requests)), None)))
     turn = plane.turn(RateTaken(ask, 0, ANN, waiting=2))

@@ -204,13 +204,16 @@ class Disowned:
 class TurnedAway:
     """No answer to an ask, but the first word of a commit: nothing that the batch said of these new tasks was stored.
 
-    They would wait in this account, of which `figure` tasks may, and `waiting` do, all control planes counted.
+    They would wait in this account, of which `figure` tasks may, and `waiting` do, all control planes counted. Or,
+    where `waiting` is None, they would be more than the `figure` new tasks that it may have a minute: `wait` seconds
+    later it may have its next.
     """
 
     tasks: tuple[Task, ...]
     account: AccountName
     figure: int
-    waiting: int
+    waiting: int | None = None
+    wait: float = 0.0
 
 
 Answer = (
@@ -241,6 +244,9 @@ class Batch:
     #: By new task that waits: the accounts in which it does so, of each of which so many may. A store that several
     #: share turns away those that would be more; who is alone on a store counts itself.
     waiting: dict[str, Figures] = field(default_factory=dict)
+    #: By new task for which no rate was taken: the accounts in which it counts, of each of which so many may be made a
+    #: minute. As with those that wait: what are too many are turned away. Others take their parts, as by `TakeRate`.
+    rates: dict[str, Figures] = field(default_factory=dict)
     #: By new task that is RUNNING: the accounts in which it does so, of each of which so many may at once. A store that
     #: several share refuses the batch if there would be more; who is alone on a store counts itself.
     running: dict[str, Figures] = field(default_factory=dict)

@@ -113,9 +113,10 @@ class Store(Protocol):
         """Applies all of `batch` durably, or nothing of it, and answers its asks in order.
 
         What it says of tasks that another control plane has is left out; a `Disowned` that follows the answers names
-        them. So are new tasks that would wait where as many do as may (`Batch.waiting`): a `TurnedAway` for each
-        account that is full goes before the answers, which are as if nobody had spoken of these tasks. Others take no
-        room at the same time, and nobody is turned away while there is some.
+        them. So are new tasks that would wait where as many do as may (`Batch.waiting`), or for which a rate is used up
+        (`Batch.rates`): a `TurnedAway` for each account that is full goes before the answers, which are as if nobody
+        had spoken of these tasks. Others take no room and no rate at the same time, and nobody is turned away while
+        there is some; who is turned away takes none.
 
         Raises `LeaseLost`, also a `StoreFailed`, if another has taken all of them over: then nothing is stored until
         `recover` was called. Raises `Overruled`, which is one too, if it ends tasks in another way than CANCELLED of

@@ -23,6 +23,7 @@ def without(batch: Batch, task_ids: Collection[str]) -> Batch:
         {task_id: entries for task_id, entries in batch.story.items() if task_id not in task_ids},
         batch.asks,
         {task_id: figures for task_id, figures in batch.waiting.items() if task_id not in task_ids},
+        {task_id: figures for task_id, figures in batch.rates.items() if task_id not in task_ids},
         {task_id: figures for task_id, figures in batch.running.items() if task_id not in task_ids},
     )
 

@@ -1,9 +1,9 @@
 """New tasks: which there may be, and which there are already.
 
 A create with an idempotency key first hears from the store whether that has made a task. Where several control planes
-count together, a create under a rate waits until the store grants it, asked for once for all that came in a turn; and
-of an account of which only so many tasks may wait the store says which new ones are too many, when it is to keep them.
-Everything else is decided at once.
+count together the store says which new tasks are too many, when it is to keep them: by how many may wait, run, or be
+made a minute. Where that rate may be near, by what was made here, a create waits until the store grants it, asked for
+once for all that came in a turn: of a flood nothing is made that comes to nothing. Everything else is decided at once.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class _Entrant:
     #: Whose slot is set aside for it; without one it will wait.
     session: int | None
     accounts: tuple[Account[int], ...]
+    #: What is still to be taken of the store's.
+    rates: Figures
 
     @property
     def room(self) -> Figures:
@@ -53,7 +55,7 @@ class Creating:
     def __init__(self, scheduler: Scheduler[int], runs: Runs, new_id: Callable[[], str], *, shared: bool) -> None:
         """`shared`: what is new and what waits is counted by the store, for all control planes on it."""
         self._scheduler, self._runs, self._new_id, self._shared = scheduler, runs, new_id, shared
-        self._admission = Admission()
+        self._admission = Admission(shared=shared)
         #: Creates that wait to hear whether their key was used before, or what becomes of the first of them.
         self._keyed: dict[_Keyed, deque[CreateTask]] = {}
         #: Those of this turn, by what they ask of the store: rates, and room to wait.
@@ -89,16 +91,20 @@ class Creating:
         entrants = answer.ask.ref
         assert isinstance(entrants, list)
         for entrant in entrants[: answer.granted]:
-            entrant.session = self._slot_of(entrant)
+            entrant.session, entrant.rates = self._slot_of(entrant), ()
             self._make(turn, entrant)
         late = entrants[answer.granted :]
         if late:
             self._turn_away(turn, late, self._admission.learn(answer, turn.now.mono))
 
     def turned_away(self, turn: Turn, news: TurnedAway) -> None:
-        """The store has not taken these in: they do not wait. Who asked for them knows, by the turn that made them."""
+        """The store has not taken these in: they do not wait, and of their runs nobody has heard. Who asked for them
+        knows, by the turn that made them."""
+        self._admission.heed(news, turn.now.mono)
         for task in news.tasks:
-            self._scheduler.unwait(task.requirement)
+            self._runs.drop(turn, task.id)
+            if task.status is TaskStatus.PENDING:
+                self._scheduler.unwait(task.requirement)
 
     # Letting in.
 
@@ -129,13 +135,12 @@ class Creating:
         if refusal is not None:
             self._refuse(turn, request, refusal)
             return False
-        entrant = _Entrant(request, requirement, session, accounts)
         rates = rates_of(accounts) if self._shared else ()
-        if rates:
-            self._entrants.setdefault((rates, entrant.room), []).append(entrant)
-        else:
-            self._admission.count(accounts, turn.now.mono)
+        entrant = _Entrant(request, requirement, session, accounts, rates)
+        if self._admission.far_from(rates, turn.now.mono):
             self._make(turn, entrant)
+        else:
+            self._entrants.setdefault((rates, entrant.room), []).append(entrant)
         return True
 
     def _slot_of(self, entrant: _Entrant) -> int | None:
@@ -173,6 +178,7 @@ class Creating:
         """A new task, for the worker whose slot is taken or for the queue."""
         request, now_ms = entrant.request, turn.now.utc_ms
         spec = request.spec
+        self._admission.count(entrant.accounts, turn.now.mono)
         task = Task(
             self._new_id(),
             spec,
@@ -199,7 +205,9 @@ class Creating:
             turn.replies.append((request.reply, task))
 
     def _submit(self, turn: Turn, task: Task, entrant: _Entrant) -> None:
-        """The store has the last word: others may have filled the accounts in which the task waits or runs."""
+        """The store has the last word: others may have filled the accounts in which the task counts."""
+        if entrant.rates:
+            turn.batch.rates[task.id] = entrant.rates
         room, slots = room_of(entrant.accounts), slots_of(entrant.accounts)
         if entrant.session is None and room:
             turn.batch.waiting[task.id] = room

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taskrun.domain.batch import Answer, Disowned, TurnedAway
-from taskrun.domain.control_plane.admission import crowded
+from taskrun.domain.control_plane.admission import refusal_of
 from taskrun.domain.control_plane.inputs import CreateTask
 from taskrun.domain.control_plane.turn import Request, Turn
 
@@ -33,7 +33,7 @@ def _turn_away(turn: Turn, news: TurnedAway) -> list[CreateTask]:
     turn.take_back({task.id for task in news.tasks})
     for task in news.tasks:
         del turn.batch.tasks[task.id], turn.batch.story[task.id]
-    refusal, event = crowded(news.account, news.figure, news.waiting)
+    refusal, event = refusal_of(news)
     again = []
     for request, spec in asked:
         # Nobody else knows of a task that is new.

@@ -14,6 +14,7 @@ from taskrun.testing.contracts.peers_beginning import BeginningLimitContract
 from taskrun.testing.contracts.peers_calling import CallsContract, ShownWorkersContract
 from taskrun.testing.contracts.peers_cases import Ear, SharedStore
 from taskrun.testing.contracts.peers_limits import RunningLimitContract
+from taskrun.testing.contracts.peers_making import MakingContract
 from taskrun.testing.contracts.peers_ownership import KeysOfSeveralContract, OwnershipOfSeveralContract
 from taskrun.testing.contracts.peers_rates import RateContract
 from taskrun.testing.contracts.peers_relaying import MessagesContract, RelayContract
@@ -24,6 +25,7 @@ class PeersContract(
     RunningLimitContract,
     BeginningLimitContract,
     RateContract,
+    MakingContract,
     WaitingLimitContract,
     OwnershipOfSeveralContract,
     RelayContract,

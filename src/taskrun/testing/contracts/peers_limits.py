@@ -93,6 +93,15 @@ class RunningLimitContract:
             (ids(5), (ECHO,)),
         ]
 
+    async def test_what_comes_with_claims_that_all_find_their_account_full_is_stored(
+        self, a: SharedStore, b: SharedStore
+    ) -> None:
+        await save(a, make_task(1), make_task(2))
+        claims = [ClaimNext(n, (GENERAL,), 1, ((ANN, 0),)) for n in range(2)]
+        batch = Batch({task_id(3): make_task(3)}, asks=[*claims])
+        assert list(await a.commit(batch)) == [TasksClaimed(claim, (), (ANN,)) for claim in claims]
+        assert await b.get(task_id(3)) == make_task(3)
+
     async def test_many_accounts_are_claimed_for_at_once_each_to_its_limit(
         self, a: SharedStore, b: SharedStore
     ) -> None:

@@ -223,11 +223,12 @@ class OwnershipContract:
 
     async def test_new_tasks_for_which_there_is_room_are_stored(self, store: Store) -> None:
         await store.recover()
-        new, agent = make_task(1), AccountName("agent", "general")
-        ask = TakeRate("ref", ((agent, 3),), 3, ((agent, 4),))
-        batch = Batch({new.id: new}, {new.id: [change(0)]}, [ask], {new.id: ((agent, 1),)})
-        assert list(await store.commit(batch)) == [RateTaken(ask, 3)]
-        assert await store.get(new.id) == new
+        waits, runs, figures = make_task(1), make_task(2, RUNNING), ((AccountName("agent", "general"), 3),)
+        ask = TakeRate("ref", figures, 1, figures)
+        batch = Batch({waits.id: waits, runs.id: runs}, {waits.id: [change(0)], runs.id: [change(0)]}, [ask])
+        batch.waiting[waits.id] = batch.rates[waits.id] = batch.rates[runs.id] = batch.running[runs.id] = figures
+        assert list(await store.commit(batch)) == [RateTaken(ask, 1)]
+        assert (await store.get(waits.id), await store.get(runs.id)) == (waits, runs)
 
     async def test_no_message_is_left_where_there_is_nobody_else(self, store: Store) -> None:
         await store.recover()

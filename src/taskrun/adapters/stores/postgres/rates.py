@@ -1,29 +1,31 @@
 """Rates of new tasks, which hold for all control planes on the database: the generic cell rate algorithm (ITU-T I.371),
 by the server's clock.
 
-What a commit asks for is decided here, one ask after the other, and written at once. It holds the rows of all accounts
-from when they are read. They are locked in one order, and after all else that a commit waits for: so whoever has them
-waits for nobody, and no two wait for each other.
+What a commit makes and asks for is decided here, one task after the other, and written at once. Who does so holds the
+rows of all accounts from when they are read until the commit, so that no two use up the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from taskrun.adapters.stores.postgres.accounts import texts_of
+from taskrun.adapters.stores.postgres.accounts import text_of, texts_of
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Rows, Statement
-from taskrun.domain.batch import RateTaken, TakeRate
+from taskrun.domain.batch import Batch, RateTaken, TakeRate
+from taskrun.domain.quotas import AccountName, Figures
 
 #: Microseconds.
 _MINUTE = 60_000_000
 #: What the arithmetic may make of none.
 _NOTHING = 1
 
-#: A row that is there is locked by this too, although nothing about it changes.
+#: In one order, so that no two wait for each other. A row that is there is locked by this too, although nothing about
+#: it changes.
 _LOCK = """
     INSERT INTO rates (account, even)
-    SELECT DISTINCT account, now() FROM unnest(%b::text[]) AS wanted (account) ORDER BY account
+    SELECT account, now() FROM unnest(%b::text[]) AS wanted (account) ORDER BY account
     ON CONFLICT (account) DO UPDATE SET even = rates.even WHERE false
 """
 #: Until when each has used up what it was given, and the time; microseconds, since 1970.
@@ -41,58 +43,72 @@ _TIDY = """
 """
 
 
+def prepared(batch: Batch) -> list[Statement]:
+    """What has the accounts to itself and reads them; what it brings is for `Rates`.
+
+    All are locked at once, in one order: those of one task may be another's.
+    """
+    figures = {*batch.rates.values(), *(ask.accounts for ask in batch.asks if isinstance(ask, TakeRate))}
+    accounts = list({text for each in figures for text in texts_of(each)})
+    return [(_LOCK, [accounts]), (_READ, [accounts])] if accounts else []
+
+
 async def tidy(connection: AsyncConnection) -> None:
     """Removes what says nothing any more."""
     await connection.execute(_TIDY)
 
 
+@dataclass(slots=True)
+class _Pace:
+    """How an account stands."""
+
+    #: How much of its minute is used up. Never more than all, even if the clock was set back or the figure was less
+    #: before. Microseconds, as is the time.
+    ahead: float
+    now: int
+
+
 class Rates:
-    """What is asked for in one commit: each gets what those before it leave."""
+    """What is left of each account's, counted down with everyone who is let in."""
 
-    def __init__(self, asks: Sequence[TakeRate]) -> None:
-        self._asks = asks
-        #: By account: how much of its minute is used up, and the time. Microseconds.
-        self._ahead: dict[str, float] = {}
-        self._now: dict[str, int] = {}
+    def __init__(self, read: Sequence[Rows]) -> None:
+        """What `prepared` has brought."""
+        rows = read[-1] if read else []
+        self._paces = {account: _Pace(min(_MINUTE, max(0, even - now)), now) for account, even, now in rows}
         self._charged: dict[str, None] = {}
-        self._answers: list[RateTaken] = []
 
-    def first(self) -> list[Statement]:
-        """What has the accounts to itself and reads them. All are locked at once: they may be the same."""
-        accounts = list({text for ask in self._asks for text in texts_of(ask.accounts)})
-        return [(_LOCK, [accounts]), (_READ, [accounts])] if accounts else []
+    def left(self, figures: Figures) -> int:
+        """How many new tasks all of these accounts may have now."""
+        return min(int((_MINUTE + _NOTHING - pace.ahead) / part) for pace, part in self._each(figures))
 
-    def hear(self, rows: Sequence[Rows]) -> None:
-        """What that has brought."""
-        if rows:
-            for account, even, now in rows[-1]:
-                # Never more than a minute, even if the clock was set back or the figure was less before.
-                self._ahead[account] = min(_MINUTE, max(0, even - now))
-                self._now[account] = now
-        self._answers = [self._grant(ask) for ask in self._asks]
+    def use(self, figures: Figures, count: int) -> None:
+        """Each of them has so many more."""
+        for pace, part in self._each(figures):
+            pace.ahead += count * part
+        self._charged |= dict.fromkeys(texts_of(figures))
+
+    def longest(self, figures: Figures) -> tuple[AccountName, int, float]:
+        """For whom it is too early: the account that has its next the latest, its figure, and seconds until then."""
+        waits = [pace.ahead + part - _MINUTE for pace, part in self._each(figures)]
+        place = waits.index(max(waits))
+        return (*figures[place], waits[place] / 1e6)
+
+    def take(self, ask: TakeRate) -> RateTaken:
+        """As many as all of its accounts have left."""
+        granted = min(ask.wanted, self.left(ask.accounts))
+        if granted:
+            self.use(ask.accounts, granted)
+        if granted == ask.wanted:
+            return RateTaken(ask, granted)
+        account, _, wait = self.longest(ask.accounts)
+        return RateTaken(ask, granted, account, wait)
 
     def charged(self) -> list[Statement]:
         """What is used up of them, if anything."""
-        even = [self._now[account] + round(self._ahead[account]) for account in self._charged]
+        paces = [self._paces[account] for account in self._charged]
+        even = [pace.now + round(pace.ahead) for pace in paces]
         return [(_CHARGE, [list(self._charged), even])] if even else []
 
-    def answers(self) -> Sequence[RateTaken]:
-        """In the order of the asks."""
-        return self._answers
-
-    def _grant(self, ask: TakeRate) -> RateTaken:
-        """Where less is granted than was wanted somebody waits: the one that does so for the longest is named."""
-        accounts = texts_of(ask.accounts)
-        parts = [_MINUTE / figure for _, figure in ask.accounts]
-        used = [self._ahead[account] for account in accounts]
-        left = [int((_MINUTE + _NOTHING - ahead) / part) for ahead, part in zip(used, parts, strict=True)]
-        granted = min(ask.wanted, *left)
-        for account, part in zip(accounts, parts, strict=True):
-            self._ahead[account] += granted * part
-        if granted:
-            self._charged |= dict.fromkeys(accounts)
-        if granted == ask.wanted:
-            return RateTaken(ask, granted)
-        waits = [ahead + (granted + 1) * part - _MINUTE for ahead, part in zip(used, parts, strict=True)]
-        longest = waits.index(max(waits))
-        return RateTaken(ask, granted, ask.accounts[longest][0], waits[longest] / 1e6)
+    def _each(self, figures: Figures) -> Iterable[tuple[_Pace, float]]:
+        """Each account's, with how much one new task is."""
+        return ((self._paces[text_of(account)], _MINUTE / figure) for account, figure in figures)

@@ -11,15 +11,13 @@ when that leaves too little room, or is old, it is counted what does. Nobody is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 from taskrun.adapters.stores.postgres.accounts import text_of, texts_of
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Rows, Statement
-from taskrun.domain.batch import Answer, Ask, Batch, RateTaken, TakeRate, TurnedAway
+from taskrun.domain.batch import Batch, TakeRate
 from taskrun.domain.quotas import AccountName, Figures
-from taskrun.domain.records import Task
 
 #: In one order, so that no two wait for each other. A row that is there is locked by this too, although nothing about
 #: it changes.
@@ -58,7 +56,7 @@ _TIDY = """
 
 
 def prepared(batch: Batch) -> list[Statement]:
-    """What comes before all else that is decided about new tasks; the rows of the last are for `Rooms`.
+    """What comes before all else that is decided about new tasks; what it brings is for `Rooms`.
 
     A statement sees what was committed before it began: so the lock is one, and the count another.
     """
@@ -86,42 +84,20 @@ def _wanted(batch: Batch) -> Iterator[tuple[Figures, int]]:
 class Rooms:
     """How many wait of each account, or are said to where that leaves room; counted up with everyone who is let in."""
 
-    def __init__(self, counted: Rows) -> None:
-        self._waiting: dict[str, int] = dict(counted)
+    def __init__(self, counted: Sequence[Rows]) -> None:
+        """What `prepared` has brought."""
+        self._waiting: dict[str, int] = dict(counted[-1]) if counted else {}
 
-    def turned_away(self, batch: Batch) -> list[TurnedAway]:
-        """Those of the batch's new tasks that are too many. Who comes first is let in first."""
-        late: dict[tuple[AccountName, int], list[Task]] = {}
-        for task_id, figures in batch.waiting.items():
-            if task_id in batch.tasks:
-                left, place = self._tightest(figures)
-                if left > 0:
-                    self._let_in(figures)
-                else:
-                    late.setdefault(figures[place], []).append(batch.tasks[task_id])
-        return [TurnedAway(tuple(tasks), *full, self._waiting[text_of(full[0])]) for full, tasks in late.items()]
+    def left(self, figures: Figures) -> int:
+        """How many more may wait in all of these accounts."""
+        return min(most - self._waiting[text_of(account)] for account, most in figures)
 
-    def narrowed(self, ask: Ask) -> Ask:
-        """The ask, for no more than may wait. Nobody's room is kept for it: what is granted may come to nothing."""
-        if not isinstance(ask, TakeRate) or not ask.waiting:
-            return ask
-        left, _ = self._tightest(ask.waiting)
-        return replace(ask, wanted=max(0, min(ask.wanted, left)))
-
-    def widened(self, ask: Ask, answer: Answer) -> Answer:
-        """The answer to the ask as it was before that."""
-        if not isinstance(ask, TakeRate) or not isinstance(answer, RateTaken) or answer.ask is ask:
-            return answer
-        if answer.full is not None or answer.granted == ask.wanted:
-            return replace(answer, ask=ask)
-        account, _ = ask.waiting[self._tightest(ask.waiting)[1]]
-        # Those of the same ask that were granted come first: who is left finds them there, too.
-        return replace(answer, ask=ask, full=account, waiting=self._waiting[text_of(account)] + answer.granted)
-
-    def _tightest(self, figures: Figures) -> tuple[int, int]:
-        """The least that one of these accounts has left, and which that is."""
-        return min((most - self._waiting[text_of(account)], place) for place, (account, most) in enumerate(figures))
-
-    def _let_in(self, figures: Figures) -> None:
+    def let_in(self, figures: Figures) -> None:
+        """One more waits in each of them."""
         for text in texts_of(figures):
             self._waiting[text] += 1
+
+    def fullest(self, figures: Figures) -> tuple[AccountName, int, int]:
+        """The account that has the least left, its figure, and how many wait in it."""
+        account, most = min(figures, key=lambda each: each[1] - self._waiting[text_of(each[0])])
+        return account, most, self._waiting[text_of(account)]

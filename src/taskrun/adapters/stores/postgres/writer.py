@@ -23,6 +23,7 @@ from taskrun.adapters.stores.postgres.changes import (
     statuses,
 )
 from taskrun.adapters.stores.postgres.database import AsyncConnection
+from taskrun.adapters.stores.postgres.door import Door
 from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import task_of
@@ -40,6 +41,7 @@ from taskrun.domain.batch import (
     ExpiredClaimed,
     FindKey,
     KeyFound,
+    RateTaken,
     Recovery,
     RelayCancel,
     RunsClaimed,
@@ -49,7 +51,6 @@ from taskrun.domain.batch import (
     TasksClaimed,
 )
 from taskrun.domain.errors import Overruled
-from taskrun.domain.quotas import Figures
 from taskrun.domain.relayed import CollectMessage, MessageAsk
 from taskrun.domain.status import TaskStatus
 
@@ -189,27 +190,28 @@ class Writer:
         """See `Store.commit`."""
         journeys = await self._journeys_on(connection)
         owner, touched = self.owner, batch.tasks.keys() | batch.story.keys()
-        kept, counted = list(keep_keys(batch, owner)), waiting.prepared(batch)
-        _, alive, found, *others = await journeys.make([_BEGIN, (_ALIVE, [owner]), _locked(batch), *kept, *counted])
+        kept, counted, paced = list(keep_keys(batch, owner)), waiting.prepared(batch), rates.prepared(batch)
+        groups = [[_BEGIN, (_ALIVE, [owner]), _locked(batch)], kept, counted, paced]
+        known = iter(await journeys.make([*chain.from_iterable(groups)]))
+        (_, alive, found), made, rooms, paces = (list(islice(known, len(group))) for group in groups)
         if not alive:
             raise owners.lease_lost()
-        made, rooms = others[: len(kept)], waiting.Rooms(others[-1] if counted else [])
         rows = _rows(found)
         disowned = [each for each, row in rows.items() if each in touched and row.owner not in (None, owner)]
         disowned += [task_id for theirs in made for (task_id,) in theirs]
+        door = Door(waiting.Rooms(rooms), rates.Rates(paces))
         ours = without(batch, set(disowned))
-        turned_away = rooms.turned_away(ours)
+        turned_away = door.turned_away(ours)
         strangers = [task for each in turned_away for task in each.tasks]
         ours = without(ours, {task.id for task in strangers})
         _must_not_be_overruled(ours, rows)
         check_batch(ours, statuses(rows))
-        changed = [*drop_keys(strangers), *changes(ours, rows, self._writing)]
-        asks = [rooms.narrowed(ask) for ask in batch.asks]
-        told = await self._put(journeys, changed, ours.running, asks)
-        self.limited = self.limited or bool(batch.running) or any(map(_is_limited, batch.asks))
+        taken = [door.take(ask) for ask in batch.asks if type(ask) is TakeRate]
+        changed = [*drop_keys(strangers), *door.charged(), *changes(ours, rows, self._writing)]
+        told = await self._put(journeys, changed, ours, iter(taken))
+        self.limited = self.limited or bool(ours.running) or any(map(_is_limited, batch.asks))
         self._remember(lines_put(ours))
-        answered = [rooms.widened(ask, answer) for ask, answer in zip(batch.asks, told, strict=True)]
-        return [*turned_away, *answered, *([Disowned(tuple(disowned))] if disowned else [])]
+        return [*turned_away, *told, *([Disowned(tuple(disowned))] if disowned else [])]
 
     async def recover(self, connection: AsyncConnection) -> tuple[Recovery, bool]:
         """See `Store.recover`; and whether there are others. What it says under its last number is refused from now on,
@@ -227,31 +229,28 @@ class Writer:
         return Recovery(running, backlog, by_status, expires_at_ms), others
 
     async def _put(
-        self, journeys: Journeys, changed: Sequence[Statement], begun: Mapping[str, Figures], asks: Sequence[Ask]
+        self, journeys: Journeys, changed: Sequence[Statement], ours: Batch, taken: Iterator[RateTaken]
     ) -> list[Answer]:
-        """Makes the changes, answers the asks, and commits. One journey more if tasks are `begun` under limits, rates
-        are asked for, or claims that are counted together: what becomes of one rests on the others, and is decided
-        here. Raises `Overbooked`.
+        """Makes the changes, answers the asks, and commits; what was `taken` of rates is told with that. One journey
+        more if new tasks begin under limits, or claims are counted together: what becomes of one rests on the others,
+        and is decided here. Raises `Overbooked`.
 
-        Every control plane locks in this order: tasks and keys, to have to itself the accounts in which new tasks wait,
-        lines and counts, what else is asked for; then to have the accounts in which tasks begin to itself, and at last
-        those of rates. After each of these two a commit waits for nobody who may wait for it: claims pass over what
-        others hold.
+        Every control plane locks in this order: tasks and keys, to have to itself the accounts in which new tasks wait
+        and those of rates, lines and counts, what else is asked for; at last, to have to itself, the accounts in which
+        tasks begin. After that a commit waits for nobody who may wait for it: claims pass over what others hold.
         """
-        claims = limited.Claims(begun, [ask for ask in asks if _is_limited(ask)], self.owner, self._writing.shard)
-        rates_taken = rates.Rates([ask for ask in asks if type(ask) is TakeRate])
-        others = [self._asked(ask) for ask in asks if _is_plain(ask)]
-        groups = [changed, others, claims.first(), rates_taken.first()]
-        at_once = claims.simple and not groups[-1]
+        limits = [ask for ask in ours.asks if _is_limited(ask)]
+        claims = limited.Claims(ours.running, limits, self.owner, self._writing.shard)
+        others = [self._asked(ask) for ask in ours.asks if _is_plain(ask)]
+        groups, at_once = [changed, others, claims.first()], claims.simple
         rows = iter(await journeys.make([*chain.from_iterable(groups), *([_COMMIT] if at_once else [])]))
-        _, answers, claimed, read = (list(islice(rows, len(group))) for group in groups)
+        _, answers, claimed = (list(islice(rows, len(group))) for group in groups)
         claims.hear(claimed)
-        rates_taken.hear(read)
         while again := claims.again():
             claims.hear_again(await journeys.make(again))
         if not at_once:
-            await journeys.make([*claims.noted(), *rates_taken.charged(), _COMMIT])
-        return list(_in_order(asks, iter(answers), claims.answers(), iter(rates_taken.answers())))
+            await journeys.make([*claims.noted(), _COMMIT])
+        return list(_in_order(ours.asks, iter(answers), claims.answers(), taken))
 
     def _asked(self, ask: _Plain) -> Statement:
         owner, shard = self._writing.owner, self._writing.shard
@@ -320,14 +319,14 @@ def _must_not_be_overruled(batch: Batch, rows: Mapping[str, Row]) -> None:
 
 
 def _in_order(
-    asks: Sequence[Ask], rows: Iterator[Rows], claimed: Iterator[Answer], rates_taken: Iterator[Answer]
+    asks: Sequence[Ask], rows: Iterator[Rows], claimed: Iterator[Answer], taken: Iterator[Answer]
 ) -> Iterator[Answer]:
     """The answers, each from those of its kind."""
     for ask in asks:
         if _is_plain(ask):
             yield _answer(ask, next(rows))
         else:
-            yield next(claimed if _is_limited(ask) else rates_taken)
+            yield next(claimed if _is_limited(ask) else taken)
 
 
 def _answer(ask: _Plain, rows: Sequence[tuple[Any, ...]]) -> Answer:

@@ -297,6 +297,23 @@ async def test_no_statement_of_the_daily_round_looks_through_a_table(postgres_ur
         assert CHOSEN[name] in {node.get("Index Name") for node in _nodes(plan)}
 
 
+@pytest.mark.parametrize("name", ["crews._CLEAR", "crews._COUNT", "rates._READ", "rates._CHARGE"])
+async def test_accounts_are_looked_up_one_by_one_although_there_were_few_when_the_server_looked(
+    emptied_url: str, name: str
+) -> None:
+    database = Database(emptied_url)
+    with psycopg.connect(emptied_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO crews VALUES ('x', 1)")
+        connection.execute("INSERT INTO rates VALUES ('x', now())")
+        connection.execute("INSERT INTO running VALUES ('x', 't')")
+        connection.execute("VACUUM ANALYZE crews, rates, running")
+    plan = await database.read(_plan, STATEMENTS[name])
+    await database.close()
+    scans = [node for node in _nodes(plan) if node.get("Relation Name") in {"crews", "rates", "running"}]
+    looked_up = [node for node in scans if "Index Cond" in node or "TID Cond" in node]
+    assert looked_up == [node for node in scans if node["Node Type"] != "ModifyTable"] != []
+
+
 async def test_nobody_behind_a_task_is_looked_at_to_find_its_place(postgres_url: str) -> None:
     database = Database(postgres_url)
     plan = await database.read(_plan, reader._AHEAD)

@@ -27,29 +27,38 @@ _LOCK = """
     SELECT account, %b::int8 FROM unnest(%b::text[]) AS wanted (account) ORDER BY account
     ON CONFLICT (account) DO UPDATE SET most = 0 WHERE false
 """
-_RUNS = "SELECT FROM tasks WHERE id = task_id AND (status = 'RUNNING' OR status = 'PENDING' AND NOT waits)"
+# Rows are looked up one by one, and changed where they were found (`OFFSET 0` and `ctid`), in whatever order the server
+# would like to join them: it may have seen these tables when they were empty, as a meeting leaves them.
+_RUNS = """
+    SELECT FROM tasks WHERE id = task_id AND (status = 'RUNNING' OR status = 'PENDING' AND NOT waits) OFFSET 0
+"""
 #: Of the accounts that will be counted, so that there is little to count.
 _CLEAR = f"""
     DELETE FROM running WHERE ctid = ANY(ARRAY(
-        SELECT running.ctid
-        FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS wanted (account, more, figure)
-            JOIN crews USING (account) JOIN running USING (account)
-        WHERE most + more > figure AND NOT EXISTS ({_RUNS}) FOR UPDATE OF running SKIP LOCKED
+        SELECT gone.ctid FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS wanted (account, more, figure)
+            CROSS JOIN LATERAL (SELECT most FROM crews WHERE account = wanted.account OFFSET 0) AS crew
+            CROSS JOIN LATERAL (
+                SELECT running.ctid FROM running
+                WHERE account = wanted.account AND most + more > figure AND NOT EXISTS ({_RUNS})
+                FOR UPDATE SKIP LOCKED
+            ) AS gone
     ))
 """  # noqa: S608  # a text of ours
 #: How many run of each account: as its row says, if that leaves room for `more`, else as is counted. The row says from
 #: then on that these may run, too.
 _COUNT = f"""
     WITH known AS MATERIALIZED (
-        SELECT account, more, CASE WHEN most + more <= figure THEN most END AS most
-        FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS wanted (account, more, figure) JOIN crews USING (account)
+        SELECT account, place, more, CASE WHEN most + more <= figure THEN most END AS most
+        FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS wanted (account, more, figure) CROSS JOIN LATERAL (
+            SELECT ctid AS place, most FROM crews WHERE account = wanted.account OFFSET 0
+        ) AS crew
     ), found AS MATERIALIZED (
-        SELECT account, more, coalesce(most, (
+        SELECT account, place, more, coalesce(most, (
             SELECT count(*) FROM running WHERE running.account = known.account AND EXISTS ({_RUNS})
         )) AS most
         FROM known
     )
-    UPDATE crews SET most = found.most + more FROM found WHERE crews.account = found.account
+    UPDATE crews SET most = found.most + more FROM found WHERE crews.ctid = place
     RETURNING crews.account, found.most
 """  # noqa: S608  # a text of ours
 #: Of new tasks, which nobody else knows.
@@ -57,16 +66,17 @@ _NOTE = "INSERT INTO running (account, task_id) SELECT * FROM unnest(%b::text[],
 #: Of tasks that will never run again: nobody can be about to claim one. Who counts may be removing some, too.
 _FORGET = f"""
     DELETE FROM running WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM running WHERE NOT EXISTS (SELECT FROM tasks WHERE id = task_id AND finished_at IS NULL)
+        SELECT ctid FROM running
+        WHERE NOT EXISTS (SELECT FROM tasks WHERE id = task_id AND finished_at IS NULL OFFSET 0)
         LIMIT {_MANY} FOR UPDATE SKIP LOCKED
     ))
 """  # noqa: S608  # a number of ours
 #: Who claims for one of them at this moment holds it, and is not waited for.
 _TIDY = """
-    DELETE FROM crews WHERE account IN (
-        SELECT account FROM crews WHERE NOT EXISTS (SELECT FROM running WHERE running.account = crews.account)
+    DELETE FROM crews WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM crews WHERE NOT EXISTS (SELECT FROM running WHERE running.account = crews.account OFFSET 0)
         FOR UPDATE SKIP LOCKED
-    )
+    ))
 """
 
 

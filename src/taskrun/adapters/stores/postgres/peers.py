@@ -103,10 +103,11 @@ class PostgresPeers:
             await messages.answered(connection, owner),
             [_decode(view) for (view,) in await _all(connection, _WORKERS, [owner])],
         )
-        # The last of all: whoever wants an account that goes waits for no more than the commit.
+        # The last of all, and what takes long first: whoever wants an account that goes waits for little more than the
+        # commit.
+        await crews.tidy(connection)
         await waiting.tidy(connection)
         await rates.tidy(connection)
-        await crews.tidy(connection)
         return meeting
 
     async def _show(self, connection: AsyncConnection, owner: int, views: _Views, before: _Views) -> None:

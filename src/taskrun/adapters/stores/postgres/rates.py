@@ -33,9 +33,12 @@ _READ = """
     SELECT account, (extract(epoch FROM even) * 1000000)::int8, (extract(epoch FROM now) * 1000000)::int8
     FROM rates CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) AS clock WHERE account = ANY(%b::text[])
 """
+# Looked up one by one, and changed where they were found, as in `crews`.
 _CHARGE = """
     UPDATE rates SET even = 'epoch'::timestamptz + new.even * interval '1 microsecond'
-    FROM unnest(%b::text[], %b::int8[]) AS new (account, even) WHERE rates.account = new.account
+    FROM unnest(%b::text[], %b::int8[]) AS new (account, even) CROSS JOIN LATERAL (
+        SELECT ctid AS place FROM rates AS known WHERE known.account = new.account OFFSET 0
+    ) AS found WHERE rates.ctid = place
 """
 #: Who asks for one of them at this moment holds it, and is not waited for.
 _TIDY = """

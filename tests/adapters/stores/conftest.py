@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from taskrun.adapters.stores.postgres.database import Database
+from taskrun.adapters.stores.postgres.store import PostgresStore
 from tests.adapters.stores.limited_planes import Planes, Start
 
 
@@ -13,3 +16,14 @@ async def start(emptied_url: str) -> AsyncIterator[Start]:
     planes = Planes(emptied_url)
     yield planes.start
     await planes.stop()
+
+
+@pytest.fixture
+async def stores(emptied_url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
+    """Two that share a database."""
+    one, other = [PostgresStore(await asyncio.to_thread(Database, emptied_url)) for _ in range(2)]
+    await one.recover()
+    await other.recover()
+    yield one, other
+    await one.close()
+    await other.close()

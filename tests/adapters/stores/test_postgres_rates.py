@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
 from taskrun.adapters.stores.postgres import database
-from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.domain.errors import ResourceExhausted
@@ -65,17 +63,6 @@ async def test_a_restart_forgets_nothing(start: Start) -> None:
 
 
 # In the database.
-
-
-@pytest.fixture
-async def stores(emptied_url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
-    """Two that share it."""
-    one, other = [PostgresStore(await asyncio.to_thread(Database, emptied_url)) for _ in range(2)]
-    await one.recover()
-    await other.recover()
-    yield one, other
-    await one.close()
-    await other.close()
 
 
 async def test_no_order_of_asks_makes_two_wait_for_each_other(

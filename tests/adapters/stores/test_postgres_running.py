@@ -16,10 +16,8 @@ from taskrun.engine.control_plane import ControlPlane
 from taskrun.testing.contracts.peers_limits import ANN, ECHO, claim_limited
 from taskrun.testing.contracts.store_cases import COMPLETED, RUNNING, ids, make_task, moved, save, task_id
 from tests.adapters.stores.limited_planes import Start, create
-from tests.adapters.stores.test_postgres_waiting import stores, wait_for_waiting
+from tests.adapters.stores.test_postgres_waiting import wait_for_waiting
 from tests.engine.peers import Peer
-
-__all__ = ["stores"]
 
 _ANN = '[["client","ann"]]'
 

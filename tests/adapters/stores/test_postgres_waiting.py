@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from taskrun.adapters.stores.postgres import database
-from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.domain.errors import ResourceExhausted
 from taskrun.domain.protocol import AssignRun, ToWorker
@@ -184,17 +183,6 @@ async def test_the_repeat_of_a_create_is_never_refused(start: Start) -> None:
 # In the database.
 
 ANN = AccountName("client", "ann")
-
-
-@pytest.fixture
-async def stores(emptied_url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
-    """Two that share it."""
-    one, other = [PostgresStore(await asyncio.to_thread(Database, emptied_url)) for _ in range(2)]
-    await one.recover()
-    await other.recover()
-    yield one, other
-    await one.close()
-    await other.close()
 
 
 @pytest.fixture

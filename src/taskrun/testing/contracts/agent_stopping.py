@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from taskrun.domain.status import FailureKind
 from taskrun.ports.agents import AgentResult
 from taskrun.testing.contracts.agent_acts import READY, SECRET, Act
 from taskrun.testing.contracts.agent_stage import AgentTests, Rehearsal
@@ -30,6 +31,8 @@ class StoppingContract(AgentTests):
         run = _begin(rehearsal, Act.HANG, sink)
         await sink.until(lambda sink: READY in sink.output)
         assert await stopped(run) < rehearsal.stage.STOP_GRACE + PATIENCE
+        # It is no success, and nothing else that went wrong: it was raised, or is the result.
+        assert run.cancelled() or run.result().failure is FailureKind.CANCELLED
         assert processes_of(rehearsal.run_id) == {}
 
     async def test_a_cancel_at_the_very_beginning_ends_it(self, rehearsal: Rehearsal, sink: RecordingSink) -> None:

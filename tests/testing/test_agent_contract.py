@@ -188,6 +188,15 @@ async def say_all_at_the_end(agent: Agent, request: AgentRequest, sink: AgentSin
     return result
 
 
+async def tell_events_at_the_end(agent: Agent, request: AgentRequest, sink: AgentSink) -> AgentResult:
+    kept = RecordingSink()
+    result = await agent.run(request, kept)
+    await sink.text(kept.output)
+    for event in kept.events:
+        await sink.event(event)
+    return result
+
+
 async def call_a_cancel_a_success(agent: Agent, request: AgentRequest, sink: AgentSink) -> AgentResult:
     try:
         return replace(await agent.run(request, sink), failure=None, error="")
@@ -219,6 +228,10 @@ BUGS: dict[str, tuple[Run, Callable[..., Awaitable[None]]]] = {
         AgentContract.test_a_success_is_told_from_its_beginning_to_its_end,
     ),
     "a tool ends before it begins": (through(Hasty), AgentContract.test_a_tools_end_follows_its_beginning),
+    "events come when all has been said": (
+        tell_events_at_the_end,
+        AgentContract.test_what_is_said_of_a_tools_answer_follows_its_end,
+    ),
     "a cancelled run passes for a success": (
         call_a_cancel_a_success,
         AgentContract.test_a_cancel_ends_it_within_the_grace,

@@ -9,6 +9,7 @@ from typing import TypeVar
 from taskrun.ports.agent_events import AgentEvent
 
 E = TypeVar("E", bound=AgentEvent)
+T = TypeVar("T", str, AgentEvent)
 
 
 class RecordingSink:
@@ -17,14 +18,16 @@ class RecordingSink:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.events: list[AgentEvent] = []
+        #: Both, in the order in which they came.
+        self.story: list[str | AgentEvent] = []
         self._changed = asyncio.Condition()
 
     async def text(self, text: str) -> None:
         if text:
-            await self._keep(lambda: self.texts.append(text))
+            await self._keep(self.texts, text)
 
     async def event(self, event: AgentEvent) -> None:
-        await self._keep(lambda: self.events.append(event))
+        await self._keep(self.events, event)
 
     @property
     def output(self) -> str:
@@ -40,7 +43,8 @@ class RecordingSink:
         async with self._changed:
             await self._changed.wait_for(lambda: condition(self))
 
-    async def _keep(self, change: Callable[[], None]) -> None:
+    async def _keep(self, those: list[T], told: T) -> None:
         async with self._changed:
-            change()
+            those.append(told)
+            self.story.append(told)
             self._changed.notify_all()

@@ -88,6 +88,16 @@ class OrderContract(AgentTests):
         assert sink.events.index(asked) < sink.events.index(answered)
         assert (asked.tool_use_id, asked.tool) == (answered.tool_use_id, answered.tool)
 
+    async def test_what_is_said_of_a_tools_answer_follows_its_end(
+        self, rehearsal: Rehearsal, sink: RecordingSink
+    ) -> None:
+        """Text and events are one story, in the order in which it happened."""
+        await rehearsal.play(Act.TOOL, sink)
+        [answered] = sink.those(ToolCompleted)
+        before = sink.story[: sink.story.index(answered)]
+        assert TOOL_ANSWER not in "".join(told for told in before if isinstance(told, str))
+        assert TOOL_ANSWER in sink.output
+
     async def test_a_tool_is_told_with_its_name_what_it_was_asked_and_how_it_ended(
         self, rehearsal: Rehearsal, sink: RecordingSink
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -44,3 +45,15 @@ async def test_without_a_login_it_is_not_to_be_had(
     agent = make_agent(DEFINITION, work_dir=work_dir, environ=environ, stop_grace=5.0)
     result = await agent.run(request_for('"hello"'), RecordingSink())
     assert (result.failure, "Authentication required" in result.error) == (FailureKind.AGENT_UNAVAILABLE, True)
+
+
+async def test_what_a_later_turn_cost_is_unknown_and_not_what_it_may_have_counted(
+    model: ScriptedModel, work_dir: Path, environ: dict[str, str], request_for: Callable[[str], AgentRequest]
+) -> None:
+    agent = make_agent(DEFINITION, work_dir=work_dir, environ=environ | model.environ(), stop_grace=5.0)
+    first = await agent.run(request_for('"hello"'), RecordingSink())
+    later = await agent.run(replace(request_for('"and now?"'), session_id=first.session_id), RecordingSink())
+    assert first.usage is not None
+    assert later.usage is not None
+    assert (first.usage.cost_usd or 0.0, later.usage.input_tokens) > (0.0, 0)
+    assert later.usage.cost_usd is None

@@ -39,6 +39,15 @@ def test_an_agent_that_counts_anew_is_noticed_and_next_time_not_trusted(tmp_path
     assert turn(tmp_path, "s", "s", 2.0) == [0.25]
 
 
+def test_of_an_agent_that_may_have_forgotten_turns_nobody_knows_what_a_later_one_cost(tmp_path: Path) -> None:
+    costs = []
+    for goes_on, total in (("", 0.0104), ("s", 0.0105), ("s", 0.0212)):
+        meter = Meter(tmp_path, goes_on)
+        meter.session_id, meter.agent = "s", "@agentclientprotocol/claude-agent-acp"
+        costs.append(meter.read(total))
+    assert costs == [0.0104, None, None]
+
+
 @pytest.mark.parametrize("note", [None, b"", b"\xff", b"{}", b'{"session_id": "other", "cost": 1}', b'{"cost": -1}'])
 def test_where_nothing_is_known_of_the_turns_before_nothing_is_known_of_this_one(
     tmp_path: Path, note: bytes | None

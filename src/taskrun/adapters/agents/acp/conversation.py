@@ -74,7 +74,7 @@ class Conversation:
         if not self._session:
             raise Unfit(FailureKind.BAD_OUTPUT, "The agent opened a session without an id.")
         self.session_id = self._session if keeps_sessions(able) else ""
-        self.story.meter.session_id = self._session
+        self.story.meter.session_id, self.story.meter.agent = self._session, self.agent
         self.model = self._definition.options.get(MODEL) or model_of(session)
         for method, params in settings(session, self._definition.options):
             await self._peer.request(method, {"sessionId": self._session, **params})

@@ -3,8 +3,7 @@
 An agent tells what its whole session has cost so far, over all its turns (`cost` of a `usage_update`: "cumulative
 session cost"). What of that is this turn's takes knowing what the turn before ended with: it is written down in the
 session's home, which the turn that goes on with it gets. What cannot be known is unknown, such as what agents do when
-they go on with a copy: Claude's begins to count anew, and in the turn after that it counts from the beginning once
-more.
+they go on with a copy.
 """
 
 from __future__ import annotations
@@ -15,6 +14,10 @@ from pathlib import Path
 import msgspec
 
 _FILE = ".taskrun-cost.json"
+
+#: Agents that end before what they have counted is written down, now and then: of a session that goes on, their total
+#: is of all its turns, or of some of them, and nobody can tell of which.
+_FORGETFUL = ("@agentclientprotocol/claude-agent-acp",)
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -32,12 +35,18 @@ class Meter:
         """`goes_on` is the session that the turn goes on with, or with a copy of it; by default it begins one."""
         self._file = home / _FILE
         self._before = _noted(self._file, goes_on) if goes_on else 0.0
+        self._goes_on = bool(goes_on)
         self._fork = fork
+        #: What the agent calls itself.
+        self.agent = ""
         #: That of the turn, as soon as it has one.
         self.session_id = ""
 
     def read(self, total: float) -> float | None:
         """US dollars of this turn, of a session that has cost `total` in all. None if that cannot be known."""
+        if self._goes_on and self.agent in _FORGETFUL:
+            self._note(None)
+            return None
         before = self._before
         anew = before is not None and total < before
         self._note(None if self._fork or anew else total)

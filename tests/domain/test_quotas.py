@@ -21,6 +21,8 @@ SPEC = TaskSpec("echo", "1", labels={"team": "red", "zone": "x"})
         ([Limit("client", running=2_000_000)], "`running` is 2000000"),
         ([Limit("client", per_minute=0)], "`per_minute` is 0: it must be 1 to 1000000."),
         ([Limit("client", waiting=1), Limit("client", running=1)], "one for each value of client already"),
+        ([Limit("client", "client:ann", running=1)], "limit no. 1: 'client:ann' is no client's name. Is 'ann' meant?"),
+        ([Limit("client", "ann\n", running=1)], r"limit no. 1: 'ann\n' is no client's name. A name has 1 to 63"),
         ([Limit("agent", "Bad Name!", running=1)], "limit no. 1: 'Bad Name!' is no agent name"),
         ([Limit("label:a\0b", running=1)], "limit no. 1: a key of labels holds the character U+0000"),
         ([Limit("agent", "x", running=1)] * 2, "one for the value 'x' of agent already"),

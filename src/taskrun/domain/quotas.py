@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from taskrun.domain.errors import InvalidArgument
+from taskrun.domain.identity import check_client_name
 from taskrun.domain.limits import check_agent_name, check_labels
 from taskrun.domain.records import Requirement, Share, TaskSpec
 from taskrun.domain.values import value
@@ -119,14 +120,24 @@ def _check_key(key: str, what: str) -> None:
 
 
 def _check_value(limit: Limit, what: str) -> None:
-    """What no agent and no label can be would never count anything."""
+    """What no client, no agent and no label can be would never count anything."""
     try:
+        if limit.by == CLIENT and limit.value:
+            _check_client(limit.value)
         if limit.by == AGENT and limit.value:
             check_agent_name(limit.value)
         if limit.by.startswith(LABEL):
             check_labels({limit.by.removeprefix(LABEL): limit.value})
     except InvalidArgument as error:
         raise InvalidArgument(f"{what}: {error.message}") from error
+
+
+def _check_client(name: str) -> None:
+    try:
+        check_client_name(name)
+    except InvalidArgument as error:
+        hint = f" Is {name.removeprefix(_ROLE)!a} meant?" if name.startswith(_ROLE) else ""
+        raise InvalidArgument(f"{name!a} is no client's name.{hint} {error.message}") from error
 
 
 def _check_figures(limit: Limit, what: str) -> None:

@@ -187,6 +187,29 @@ def test_room_that_one_line_cannot_use_is_anothers() -> None:
     assert serve(scheduler) == [of("a")]
 
 
+def test_the_room_of_an_account_goes_round_between_workers_too() -> None:
+    """Each has slots to spare, and serves one party alone: what they share is the account."""
+    scheduler = fair(9, Limit("label:team", running=1), agents="echo")
+    scheduler.join("v", ["other"], {}, 9)
+    many, few = of("many", team="red"), of("few", "other", team="red")
+    workers = {many: "w", few: "v"}
+    scheduler.wait(many, 1000)
+    scheduler.wait(few, 5)
+    served: list[Requirement] = []
+    for _ in range(10):
+        [claim] = scheduler.claims()
+        [requirement] = claim.requirements
+        scheduler.unwait(requirement)
+        scheduler.settle(claim)
+        assert claim.key == workers[requirement]
+        assert scheduler.take(claim.key, requirement)
+        scheduler.began(requirement)
+        assert list(scheduler.claims()) == []
+        end(scheduler, requirement, claim.key)
+        served.append(requirement)
+    assert Counter(served) == {many: 5, few: 5}
+
+
 def test_room_goes_on_to_the_next_line_when_the_first_has_nobody_left_or_is_held_elsewhere() -> None:
     scheduler = fair(9, Limit("agent", "echo", running=1), Limit("client", running=1))
     scheduler.wait(of("a", "other"), 1)

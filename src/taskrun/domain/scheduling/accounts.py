@@ -53,8 +53,9 @@ class Account(Generic[Key]):
         heappush(self._parked.setdefault(line.need, []), (line.place, line))
 
     def parking(self) -> list[Need[Key]]:
-        """The needs of which lines wait for room."""
-        return list(self._parked)
+        """The needs of which lines wait for room, the one whose turn it is first: each is let go, but room there may be
+        for one alone, and other workers serve the others."""
+        return sorted(self._parked, key=lambda need: self._parked[need][0][0])
 
     def invite(self, need: Need[Key]) -> None:
         """If there is room, the first of the need's lines in which somebody waits is let go."""

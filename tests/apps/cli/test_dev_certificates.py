@@ -79,3 +79,10 @@ def test_somebody_else_s_gitignore_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("build/\n")
     certificates(tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "build/\n"
+
+
+@pytest.mark.parametrize("below", ["", "dev"])
+def test_a_file_in_the_directory_s_place_is_one_clear_sentence(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FailedPrecondition, match=r"file.* cannot be written: (File exists|Not a directory)\.$"):
+        certificates(tmp_path / "file" / below)

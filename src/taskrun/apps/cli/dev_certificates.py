@@ -13,7 +13,7 @@ _MARK, _MARKED = ".gitignore", "*\n"
 
 
 def certificates(directory: Path) -> Path:
-    """Where they are. Raises `FailedPrecondition` if they are of no use, and not ours to replace."""
+    """Where they are. Raises `FailedPrecondition` if they are of no use, and not ours to replace, or cannot be made."""
     from taskrun.adapters.ca.files import CERT_FILES, check_certs, init_certs
 
     certs = (directory / "certs").absolute()
@@ -27,14 +27,21 @@ def certificates(directory: Path) -> Path:
                 raise FailedPrecondition(f"{error.message} Delete {certs}, and dev makes new ones.") from error
             showing.note(f"{error.message} Making new ones.")
     else:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not (directory / _MARK).exists():
-            (directory / _MARK).write_text(_MARKED)
+        _make(directory)
     with ctrl_c_raises():
         for path in there:
             path.unlink()
         init_certs(certs)
     return certs
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not (directory / _MARK).exists():
+            (directory / _MARK).write_text(_MARKED)
+    except OSError as error:
+        raise FailedPrecondition(f"{directory} cannot be written: {error.strerror or error}.") from error
 
 
 def _is_ours(directory: Path) -> bool:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from taskrun.apps import exits
 from taskrun.apps.cli.connection import Connection
+from taskrun.apps.cli.root import cli
 from taskrun.apps.configuration import table
 from taskrun.apps.program import shown
 from taskrun.apps.settings import ControlPlaneSettings, WorkerSettings
@@ -41,3 +44,11 @@ def test_the_page_shows_the_command_lines_defaults() -> None:
     page = PAGE.read_text()
     for default in (*Connection().addr, Connection().ca_cert, Connection().cert, Connection().key):
         assert f"`{default}`" in page
+
+
+def test_the_page_and_the_help_name_every_exit_code() -> None:
+    codes = sorted(code for name, code in vars(exits).items() if name.isupper() and isinstance(code, int))
+    assert codes == [0, 1, 2, 3, 4, 130, 141]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE)] == codes
+    _, told = (cli.help or "").split("Exit codes:")
+    assert [int(code) for code in re.findall(r"\b\d+\b", told)] == codes

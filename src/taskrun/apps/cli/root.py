@@ -83,6 +83,6 @@ def cli() -> None:
     """TaskRun: tasks for AI agents on remote workers.
 
     Exit codes: 0 done, 1 the task failed or was cancelled, 2 wrong usage, 3 the control plane cannot be reached or does
-    not allow it, 4 the answer could not be written.
+    not allow it, 4 the answer could not be written, 130 Ctrl-C, 141 the reader of the answer has left.
     """
     warn_of_unknown("taskrun", os.environ)

@@ -197,11 +197,13 @@ async def full_at(store: PostgresStore, figure: int, number: int) -> int | None:
     return next((each.waiting for each in answers if isinstance(each, TurnedAway)), None)
 
 
+_BLOCKED = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
 async def wait_for_waiting(connection: psycopg.AsyncConnection, how_many: int) -> None:
     """Returns when so many commits wait for a lock."""
-    blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with asyncio.timeout(5):
-        while (await (await connection.execute(blocked)).fetchall()) != [(how_many,)]:
+        while (await (await connection.execute(f"SELECT count(*) {_BLOCKED}")).fetchall()) != [(how_many,)]:
             pass
 
 
@@ -221,6 +223,27 @@ async def test_who_comes_while_another_takes_the_last_room_waits_to_hear_of_it(
         second = asyncio.create_task(full_at(other, 2, 3))
         await wait_for_waiting(watching, 2)
     assert (await first, await second) == (None, 2)
+
+
+async def test_who_comes_while_another_is_about_to_count_counts_after_it(
+    stores: tuple[PostgresStore, PostgresStore], emptied_url: str
+) -> None:
+    """Nothing of the account's row has changed yet: who only put it there if it is missing would wait for nobody."""
+    one, other = stores
+    assert await full_at(one, 2, 1) is None
+    async with (
+        await psycopg.AsyncConnection.connect(emptied_url, autocommit=True) as watching,
+        await psycopg.AsyncConnection.connect(emptied_url) as holding,
+    ):
+        # What is counted: whoever has got as far as that stays there.
+        await holding.execute("LOCK TABLE waiting IN ACCESS EXCLUSIVE MODE")
+        first = asyncio.create_task(full_at(one, 2, 2))
+        await wait_for_waiting(watching, 1)
+        second = asyncio.create_task(full_at(other, 2, 3))
+        await wait_for_waiting(watching, 2)
+        locks = await (await watching.execute(f"SELECT wait_event {_BLOCKED} ORDER BY 1")).fetchall()
+    assert (await first, await second) == (None, 2)
+    assert locks == [("relation",), ("transactionid",)]
 
 
 async def test_what_waits_is_counted_only_where_what_is_known_leaves_no_room(

@@ -413,6 +413,10 @@ def test_without_them_slots_are_shared_between_clients() -> None:
         ("[[limits]]\nby = 'client'\nrunning = true", "`running` is True: it must be a whole number."),
         ("[[limits]]\nby = 7\nrunning = 1", "`by` is 7: it must be some text."),
         ("[[limits]]\nby = 'user'\nrunning = 1", "limit no. 1: `by` is 'user'"),
+        (
+            "[[limits]]\nby = 'client'\nvalue = ''\nrunning = 1",
+            "limits: limit no. 1: `value` is empty: leave it out if each value of 'client' is meant.",
+        ),
         ("fair_by = 'user'", "fair_by: fair_by is 'user'"),
         ("priority_ageing = '1.5s'", "whole seconds"),
     ],

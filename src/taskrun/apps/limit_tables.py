@@ -37,6 +37,9 @@ def _read(table: Mapping[str, Any], number: int) -> Limit:
             raise InvalidArgument(f"{who}: `{key}` is {shown_value(value)}: it must be {rule}.")
     if "by" not in table:
         raise InvalidArgument(f'{who} has no `by`: it must be "client", "agent" or "label:" and a label\'s key.')
+    # What a template or a script left empty was to be one value, and not each.
+    if table.get("value") == "":
+        raise InvalidArgument(f"{who}: `value` is empty: leave it out if each value of {table['by']!a} is meant.")
     return Limit(**table)
 
 

@@ -169,6 +169,16 @@ def test_which_limit_holds_a_task_is_told() -> None:
     assert sim.core.held_by(held) == ""
 
 
+def test_whom_nobody_could_take_is_told_that_before_the_limit_also_when_it_fails() -> None:
+    sim = simulation(Limit("client", running=1))
+    sim.connect(slots=3)
+    sim.create(by=ANN)
+    held = sim.create("nobody", by=ANN, queue_timeout_ms=5000)
+    sim.wait(5)
+    why = "a limit holds it: the client ann may have 1 run at once and has it"
+    assert sim.task(held.id).error.endswith(f"no connected worker offers the agent nobody, and {why}")
+
+
 def test_limits_change_under_way() -> None:
     sim = simulation()
     sim.connect(slots=9)

@@ -78,6 +78,31 @@ def test_what_nobody_has_is_said_in_one_sentence(task: Task, workers: list[Worke
 
 
 @pytest.mark.parametrize(
+    ("task", "workers", "summary"),
+    [
+        (WAITING, [worker("atlas")], "a limit holds it"),
+        (WAITING, [worker("atlas", runs=2)], "a limit holds it"),
+        (
+            WAITING,
+            [worker("bruno", agent="writer")],
+            "no connected worker offers the agent coder, and a limit holds it",
+        ),
+        (
+            ON_GPU,
+            [worker("atlas", gpu="no")],
+            "no worker that offers the agent coder has the labels that it asks for, and a limit holds it",
+        ),
+        (WAITING, [worker("atlas", AWAY)], "no worker is connected"),
+        (FOR_ATLAS, [worker("bruno")], "the worker atlas, the only one that it may go to, is not connected"),
+    ],
+)
+def test_what_does_not_come_by_itself_is_said_before_the_limit_that_holds_a_task(
+    task: Task, workers: list[WorkerView], summary: str
+) -> None:
+    assert explain(task, workers, FIRST, held="a limit holds it").summary == summary
+
+
+@pytest.mark.parametrize(
     ("task", "summary"),
     [
         (replace(WAITING, status=TaskStatus.CANCELLED), "it has ended"),

@@ -133,10 +133,6 @@ def _claimed(case: _Case) -> str | None:
     return f"a control plane gives it out at this moment, or lets it rest before attempt {_next_attempt(case.task)}"
 
 
-def _held(case: _Case) -> str | None:
-    return case.held or None
-
-
 def _nobody(case: _Case) -> str | None:
     return None if any(worker.status.is_connected for worker in case.workers) else "no worker is connected"
 
@@ -151,12 +147,13 @@ def _wanted_is_away(case: _Case) -> str | None:
 
 
 def _short(case: _Case) -> str | None:
-    if not all(fit.lacks for fit in case.fits):
+    """Whom a limit holds is not given out even if somebody could take it."""
+    if not case.held and not all(fit.lacks for fit in case.fits):
         return None
     pairs = zip(case.workers, case.fits, strict=True)
     connected = [(worker, fit) for worker, fit in pairs if worker.status.is_connected]
     offering = sum(offers(worker, case.requirement.agent) for worker, _ in connected)
-    return shortage(case.requirement, offering, fitting=sum(fit.fits for _, fit in connected))
+    return shortage(case.requirement, offering, sum(fit.fits for _, fit in connected), case.held)
 
 
 def _next(case: _Case) -> str | None:
@@ -167,14 +164,13 @@ def _next_attempt(task: Task) -> int:
     return attempts(task.runs) + 1
 
 
-#: What may be said, the first that applies. Whatever else can hold a task back gets its line here, before the workers:
-#: with it, it would make no difference whether one of them is free.
+#: What may be said, the first that applies. Whatever else can hold a task back gets its line here, before the workers,
+#: if with it it would make no difference whether one of them could take it.
 _FINDINGS: tuple[Callable[[_Case], str | None], ...] = (
     _ended,
     _running,
     _resting,
     _claimed,
-    _held,
     _wanted_is_away,
     _nobody,
     _short,

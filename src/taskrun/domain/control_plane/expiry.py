@@ -63,7 +63,7 @@ class Expiry:
         now_ms = turn.now.utc_ms
         requirement = task.requirement
         held = self._scheduler.holding(requirement)
-        why = held.story if held else shortage(requirement, *self._scheduler.serving(requirement))
+        why = shortage(requirement, *self._scheduler.serving(requirement), held.story if held else "")
         failed = expired(task, now_ms, why)
         turn.save(failed, TaskChange(failed.status, failure=failed.failure, error=failed.error))
         turn.events.append(TaskExpired(failed, waited_ms(task, now_ms)))

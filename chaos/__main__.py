@@ -20,6 +20,7 @@ from chaos.oracle import Verdict
 from chaos.plans import ROUNDS
 from chaos.rounds import Round
 from chaos.verdicts import shown, table
+from taskrun.testing.arguments import amount
 
 #: Findings of a round that are printed.
 _SHOWN = 20
@@ -32,7 +33,7 @@ async def main() -> int:
     parser.add_argument("--kills", type=int, default=None, help="of each process that a round kills")
     parser.add_argument("--tasks", type=int, default=None, help="of each round")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--scale", type=float, default=1.0, help="of faults and tasks, where not said otherwise")
+    parser.add_argument("--scale", type=amount, default=1.0, help="of faults and tasks, where not said otherwise")
     parser.add_argument("--keep", type=Path, default=None, help="where histories and logs stay")
     options = parser.parse_args()
     unknown = set(options.rounds) - set(ROUNDS)

@@ -18,6 +18,7 @@ import fuzz.targets
 from fuzz.drivers import IS_GUIDED, Chance, Driver, LibFuzzer
 from fuzz.play import Verdict, again, play, told
 from fuzz.target import Target
+from taskrun.testing.arguments import amount
 
 #: One module each.
 NAMES = tuple(sorted(module.name for module in iter_modules(fuzz.targets.__path__) if not module.ispkg))
@@ -72,7 +73,7 @@ def _tell(verdict: Verdict, faults: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fuzz", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(NAMES))
-    parser.add_argument("--seconds", type=float, default=120.0, help="for each target")
+    parser.add_argument("--seconds", type=amount, default=120.0, help="for each target")
     parser.add_argument("--cases", type=int, default=0, help="so many in place of a time, by chance alone")
     parser.add_argument("--seed", type=int, default=None, help="by default another each time")
     parser.add_argument("--keep", type=Path, default=None, help="where what was found stays, and is gone on with")

@@ -19,6 +19,7 @@ from taskrun.apps.kinds import (
     HostPort,
     StorePlace,
     ValueKind,
+    duration,
     one_of,
     whole_number,
 )
@@ -127,6 +128,12 @@ def test_a_value_is_read_from_a_flag_a_variable_or_a_file(kind: ValueKind, raw: 
 def test_what_breaks_the_rule_is_refused(kind: ValueKind, raw: Any) -> None:
     with pytest.raises((ValueError, TypeError, InvalidArgument)):
         kind.read(raw)
+
+
+@pytest.mark.parametrize("raw", ["inf", "nan", "1e999", "9" * 400, f"{'9' * 400}d", float("inf"), 10**400])
+def test_no_duration_is_endless(raw: Any) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # whoever asked has the words
+        duration(raw)
 
 
 @pytest.mark.parametrize("text", ["[::1]:50051", "127.0.0.1:0", "plane.example.org:443"])

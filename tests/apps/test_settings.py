@@ -104,6 +104,29 @@ def test_a_setting_has_a_default_a_flag_a_variable_and_a_key(tmp_path: Path, of:
     assert getattr(load(of, {}, {}, toml(tmp_path, f'{key} = "{text}"')), key) == value
 
 
+NUMBERS = [(of, key) for of, key in EACH if row_of(of, key).kind.metavar in {"DURATION", "SIZE", "NUMBER"}]
+
+
+@pytest.mark.parametrize("endless", ["inf", "-inf", "nan", "1e999", "9" * 400])
+@pytest.mark.parametrize(("of", "key"), NUMBERS)
+def test_no_number_is_endless(tmp_path: Path, of: type, key: str, endless: str) -> None:
+    row = row_of(of, key)
+    said = [
+        refusal_of(of, {}, {}, toml(tmp_path, f"{key} = {endless}")),
+        refusal_of(of, {}, {}, toml(tmp_path, f'{key} = "{endless}"')),
+        refusal_of(of, {}, {row.variable: endless}),
+        refusal_of(of, {key: endless}, {}),
+    ]
+    assert [each for each in said if f"it must be {row.kind.rule}." not in each] == []
+
+
+def refusal_of(of: type, flags: dict[str, Any], environ: dict[str, str], config: Path | None = None) -> str:
+    """What is said of settings that are refused."""
+    with pytest.raises(InvalidArgument) as refusal:
+        load(of, flags, environ, config)
+    return refusal.value.message
+
+
 @pytest.mark.parametrize("life", ["1s", "2500ms", "366d"])
 def test_a_worker_s_certificate_lives_for_whole_seconds_up_to_a_year(life: str) -> None:
     with pytest.raises(InvalidArgument, match="2 seconds to a year, in whole seconds"):

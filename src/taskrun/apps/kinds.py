@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +100,19 @@ _SECONDS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def duration(raw: Any) -> float:
-    """The seconds of `10`, `10s`, `5m`, `1.5h`, `250ms` or `7d`, or of a number, however many.
+    """The seconds of `10`, `10s`, `5m`, `1.5h`, `250ms` or `7d`, or of a number, however many they are in the end.
 
-    Raises `ValueError` for all else.
+    Raises `ValueError` for all else, also for more than a number can be.
     """
     if isinstance(raw, int | float) and not isinstance(raw, bool):
         raw = str(raw) if isinstance(raw, int) else format(raw, "f")
     match = _DURATION.fullmatch(_text(raw))
     if match is None:
         raise ValueError
-    return float(match[1]) * _SECONDS[match[2]]
+    value = float(match[1]) * _SECONDS[match[2]]
+    if not isfinite(value):
+        raise ValueError
+    return value
 
 
 def seconds(raw: Any) -> float:

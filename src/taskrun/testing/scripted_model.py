@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, assert_never
 
 from taskrun.testing.anthropic_api import AnthropicMessages
+from taskrun.testing.arguments import amount
 from taskrun.testing.model_api import ModelApi, StreamEvent, estimated_tokens
 from taskrun.testing.model_scripts import (
     BreakOff,
@@ -207,7 +208,7 @@ def main() -> None:
     """Serves the default script until SIGTERM or SIGINT; the first line it prints is its URL."""
     parser = argparse.ArgumentParser(description="A scripted model on loopback, asked as a provider is.")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
-    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="between two words of an answer")
+    parser.add_argument("--delay", type=amount, default=0.0, metavar="SECONDS", help="between two words of an answer")
     options = parser.parse_args()
     ends = {signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread starts, so that they all inherit it and this one can wait for them.

@@ -38,7 +38,9 @@ def test_whoever_is_heard_is_waited_for_anew(clock: Clock) -> None:
     assert patience.lasts(30)
 
 
-@pytest.mark.parametrize("environ", [{}, {**SHIPPED, "API_TIMEOUT_MS": "long"}])
+@pytest.mark.parametrize(
+    "environ", [{}, {**SHIPPED, "API_TIMEOUT_MS": "long"}, {**SHIPPED, "API_TIMEOUT_MS": "9" * 400}]
+)
 def test_without_limits_everything_is_waited_for(clock: Clock, environ: dict[str, str]) -> None:
     assert Patience(environ, clock).lasts(1e9)
 

@@ -647,6 +647,13 @@ def test_a_ttl_too_long_for_a_number_is_for_the_control_plane_to_refuse(client: 
     assert MAX_TTL_MS < Duration.LONGEST < 2**63
 
 
+@pytest.mark.parametrize("ttl", ["inf", "nan", "1e999", "9" * 400])
+def test_a_ttl_without_end_is_none(client: StubClient, taskrun: Taskrun, ttl: str) -> None:
+    ended = taskrun("create-token", f"--ttl={ttl}")
+    assert (ended.code, client.asked) == (2, [])
+    assert "is no duration such as 10s, 5m or 1h." in ended.err
+
+
 def test_a_command_makes_a_key_and_prints_it_alone(client: StubClient, taskrun: Taskrun) -> None:
     ended = taskrun("create-key", "ci", "--role=submit", "--ttl=7d")
     assert client.asked[1] == ("ci", Role.SUBMIT, 7 * 86_400_000)

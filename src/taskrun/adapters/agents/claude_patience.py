@@ -23,7 +23,7 @@ class Patience:
         try:
             self._try = int(environ[TRY_MS]) / 1000
             self.seconds = (int(environ[RETRIES]) + 1) * self._try + _SLACK
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             self._try, self.seconds = 0.0, float("inf")
         self._clock = clock
         self._heard = clock()

@@ -11,7 +11,7 @@ from loguru import logger
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
 from taskrun.adapters.stores.memory_tokens import MemoryTokenStore
 from taskrun.domain import tokens
-from taskrun.domain.certificates.certificate import Certificate, CertificateQuery
+from taskrun.domain.certificates.certificate import Certificate, CertificateQuery, Revocation
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument, TaskRunError, Unauthenticated
 from taskrun.domain.limits import check_worker_id
 from taskrun.engine.enrollment import Enroller
@@ -179,6 +179,21 @@ async def test_a_lost_answer_is_given_again_for_ten_minutes(enroller: Enroller, 
     assert await enroller.enroll(made.token, CSR + b"/2") == answer
     await clock.advance(1)
     await refusal_of(enroller, made.token)
+
+
+async def test_an_answer_whose_certificate_was_revoked_meanwhile_is_not_given_again(
+    authority: StubAuthority, clock: JumpingClock
+) -> None:
+    certificates = MemoryCertificateStore()
+    enroller = Enroller(authority, MemoryTokenStore(certificates), clock, lambda: "id")
+    made, other = await enroller.create_token("w-1"), await enroller.create_token("w-2")
+    for token in (made, other):
+        await enroller.enroll(token.token, CSR)
+    await certificates.revoke(Revocation(clock.now().utc_ms, owner="worker:w-1"))
+    unknown = await refusal_of(enroller, tokens.compose(b"?" * 32, PIN))
+    assert await refusal_of(enroller, made.token) == unknown
+    assert (await enroller.enroll(other.token, CSR)).worker_id == "w-2"
+    assert authority.signed == ["w-1", "w-2"]
 
 
 async def test_a_used_token_with_another_key_is_refused_in_the_same_words(enroller: Enroller) -> None:

@@ -81,7 +81,8 @@ class CertificateStore(Protocol):
 
     async def revoke(self, revocation: Revocation) -> Sequence[Certificate]:
         """Keeps it for good. In one transaction it also marks the recorded certificates that it is about, each of which
-        gets a revocation of its own serial, and forgets the unspent tokens of an owner.
+        gets a revocation of its own serial, and forgets the unspent tokens of an owner. Of the owners of all these it
+        forgets what tokens were spent on: no answer that brings a revoked certificate is given again.
 
         Returns what it has marked, newest first: what was revoked before is not marked again.
         """

@@ -43,7 +43,8 @@ class EnrollmentApi(Protocol):
 
         The request is checked first: `InvalidArgument` leaves the token unspent. `Unauthenticated`, in the same words
         whether the token is unknown, expired or used. Of many requests with one token exactly one is signed for good;
-        who asks again with its key within 10 minutes gets the same answer, because the first may have been lost.
+        who asks again with its key within 10 minutes gets the same answer, because the first may have been lost, unless
+        certificates of the worker were revoked meanwhile.
         """
         ...
 
@@ -90,5 +91,6 @@ class TokenStore(Protocol):
         ...
 
     async def spent_on(self, digest: bytes, now_ms: int) -> Exchange | None:
-        """What the token was spent on, before `until_ms`. May be forgotten earlier when there are very many."""
+        """What the token was spent on, before `until_ms`. Is forgotten earlier by `CertificateStore.revoke`, and may be
+        when there are very many."""
         ...

@@ -29,10 +29,10 @@ class MemoryCertificateStore:
         self._by_end: list[tuple[int, str]] = []
         self._revocations: list[Revocation] = []
         self._revoked = Revoked()
-        self._told: list[Callable[[Revocation], None]] = []
+        self._told: list[Callable[[Revocation, Sequence[Certificate]], None]] = []
 
-    def on_revoke(self, tell: Callable[[Revocation], None]) -> None:
-        """From now on `tell` is called with each revocation, while it is kept."""
+    def on_revoke(self, tell: Callable[[Revocation, Sequence[Certificate]], None]) -> None:
+        """From now on `tell` is called with each revocation and the certificates that it marks, while it is kept."""
         self._told.append(tell)
 
     def record(self, certificate: Certificate, old: Identity | None = None) -> bool:
@@ -59,8 +59,6 @@ class MemoryCertificateStore:
     async def revoke(self, revocation: Revocation) -> Sequence[Certificate]:
         """See `CertificateStore.revoke`."""
         self._keep(revocation)
-        for tell in self._told:
-            tell(revocation)
         marked = [
             replace(each, revoked_at_ms=revocation.at_ms)
             for each in sorted(self._by_serial.values(), key=_place)
@@ -70,6 +68,8 @@ class MemoryCertificateStore:
             self._by_serial[certificate.serial] = certificate
             if revocation.owner:
                 self._keep(Revocation(revocation.at_ms, serial=certificate.serial))
+        for tell in self._told:
+            tell(revocation, marked)
         return marked
 
     async def revocations(self, after: int = 0) -> Sequence[Revocation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from taskrun.adapters.stores.memory_certificates import MemoryCertificateStore
@@ -52,10 +53,14 @@ class MemoryTokenStore:
         exchange = self._exchanges.get(digest)
         return exchange if exchange and now_ms < exchange.until_ms else None
 
-    def _revoked(self, revocation: Revocation) -> None:
+    def _revoked(self, revocation: Revocation, marked: Sequence[Certificate]) -> None:
         owned = [each for each in self._unspent.values() if f"worker:{each.worker_id}" == revocation.owner]
         for record in owned:
             del self._unspent[record.digest]
+        owners = revocation.owners(marked)
+        given = [digest for digest, each in self._exchanges.items() if f"worker:{each.answer.worker_id}" in owners]
+        for digest in given:
+            del self._exchanges[digest]
 
     def _forget_expired(self, now_ms: int) -> None:
         # All are remembered equally long, so the first is the next to go.

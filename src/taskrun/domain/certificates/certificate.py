@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from taskrun.domain.identity import Identity
 from taskrun.domain.status import Word
 from taskrun.domain.values import value
@@ -60,6 +62,10 @@ class Revocation:
     def names(self, certificate: Certificate) -> bool:
         """Whether it is about this one, which was recorded before it was said."""
         return self.serial == certificate.serial if self.serial else self.owner == certificate.owner
+
+    def owners(self, marked: Iterable[Certificate]) -> set[str]:
+        """Whose it is about: its own, and those of the certificates that were marked for it."""
+        return {self.owner, *(each.owner for each in marked)} - {""}
 
     def covers(self, peer: Identity) -> bool:
         """Whether it is about this peer's certificate.

@@ -147,6 +147,36 @@ class CertificateStoreContract:
         await stores.certificates.revoke(Revocation(7_000, serial="a1"))
         assert await stores.tokens.find(A.digest, now_ms=0) == A
 
+    @pytest.mark.parametrize("revocation", [ALL_OF_A, Revocation(7_000, serial="a1")], ids=["owner", "serial"])
+    async def test_an_answer_whose_certificate_is_revoked_is_not_given_again(
+        self, stores: Stores, revocation: Revocation
+    ) -> None:
+        await enrol(stores)
+        assert await stores.tokens.spent_on(A.digest, now_ms=0) == EXCHANGE
+        await stores.certificates.revoke(revocation)
+        assert await stores.tokens.spent_on(A.digest, now_ms=0) is None
+        assert not await stores.tokens.spend(A.digest, EXCHANGE, NEXT, now_ms=0)
+
+    @pytest.mark.parametrize(
+        "revocation",
+        [Revocation(7_000, owner="worker:worker-b"), Revocation(7_000, serial="b1"), Revocation(7_000, serial="c0")],
+        ids=["owner", "serial", "unknown"],
+    )
+    async def test_an_answer_is_given_again_whatever_of_others_is_revoked(
+        self, stores: Stores, revocation: Revocation
+    ) -> None:
+        await three(stores)
+        await stores.certificates.revoke(revocation)
+        assert await stores.tokens.spent_on(A.digest, now_ms=0) == EXCHANGE
+
+    async def test_who_enrols_again_after_a_revocation_may_lose_the_answer(self, stores: Stores) -> None:
+        await enrol(stores)
+        await stores.certificates.revoke(ALL_OF_A)
+        await stores.tokens.put(A)
+        again = Certificate("a3", FIRST.owner, issued_at_ms=7_001, not_after_ms=99_000)
+        assert await stores.tokens.spend(A.digest, EXCHANGE, again, now_ms=0)
+        assert await stores.tokens.spent_on(A.digest, now_ms=0) == EXCHANGE
+
     async def test_whatever_is_renewed_while_its_owner_is_revoked_is_marked_or_not_there(self, stores: Stores) -> None:
         await enrol(stores)
         made = [Certificate(f"{number + 16:x}", FIRST.owner, 6_999, 90_000) for number in range(30)]

@@ -39,6 +39,7 @@ _HAS = "SELECT EXISTS (SELECT FROM certificates WHERE serial = %s)"
 _IN_ORDER = " ORDER BY issued_at DESC, serial LIMIT %s"
 _OF_OWNER = " AND owner = %s"
 _FORGET_TOKENS = "DELETE FROM tokens WHERE 'worker:' || worker_id = %s"
+_FORGET_EXCHANGES = "DELETE FROM exchanges WHERE 'worker:' || worker_id = ANY(%s::text[])"
 _REVOKE = "INSERT INTO revocations (at, owner, serial) VALUES (%s, %s, %s)"
 _MARK = f"UPDATE certificates SET revoked_at = %s WHERE revoked_at = 0 AND {{}} = %s RETURNING {_COLUMNS}"  # noqa: S608
 _MARK_SERIAL, _MARK_OWNER = _MARK.format("serial"), _MARK.format("owner")
@@ -119,6 +120,7 @@ async def _revoke(connection: AsyncConnection, revocation: Revocation) -> list[C
     mark, key = (_MARK_SERIAL, revocation.serial) if revocation.serial else (_MARK_OWNER, revocation.owner)
     rows = await (await connection.execute(mark, [revocation.at_ms, key])).fetchall()
     marked = sorted((Certificate(*row) for row in rows), key=lambda each: (-each.issued_at_ms, each.serial))
+    await connection.execute(_FORGET_EXCHANGES, [list(revocation.owners(marked))])
     if revocation.owner:
         await connection.execute(_REVOKE_EACH, [revocation.at_ms, [each.serial for each in marked]])
     return marked

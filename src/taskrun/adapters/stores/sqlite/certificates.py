@@ -32,6 +32,8 @@ _OF_OWNER = " AND owner = ?"
 _REVOKE = "INSERT INTO revocations (at, owner, serial) VALUES (?, ?, ?)"
 _GOOD = f"SELECT {_COLUMNS} FROM certificates WHERE revoked_at = 0 AND "  # noqa: S608
 _MARK = "UPDATE certificates SET revoked_at = ? WHERE serial = ?"
+_FORGET_TOKENS = "DELETE FROM tokens WHERE 'worker:' || worker_id = ?"
+_FORGET_EXCHANGES = "DELETE FROM exchanges WHERE 'worker:' || worker_id = ?"
 
 
 class SqliteCertificateStore:
@@ -103,11 +105,12 @@ def _has(connection: sqlite3.Connection, serial: str) -> bool:
 def _revoke(connection: sqlite3.Connection, revocation: Revocation) -> list[Certificate]:
     column, value = ("serial", revocation.serial) if revocation.serial else ("owner", revocation.owner)
     with transaction(connection):
-        connection.execute("DELETE FROM tokens WHERE 'worker:' || worker_id = ?", (revocation.owner,))
+        connection.execute(_FORGET_TOKENS, (revocation.owner,))
         connection.execute(_REVOKE, (revocation.at_ms, revocation.owner, revocation.serial))
         rows = connection.execute(f"{_GOOD}{column} = ? ORDER BY issued_at DESC, serial", (value,)).fetchall()
         marked = [replace(Certificate(*row), revoked_at_ms=revocation.at_ms) for row in rows]
         connection.executemany(_MARK, [(each.revoked_at_ms, each.serial) for each in marked])
+        connection.executemany(_FORGET_EXCHANGES, [(owner,) for owner in revocation.owners(marked)])
         if revocation.owner:
             connection.executemany(_REVOKE, [(each.revoked_at_ms, "", each.serial) for each in marked])
         return marked

@@ -77,6 +77,8 @@ class StubClient:
     #: Where the last answer came from.
     address: Address = Address("localhost", 1)  # noqa: RUF009  # it is frozen
     issued: list[Certificate] = field(default_factory=list)
+    #: The certificates that a revocation marks.
+    marked: list[Certificate] = field(default_factory=list)
     #: Tasks that `find` gives at once.
     page: int = 1000
 
@@ -148,15 +150,15 @@ class StubClient:
 
     def revoke_worker(self, worker_id: str) -> Sequence[Certificate]:
         self._hear(("worker", worker_id))
-        return self.issued
+        return self.marked
 
     def revoke_client(self, name: str) -> Sequence[Certificate]:
         self._hear(("client", name))
-        return self.issued
+        return self.marked
 
     def revoke_serial(self, serial: str) -> Sequence[Certificate]:
         self._hear(("serial", serial))
-        return self.issued
+        return self.marked
 
     def _hear(self, *questions: object) -> None:
         if self.error:

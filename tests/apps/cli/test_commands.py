@@ -311,6 +311,7 @@ def test_every_command_answers_in_json(
 ) -> None:
     client.tasks = [replace(TASK, runs=(replace(RUN, failure=FailureKind.POISON),))]
     client.story = [StoryEntry(0, 1_000, TaskChange(TaskStatus.COMPLETED))]
+    client.marked = ISSUED[2:]
     words = f"{command} {NEEDED.get(command, '')}"
     first = taskrun(*words.replace("new", "a").split(), "--json")
     second = taskrun("--json", *words.replace("new", "b").split())
@@ -582,22 +583,47 @@ def test_certificates_are_listed_as_json(client: StubClient, taskrun: Taskrun) -
 
 
 def test_a_worker_or_one_certificate_is_revoked(client: StubClient, taskrun: Taskrun) -> None:
-    client.issued = ISSUED[2:]
-    assert "REVOKED" in taskrun("revoke-worker", "w-1").out
-    client.issued = []
-    ended = taskrun("revoke-worker", "--serial=a0")
-    assert "counts all the same" in ended.err
-    assert taskrun("revoke-worker", "w-2", "--json").err == ""
+    client.marked = ISSUED[2:]
+    for words in ("revoke-worker w-1", "revoke-worker --serial=a0", "revoke-worker w-2 --json"):
+        ended = taskrun(*words.split())
+        assert (ended.code, ended.err) == (0, "")
+        assert "REVOKED" in ended.out
     assert client.asked[1::2] == [("worker", "w-1"), ("serial", "a0"), ("worker", "w-2")]
 
 
 def test_the_certificates_of_a_client_are_listed_and_revoked(client: StubClient, taskrun: Taskrun) -> None:
-    client.issued = [Certificate("c1", "client:ann", 1_000, 2**42, 4_000)]
+    client.issued = client.marked = [Certificate("c1", "client:ann", 1_000, 2**42, 4_000)]
     assert "client:ann" in taskrun("certs", "--client=ann").out
     assert "REVOKED" in taskrun("revoke-client", "ann").out
     assert client.asked[1::2] == ["client:ann", ("client", "ann")]
-    client.issued = []
-    assert "counts all the same" in taskrun("revoke-client", "bob").err
+
+
+@pytest.mark.parametrize("words", ["revoke-worker w-1", "revoke-client ann", "revoke-worker --serial=0A:0"])
+def test_what_was_revoked_before_is_no_mistake(client: StubClient, taskrun: Taskrun, words: str) -> None:
+    client.issued = ISSUED[2:]
+    ended = taskrun(*words.split())
+    assert (ended.code, ended.err) == (0, "There was nothing left to revoke.\n")
+    ended = taskrun(*words.split(), "--json")
+    assert (ended.code, ended.err, json.loads(ended.out)) == (0, "", {"certificates": []})
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "said"),
+    [
+        ("revoke-worker nosuch", "worker:nosuch", "No certificate of worker:nosuch is listed"),
+        ("revoke-client nosuch", "client:nosuch", "No certificate of client:nosuch is listed"),
+        ("revoke-worker --serial=b7", "", "No certificate b7 is listed"),
+    ],
+)
+def test_who_revokes_what_nobody_has_is_told_so(
+    client: StubClient, taskrun: Taskrun, words: str, asked: str, said: str
+) -> None:
+    client.issued = [] if asked else ISSUED
+    ended = taskrun(*words.split())
+    assert (ended.code, ended.out, client.asked[-1]) == (2, "", asked)
+    assert ended.err.startswith(f"taskrun: {said}: is that what was meant?")
+    assert "worth nothing from now on" in ended.err
+    assert ended.err.count("\n") == 1
 
 
 def test_certificates_are_listed_of_one_owner_or_of_all(client: StubClient, taskrun: Taskrun) -> None:

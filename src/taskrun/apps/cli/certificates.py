@@ -8,11 +8,13 @@ from pathlib import Path
 
 import rich_click as click
 
+from taskrun.adapters.grpc.client import Client
 from taskrun.apps.cli import showing
 from taskrun.apps.cli.connection import Connection, client_command
 from taskrun.apps.cli.json_form import certificate_form
 from taskrun.apps.process import ctrl_c_raises
-from taskrun.domain.certificates.certificate import Certificate
+from taskrun.domain.certificates.certificate import Certificate, normal_serial
+from taskrun.domain.errors import NotFound
 
 
 @click.command("init")
@@ -65,8 +67,10 @@ def revoke_worker(connection: Connection, worker_id: str, serial: str) -> None:
     if bool(worker_id) == bool(serial):
         raise click.UsageError("Give the id of a worker, or --serial and a certificate's number.")
     with connection.open() as client:
-        found = client.revoke_serial(serial) if serial else client.revoke_worker(worker_id)
-    _show_revoked(connection, found)
+        if serial:
+            _show_revoked(connection, client, client.revoke_serial(serial), serial=serial)
+        else:
+            _show_revoked(connection, client, client.revoke_worker(worker_id), f"worker:{worker_id}")
 
 
 @click.command("revoke-client")
@@ -78,14 +82,27 @@ def revoke_client(connection: Connection, name: str) -> None:
     Within 5 seconds what it watches ends, and it is refused. A certificate that is made for it afterwards is good.
     """
     with connection.open() as client:
-        found = client.revoke_client(name)
-    _show_revoked(connection, found)
+        _show_revoked(connection, client, client.revoke_client(name), f"client:{name}")
 
 
-def _show_revoked(connection: Connection, certificates: Sequence[Certificate]) -> None:
-    _show(connection, certificates)
-    if not certificates and not connection.json:
-        showing.note("None was recorded as good. It counts all the same for those that were not recorded.")
+def _show_revoked(
+    connection: Connection, client: Client, revoked: Sequence[Certificate], owner: str = "", serial: str = ""
+) -> None:
+    """What was revoked now of this owner's, or of this serial number.
+
+    Raises `NotFound` if none such is listed at all: who has mistyped what has to be revoked must not believe it is.
+    """
+    if not revoked and not _is_listed(client, owner, normal_serial(serial)):
+        what = f"certificate of {owner}" if owner else f"certificate {serial}"
+        rest = "If there is one all the same, it is worth nothing from now on."
+        raise NotFound(f"No {what} is listed: is that what was meant? {rest}")
+    _show(connection, revoked)
+    if not revoked and not connection.json:
+        showing.note("There was nothing left to revoke.")
+
+
+def _is_listed(client: Client, owner: str, serial: str) -> bool:
+    return any(serial in {"", each.serial} for each in client.certificates(owner))
 
 
 def _show(connection: Connection, certificates: Sequence[Certificate]) -> None:

@@ -87,23 +87,36 @@ def test_a_taken_http_port_is_one_line(certs: Path, taken: str, control_plane: P
     assert result.err.count("\n") == 1
 
 
-def test_a_key_that_others_may_read_is_one_line(certs: Path, tmp_path: Path) -> None:
+#: What is wrong with the settings, or with the files that they name, is found by both, and nothing is made before.
+EITHER_WAY = pytest.mark.parametrize("check", [["--check"], []], ids=["check", "start"])
+
+
+@EITHER_WAY
+@pytest.mark.parametrize("name", ["ca.key", "server.key"])
+def test_a_key_that_others_may_read_is_one_line(
+    certs: Path, tmp_path: Path, control_plane: Program, check: list[str], name: str
+) -> None:
     shutil.copytree(certs, tmp_path / "certs")
-    (tmp_path / "certs" / "server.key").chmod(0o640)
-    result = ended([*PLANE, "--certs-dir=certs"], cwd=tmp_path)
-    assert result.returncode == 2
-    assert result.stderr.startswith("taskrun-control-plane: Others may read the key certs/server.key: run chmod 600 ")
-    assert result.stderr.count("\n") == 1
+    (tmp_path / "certs" / name).chmod(0o640)
+    result = control_plane("--certs-dir=certs", *check)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"taskrun-control-plane: Others may read the key certs/{name}: run chmod 600 ")
+    assert result.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["certs"]
 
 
+@EITHER_WAY
 @pytest.mark.parametrize("name", ["ca.crt", "ca.key", "server.crt", "server.key"])
-def test_a_missing_file_is_one_line(certs: Path, tmp_path: Path, control_plane: Program, name: str) -> None:
+def test_a_missing_file_is_one_line(
+    certs: Path, tmp_path: Path, control_plane: Program, check: list[str], name: str
+) -> None:
     shutil.copytree(certs, tmp_path / "certs")
     (tmp_path / "certs" / name).unlink()
-    result = control_plane("--certs-dir=certs")
-    assert result.code == 2
+    result = control_plane("--certs-dir=certs", *check)
+    assert (result.code, result.out) == (2, "")
     advice = "taskrun init makes it, or name its directory by --certs-dir."
     assert result.err == f"taskrun-control-plane: certs/{name} is missing: {advice}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["certs"]
 
 
 def without_server_auth(certs: Path) -> None:
@@ -117,6 +130,7 @@ def of_another_ca(certs: Path) -> None:
         shutil.copy(certs.parent / "other" / f"server.{suffix}", certs / f"server.{suffix}")
 
 
+@EITHER_WAY
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -129,18 +143,19 @@ def test_a_certificate_that_nobody_would_accept_is_one_line_before_anything_is_o
     tmp_path: Path,
     taken: str,
     control_plane: Program,
+    check: list[str],
     spoil: Callable[[Path], None],
     said: str,
 ) -> None:
     shutil.copytree(certs, tmp_path / "certs")
     spoil(tmp_path / "certs")
     # The port is taken: that would be said first if it were asked for.
-    result = control_plane("--certs-dir=certs", f"--http-addr={taken}", "--grpc-addr=[::1]:0")
+    result = control_plane("--certs-dir=certs", f"--http-addr={taken}", "--grpc-addr=[::1]:0", *check)
     assert (result.code, result.out) == (2, "")
     assert result.err == f"taskrun-control-plane: {said}: workers and clients would refuse it.\n"
 
 
-@pytest.mark.parametrize("check", [["--check"], []], ids=["check", "start"])
+@EITHER_WAY
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -168,8 +183,10 @@ def test_addresses_that_cannot_be_listened_on_are_one_line(
     ],
     ids=["TLS", "insisted on", "a name", "any port"],
 )
-def test_addresses_that_may_be_listened_on_pass_the_check(control_plane: Program, options: list[str]) -> None:
-    assert control_plane("--check", *options).code == 0
+def test_addresses_that_may_be_listened_on_pass_the_check(
+    certs: Path, control_plane: Program, options: list[str]
+) -> None:
+    assert control_plane("--check", f"--certs-dir={certs}", *options).code == 0
 
 
 @pytest.mark.parametrize(
@@ -189,9 +206,11 @@ def test_a_bad_setting_is_one_line(control_plane: Program, option: str, message:
     assert result.err.count("\n") == 1
 
 
-def test_check_opens_nothing(tmp_path: Path, taken: str) -> None:
-    result = ended([*PLANE, "--check", f"--grpc-addr={taken}"], cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (0, "The configuration is valid.\n")
+@pytest.mark.parametrize("store", ["sqlite", "memory", "postgresql://nobody@/none?host=/nowhere"])
+def test_check_opens_no_port_and_no_store(certs: Path, tmp_path: Path, taken: str, store: str) -> None:
+    options = (f"--certs-dir={certs}", f"--grpc-addr={taken}", f"--store={store}")
+    result = ended([*PLANE, "--check", *options], cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "The configuration is valid.\n", "")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from taskrun.apps.variables import warn_of_unknown
@@ -27,8 +29,8 @@ def test_what_some_part_reads_or_is_not_ours_is_passed_over(capsys: pytest.Captu
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_program_warns_and_goes_on(worker: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_warns_and_goes_on(certs: Path, worker: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKRUN_LABLES", "gpu=yes")
-    result = worker("--check")
+    result = worker("--check", f"--certs-dir={certs}")
     assert (result.code, result.out) == (0, "The configuration is valid.\n")
     assert result.err.startswith("taskrun-worker: nothing reads the variable 'TASKRUN_LABLES'.")

@@ -16,6 +16,7 @@ from taskrun.adapters.agents.sessions.shelf import Keeping, SessionShelf
 from taskrun.apps.cli.children import WORKER, Child
 from taskrun.apps.configuration import table
 from taskrun.apps.settings import WorkerSettings
+from taskrun.domain.tokens import compose
 from taskrun.version import __version__
 from tests.apps.conftest import Program
 from tests.apps.places import CLI, PATIENCE, Site, all_gone, descendants, ended, send
@@ -37,6 +38,9 @@ def site(plane: Site) -> Iterator[Site]:
     yield site
     site.close()
 
+
+#: For a control plane that is none of these tests'.
+TOKEN = compose(b"x" * 32, "0" * 64)
 
 NEVER_TOLD_TO_ASK = (
     "Agent editor: what it may not use is denied only where it asks, and no `mode` in `options` says that it does."
@@ -229,12 +233,43 @@ def test_a_worker_has_variables_of_its_own(certs: Path, worker: Program, monkeyp
     assert f"{certs / 'client.crt'} is the certificate of client:admin" in worker().err
 
 
-def test_a_clients_certificate_is_refused_before_anybody_is_asked(certs: Path, worker: Program) -> None:
-    result = worker("--addr=https://[::1]:1", f"--cert={certs / 'client.crt'}", f"--key={certs / 'client.key'}")
+#: What is wrong with the settings, or with the files that they name, is found by both.
+EITHER_WAY = pytest.mark.parametrize("check", [["--check"], []], ids=["check", "start"])
+
+
+@EITHER_WAY
+def test_a_clients_certificate_is_refused_before_anybody_is_asked(
+    certs: Path, worker: Program, check: list[str]
+) -> None:
+    files = f"--cert={certs / 'client.crt'}", f"--key={certs / 'client.key'}"
+    result = worker("--addr=https://[::1]:1", *files, *check)
     said = f"{certs / 'client.crt'} is the certificate of client:admin: a worker needs its own."
     assert (result.code, result.err) == (2, f"taskrun-worker: {said}\n")
 
 
+@EITHER_WAY
+@pytest.mark.parametrize("name", ["ca.crt", "worker.crt", "worker.key"])
+def test_a_missing_file_is_one_line(certs: Path, tmp_path: Path, worker: Program, check: list[str], name: str) -> None:
+    shutil.copytree(certs, tmp_path / "certs")
+    (tmp_path / "certs" / name).unlink()
+    result = worker(*check)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(
+        f"taskrun-worker: certs/{name} is missing: enrol with --enroll and a token, or name it"
+    )
+    assert result.err.count("\n") == 1
+
+
+@EITHER_WAY
+def test_a_key_that_others_may_read_is_one_line(certs: Path, tmp_path: Path, worker: Program, check: list[str]) -> None:
+    shutil.copytree(certs, tmp_path / "certs")
+    (tmp_path / "certs" / "worker.key").chmod(0o604)
+    result = worker(*check)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "taskrun-worker: Others may read the key certs/worker.key: run chmod 600 certs/worker.key.\n"
+
+
+@EITHER_WAY
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -254,17 +289,30 @@ def test_a_clients_certificate_is_refused_before_anybody_is_asked(certs: Path, w
         ),
         (["--enroll=http://[::1]:1", f"--token-file={sys.executable}"], "holds no token."),
         (["--enroll=http://[::1]:1", "--token=x"], "This is no bootstrap token"),
-        (["--work-dir=bad.toml/x"], "bad.toml/x cannot be made"),
+        (
+            ["--enroll=https://[::1]:1", f"--token={TOKEN}", "--enroll-ca-cert=nowhere", "--certs-dir=new"],
+            "nowhere holds no certificate that can be read.",
+        ),
+        (["--enroll=http://192.0.2.1:1", f"--token={TOKEN}", "--certs-dir=new"], "Plain http would show the bootstrap"),
+        (["--enroll=http://[::1]:1", f"--token={TOKEN}"], "certs/ca.crt is another control plane's CA"),
     ],
 )
 def test_a_bad_setting_is_one_line(
-    certs: Path, tmp_path: Path, worker: Program, options: list[str], message: str
+    certs: Path, tmp_path: Path, worker: Program, check: list[str], options: list[str], message: str
 ) -> None:
     shutil.copytree(certs, tmp_path / "certs")
     (tmp_path / "bad.toml").write_text('[[agents]]\nname = "x"\n')
-    result = worker(*options)
+    result = worker(*options, *check)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_work_dir_that_cannot_be_made_is_one_line(certs: Path, tmp_path: Path, worker: Program) -> None:
+    (tmp_path / "file").touch()
+    result = worker(f"--certs-dir={certs}", "--work-dir=file/x")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("taskrun-worker: file/x cannot be made: ")
     assert result.err.count("\n") == 1
 
 
@@ -275,10 +323,21 @@ def test_a_worker_loads_nothing_of_the_control_planes_http() -> None:
     assert not {"uvicorn", "jinja2", "prometheus_client", "taskrun.apps.control_plane_parts"} & set(modules)
 
 
-def test_check_opens_nothing(tmp_path: Path, worker: Program) -> None:
-    result = worker("--check")
-    assert (result.code, result.out, result.err) == (0, "The configuration is valid.\n", "")
+def test_check_asks_nobody_and_makes_nothing(certs: Path, tmp_path: Path, worker: Program) -> None:
+    for words in ([f"--certs-dir={certs}"], ["--enroll=http://[::1]:1", f"--token={TOKEN}"]):
+        result = worker("--check", "--addr=https://[::1]:1", "--work-dir=runs", *words)
+        assert (result.code, result.out, result.err) == (0, "The configuration is valid.\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_has_enrolled_is_checked_by_what_it_got(certs: Path, tmp_path: Path, worker: Program) -> None:
+    shutil.copytree(certs, tmp_path / "certs")
+    (tmp_path / "certs" / "worker.token").write_text("0" * 64)
+    words = ("--check", "--enroll=http://[::1]:1", "--token-file=gone")
+    assert worker(*words).code == 0
+    (tmp_path / "certs" / "worker.key").chmod(0o644)
+    result = worker(*words)
+    assert (result.code, result.err.count("\n")) == (2, 1)
 
 
 def test_help_names_every_option_with_its_variable(worker: Program) -> None:

@@ -12,21 +12,32 @@ from functools import partial
 
 from loguru import logger
 
+from taskrun.adapters.ca.files import load_server_pair
+from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.telemetry.logs import configure
 from taskrun.apps.advice import advising
-from taskrun.apps.control_plane_parts import ControlPlaneContainer
+from taskrun.apps.control_plane_parts import ControlPlaneContainer, authority_of
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.process import begin, ctrl_c_raises
 from taskrun.apps.program import CODES, Again, program
 from taskrun.apps.racing import first_of
 from taskrun.apps.reloading import reload
+from taskrun.apps.server_certificate import server_files
 from taskrun.apps.settings import ControlPlaneSettings
 from taskrun.apps.signals import ignore_stops, on_hangup, on_stop
 
 NAME = "taskrun-control-plane"
 #: Seconds for calls under way, after the streams of workers and watchers were ended.
 STOP_GRACE = 2.0
+
+
+def check(settings: ControlPlaneSettings) -> None:
+    """Reads the certificates and keys, and opens nothing. Raises `FailedPrecondition`, which names the file, if one is
+    missing, open to others, or none that workers and clients would accept."""
+    with advising("taskrun init makes it, or name its directory by --certs-dir"):
+        load_server_pair(*server_files(settings.certs_dir))
+        authority_of(settings, SystemClock())
 
 
 async def serve(settings: ControlPlaneSettings, again: Again[ControlPlaneSettings] = None) -> None:
@@ -37,12 +48,10 @@ async def serve(settings: ControlPlaneSettings, again: Again[ControlPlaneSetting
     is not ready. On SIGHUP the settings are read `again`, for the limits in them. It stops in the opposite order,
     health last.
     """
+    check(settings)
     parts = ControlPlaneContainer(settings=settings)
     stopped = asyncio.Event()
     on_stop(stopped.set)
-    # Certificates that nobody would accept are found before anything is opened.
-    with advising("taskrun init makes it, or name its directory by --certs-dir"):
-        parts.server_certificate(), parts.authority()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store().close)
         engine, grpc_server, http_server = parts.engine(), parts.grpc_server(), parts.http_server()
@@ -94,6 +103,7 @@ def _do(settings: ControlPlaneSettings, again: Again[ControlPlaneSettings]) -> N
 command = program(
     ControlPlaneSettings,
     _do,
+    check,
     NAME,
     """Takes tasks, gives them to workers, and keeps what comes of them.
 

@@ -43,7 +43,8 @@ from taskrun.ports.enrollment import TokenStore
 from taskrun.ports.store import Store
 
 
-def _authority(settings: ControlPlaneSettings, clock: SystemClock) -> FileAuthority:
+def authority_of(settings: ControlPlaneSettings, clock: SystemClock) -> FileAuthority:
+    """The CA that signs for workers. Raises `FailedPrecondition` as `FileAuthority`."""
     certs, lifetime = settings.certs_dir, timedelta(seconds=settings.worker_cert_life)
     return FileAuthority(certs / "ca.crt", certs / "ca.key", clock, lifetime=lifetime)
 
@@ -162,7 +163,7 @@ class ControlPlaneContainer(containers.DeclarativeContainer):
     pruner = providers.Singleton(
         Pruner, store, clock, telemetry, settings.provided.retention_age, settings.provided.retention_size
     )
-    authority = providers.Singleton(_authority, settings, clock)
+    authority = providers.Singleton(authority_of, settings, clock)
     key_ring = providers.Singleton(KeyRing, api_keys, clock)
     enroller = providers.Singleton(Enroller, authority, tokens, clock, new_id)
 

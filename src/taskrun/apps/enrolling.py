@@ -14,7 +14,7 @@ from taskrun.adapters.ca.disk import Replacement, read_public
 from taskrun.adapters.ca.enroll_keys import checked_enrollment, fingerprint_of, new_key_and_csr
 from taskrun.adapters.ca.pair_files import PairFiles
 from taskrun.adapters.grpc.address import parse_address
-from taskrun.adapters.http.enroll_client import AnswerLost, request_enrollment
+from taskrun.adapters.http.enroll_client import AnswerLost, check_target, request_enrollment
 from taskrun.domain import tokens
 from taskrun.domain.errors import FailedPrecondition, InvalidArgument
 from taskrun.ports.enrollment import Enrollment
@@ -56,6 +56,15 @@ async def enroll(
     return await asyncio.to_thread(_enroll, ask, token, directory, wait)
 
 
+def check_enrolling(
+    url: str, token: str, directory: Path, *, ca_cert: Path | None = None, insecure: bool = False
+) -> None:
+    """Raises what `enroll` would before it asks anybody or writes anything."""
+    _, pin = tokens.split(token)
+    _refuse_another_ca(directory / "ca.crt", pin)
+    check_target(url, ca_cert=ca_cert, insecure=insecure)
+
+
 def is_enrolled(token: str, directory: Path) -> bool:
     """Whether this very token has given the directory its identity, and that is good still. Asks nobody.
 
@@ -75,7 +84,7 @@ def _given_to(directory: Path) -> tuple[str, str] | None:
     not good, or no token gave it."""
     try:
         spent = (directory / SPENT).read_text(encoding="ascii").strip()
-        PairFiles(directory / "worker.crt", directory / "worker.key").load()
+        PairFiles(directory / "worker.crt", directory / "worker.key").look()
         pin = fingerprint_of(read_public(directory / "ca.crt"))
     except (OSError, UnicodeDecodeError, FailedPrecondition):
         return None

@@ -27,23 +27,31 @@ _EMPTY: tuple[Any, ...] = (None, "", (), {})
 Again = Callable[[], T] | None
 
 
-def program(of: type[T], do: Callable[[T, Again[T]], int | None], name: str, help: str) -> click.Command:
-    """A command that loads the settings of `of` from everywhere and does `do`, unless it is only to `--check`."""
+def program(
+    of: type[T], do: Callable[[T, Again[T]], int | None], check: Callable[[T], None], name: str, help: str
+) -> click.Command:
+    """A command that loads the settings of `of` from everywhere and does `do`, unless it is only to `--check`.
+
+    `check` reads the files that the settings name, as `do` would first of all, and raises as it. It changes nothing.
+    """
     config_variable = config_variable_of(name)
 
-    def invoke(config: str | None, check: bool, **flags: Any) -> int | None:
+    def invoke(config: str | None, only_check: bool, **flags: Any) -> int | None:
         warn_of_unknown(name, os.environ)
         config = config or os.environ.get(config_variable)
         file = Path(config) if config else None
         settings = load(of, flags, os.environ, file)
-        if check:
+        if only_check:
+            check(settings)
             click.echo("The configuration is valid.")
             return OK
         return do(settings, (lambda: load(of, flags, os.environ, file)) if file else None)
 
     options: list[click.Parameter] = [
         click.Option(["--config"], metavar="FILE.toml", help=f"Read settings from this file. [{config_variable}]"),
-        click.Option(["--check"], is_flag=True, help="Check the configuration with nothing opened, and end."),
+        click.Option(
+            ["--check", "only_check"], is_flag=True, help="Check the settings and the files they name, and end."
+        ),
         *(_option(row) for row in table(of) if row.flag),
     ]
     command = click.RichCommand(name=name, params=options, callback=invoke, help=help)

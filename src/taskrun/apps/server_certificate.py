@@ -28,11 +28,16 @@ LOOK = 5.0
 REMIND_MS = 86_400_000
 
 
+def server_files(directory: Path) -> tuple[Path, Path, Path]:
+    """Where the certificate, its key and its CA are."""
+    return directory / "server.crt", directory / "server.key", directory / "ca.crt"
+
+
 class ServerCertificate:
     """The certificate, key and CA of one directory. Raises `FailedPrecondition` if they do not do when it begins."""
 
     def __init__(self, directory: Path, clock: Clock, telemetry: Telemetry) -> None:
-        self._paths = (directory / "server.crt", directory / "server.key", directory / "ca.crt")
+        self._paths = server_files(directory)
         self._clock, self._telemetry = clock, telemetry
         self._http: list[ssl.SSLContext] = []
         #: What the files were when they were last looked at.

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from loguru import logger
 
 from taskrun.adapters.agents.containment.means import LACKING
-from taskrun.adapters.ca.files import load_ca
+from taskrun.adapters.ca.files import KeyPair, load_ca
 from taskrun.adapters.ca.identity import parse_peer
 from taskrun.adapters.ca.pair_files import PairFiles
 from taskrun.adapters.telemetry.logs import configure
 from taskrun.apps.advice import advising
-from taskrun.apps.enrolling import address_in, enroll, is_enrolled, was_enrolled
+from taskrun.apps.enrolling import address_in, check_enrolling, enroll, is_enrolled, was_enrolled
 from taskrun.apps.exits import run
 from taskrun.apps.garbage import collect_rarely
 from taskrun.apps.process import begin, ctrl_c_raises
@@ -32,13 +32,27 @@ from taskrun.domain.identity import Role
 NAME = "taskrun-worker"
 
 
+def check(settings: WorkerSettings) -> None:
+    """Reads the files that a start would, up to where it would ask somebody. Raises `FailedPrecondition` or
+    `InvalidArgument`, naming the file, if one is missing, open to others, or none of a worker's."""
+    token = _unspent(settings) if settings.enroll else None
+    if token is None:
+        _identified(settings, _pair_files(settings).look)
+        return
+    check_enrolling(
+        settings.enroll,
+        token,
+        settings.certs_dir,
+        ca_cert=settings.enroll_ca_cert,
+        insecure=settings.enroll_insecure,
+    )
+
+
 async def work(settings: WorkerSettings) -> None:
     """Runs a worker until it has drained. Raises `TaskRunError` if it cannot start or is refused for good."""
     if settings.enroll:
         await _enroll(settings)
-    with advising("enrol with --enroll and a token, or name it by --certs-dir, --ca-cert, --cert or --key"):
-        worker_id = _own_id(settings)
-        load_ca(settings.ca_path)
+    worker_id = _identified(settings, _pair_files(settings).load)
     with _work_dir(settings) as work_dir, logger.contextualize(worker_id=worker_id):
         addrs = settings.addr or (address_in(settings.certs_dir) or DEFAULT_ADDR,)
         parts = WorkerContainer(settings=settings, addrs=addrs, work_dir=work_dir)
@@ -75,8 +89,8 @@ async def _enroll(settings: WorkerSettings) -> None:
     A worker that is started again in the same way, by a service manager for one, has used up its token: it goes on with
     what that token gave it, even if nobody could answer just now, or somebody has tidied the token's file away.
     """
-    token = _token(settings)
-    if token is None or is_enrolled(token, settings.certs_dir):
+    token = _unspent(settings)
+    if token is None:
         logger.info("enrolled already, going on with the certificate that is here")
         return
     worker_id = await enroll(
@@ -89,15 +103,32 @@ async def _enroll(settings: WorkerSettings) -> None:
     logger.info("enrolled", worker_id=worker_id)
 
 
-def _own_id(settings: WorkerSettings) -> str:
+def _pair_files(settings: WorkerSettings) -> PairFiles:
+    return PairFiles(settings.cert_path, settings.key_path)
+
+
+def _identified(settings: WorkerSettings, load: Callable[[], KeyPair]) -> str:
+    """Who this worker is, if all its files are there and good."""
+    with advising("enrol with --enroll and a token, or name it by --certs-dir, --ca-cert, --cert or --key"):
+        worker_id = _own_id(settings, load())
+        load_ca(settings.ca_path)
+    return worker_id
+
+
+def _own_id(settings: WorkerSettings, pair: KeyPair) -> str:
     """Who the certificate says that this worker is. A client's is refused here: the control plane would do no other."""
-    pair = PairFiles(settings.cert_path, settings.key_path).load()
     identity = parse_peer(pair.certificate_pem)
     if identity.role is not Role.WORKER:
         raise FailedPrecondition(
             f"{settings.cert_path} is the certificate of {identity.owner}: a worker needs its own."
         )
     return identity.name
+
+
+def _unspent(settings: WorkerSettings) -> str | None:
+    """The token to enrol with; None if the worker has what it got for it."""
+    token = _token(settings)
+    return None if token is None or is_enrolled(token, settings.certs_dir) else token
 
 
 def _token(settings: WorkerSettings) -> str | None:
@@ -138,6 +169,7 @@ def _do(settings: WorkerSettings, again: Again[WorkerSettings]) -> None:
 command = program(
     WorkerSettings,
     _do,
+    check,
     NAME,
     """Runs agents on this machine for a control plane.
 

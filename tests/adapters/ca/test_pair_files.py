@@ -66,6 +66,16 @@ def test_a_replaced_pair_is_the_new_one_and_nothing_else_is_left(scene: Scene) -
     assert sorted(path.name for path in scene.place.iterdir()) == ["worker.crt", "worker.key"]
 
 
+def test_whoever_only_looks_finds_the_same_and_leaves_what_was_interrupted_to_its_owner(scene: Scene) -> None:
+    assert scene.files.look().certificate_pem == scene.certificate
+    scene.files.stage(scene.next_key)
+    (scene.place / "worker.crt").write_bytes(scene.next_certificate)
+    before = {path.name: path.read_bytes() for path in scene.place.iterdir()}
+    assert scene.files.look().key_pem == scene.next_key
+    assert {path.name: path.read_bytes() for path in scene.place.iterdir()} == before
+    assert scene.holds(scene.next_certificate)
+
+
 def test_a_crash_at_any_moment_leaves_a_working_pair(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """The directory is copied before and after each call that changes a disk: so it is found after a crash there."""
     copies: list[Path] = []

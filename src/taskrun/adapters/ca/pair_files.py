@@ -26,17 +26,26 @@ class PairFiles:
 
     def load(self, *, now: datetime | None = None) -> KeyPair:
         """The pair, as `load_key_pair`; a replacement that was interrupted is finished first."""
+        key, pair = self._found(now)
+        if key != self._key:
+            take_place(key, self._key)
+        return pair
+
+    def look(self, *, now: datetime | None = None) -> KeyPair:
+        """The same, and leaves the files as they are: for whoever does not use them."""
+        _, pair = self._found(now)
+        return pair
+
+    def _found(self, now: datetime | None) -> tuple[Path, KeyPair]:
+        """Where the certificate's key is, and the pair."""
         try:
-            return load_key_pair(self._certificate, self._key, now=now)
+            return self._key, load_key_pair(self._certificate, self._key, now=now)
         except FailedPrecondition:
             try:
-                pair = load_key_pair(self._certificate, self._next, now=now)
+                return self._next, load_key_pair(self._certificate, self._next, now=now)
             except FailedPrecondition:
-                pair = None
-            if pair is None:
-                raise
-        take_place(self._next, self._key)
-        return pair
+                pass
+            raise
 
     def stage(self, key_pem: bytes) -> None:
         """Keeps the next key, before anybody is asked to certify it. Raises `FailedPrecondition` if it cannot."""

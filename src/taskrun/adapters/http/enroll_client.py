@@ -102,6 +102,12 @@ def post(
         connection.close()
 
 
+def check_target(url: str, *, ca_cert: Path | None = None, insecure: bool = False) -> None:
+    """Raises what `post` would before it asks anybody: `InvalidArgument` for the URL, `FailedPrecondition` for
+    `ca_cert`."""
+    _connection(_target(url, insecure), ca_cert, timeout=0)
+
+
 def _exchange(connection: HTTPConnection, target: SplitResult, body: bytes) -> HttpAnswer:
     """From here on the request may arrive, whatever becomes of the connection."""
     try:

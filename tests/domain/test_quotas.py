@@ -41,9 +41,16 @@ def test_what_turns_go_by_is_a_key_and_ageing_is_no_longer_than_ten_years() -> N
         Policy(ageing=-1)
 
 
-def test_without_limits_and_turns_tasks_are_nobodys() -> None:
-    assert FREE.share(SPEC, "client:ann") == ()
-    assert FREE.party(Requirement("echo")) == ""
+def test_without_limits_and_turns_a_task_is_its_clients_and_counted_nowhere() -> None:
+    share = FREE.share(SPEC, "client:ann")
+    assert share == (("client", "ann"),)
+    assert FREE.party(Requirement("echo", (), share)) == ""
+    assert list(FREE.accounts(Requirement("echo", (), share))) == []
+
+
+def test_a_limit_by_client_that_comes_later_counts_what_there_was_before() -> None:
+    earlier, limit = Requirement("echo", (), FREE.share(SPEC, "client:ann")), Limit("client", running=2)
+    assert dict(Policy([limit]).accounts(earlier)) == {AccountName("client", "ann"): limit}
 
 
 def test_a_share_names_the_client_and_the_labels_that_are_asked_for() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from taskrun.domain.errors import FailedPrecondition, NotFound, StoreFailed, Unavailable
 from taskrun.domain.protocol import FEATURES, RESUME, ContinueRun, Heartbeat, HeartbeatAck, HelloAck, RunReport
-from taskrun.domain.records import Continuation, Requirement, Run, RunEvent, RunMessage, Task, TaskQuery, TaskSpec
+from taskrun.domain.records import Continuation, Run, RunEvent, RunMessage, Task, TaskQuery, TaskSpec
 from taskrun.domain.status import ChatRole, FailureKind, RunEventType, RunStatus, TaskStatus, WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
@@ -70,7 +70,7 @@ async def test_a_message_is_refused_in_the_words_of_the_core(plane: ControlPlane
 
 async def test_what_waits_is_told_by_requirement(plane: ControlPlane) -> None:
     task = await one_task(plane)
-    assert await plane.backlog() == {Requirement("echo"): Backlog(1, task.created_at_ms)}
+    assert await plane.backlog() == {task.requirement: Backlog(1, task.created_at_ms)}
 
 
 async def test_tasks_are_found(plane: ControlPlane) -> None:

@@ -69,15 +69,11 @@ class Policy:
         if not 0 <= ageing <= MAX_AGEING:
             raise InvalidArgument(f"A step of priority is worth {ageing} s: it must be 0 to {MAX_AGEING} s.")
         keys = dict.fromkeys([*(limit.by for limit in self.limits), fair_by])
-        #: The client is in every share, so that a limit by client can come later.
-        self._has_shares = bool(self.limits or fair_by)
         self._labels = tuple(key for key in keys if key.startswith(LABEL))
         self._keys = tuple(dict.fromkeys(limit.by for limit in self.limits))
 
     def share(self, spec: TaskSpec, created_by: str) -> Share:
-        """Whose such a task is: what it keeps."""
-        if not self._has_shares:
-            return ()
+        """Whose such a task is: what it keeps. The client is always in it, so that a limit by client can come later."""
         labels = spec.labels
         share = ((CLIENT, created_by.removeprefix(_ROLE)),)
         return share + tuple([(key, labels[key[6:]]) for key in self._labels if key[6:] in labels])

@@ -250,9 +250,12 @@ class Batch:
     #: By new task that is RUNNING: the accounts in which it does so, of each of which so many may at once. A store that
     #: several share refuses the batch if there would be more; who is alone on a store counts itself.
     running: dict[str, Figures] = field(default_factory=dict)
+    #: By task that runs already, perhaps under no limit until now: the accounts in which it counts from now on. It is
+    #: never one too many. A store that several share counts it, as long as it runs; who is alone counts itself.
+    counted: dict[str, tuple[AccountName, ...]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.story or self.asks)
+        return bool(self.tasks or self.story or self.asks or self.counted)
 
 
 @value(frozen=True, slots=True)

@@ -339,6 +339,11 @@ class Scheduler(Generic[Key]):
         """Where such tasks are counted."""
         return self._lines.of(requirement).accounts
 
+    def counted_together(self, requirement: Requirement) -> tuple[AccountName, ...]:
+        """Where runs of such tasks are counted with those that others have of the same queue."""
+        holding = self._lines.of(requirement).crowd.holding if self._shared else ()
+        return tuple([account.name for account in holding])
+
     def shut(self, names: Iterable[AccountName]) -> None:
         """Others have used up what these accounts allow: nobody of them is claimed before a run of theirs has ended
         here, or may have ended elsewhere."""

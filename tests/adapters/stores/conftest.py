@@ -11,11 +11,17 @@ from tests.adapters.stores.limited_planes import Planes, Start
 
 
 @pytest.fixture
-async def start(emptied_url: str) -> AsyncIterator[Start]:
-    """Starts a control plane under these limits, on the database of all that are started with it."""
+async def planes(emptied_url: str) -> AsyncIterator[Planes]:
+    """Control planes on one database."""
     planes = Planes(emptied_url)
-    yield planes.start
+    yield planes
     await planes.stop()
+
+
+@pytest.fixture
+def start(planes: Planes) -> Start:
+    """Starts a control plane under these limits, on the database of all that are started with it."""
+    return planes.start
 
 
 @pytest.fixture

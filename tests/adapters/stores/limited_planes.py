@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.system.clock import SystemClock
 from taskrun.adapters.system.ids import UuidV7Source
-from taskrun.domain.errors import TaskRunError
+from taskrun.domain.errors import NotFound, TaskRunError
 from taskrun.domain.quotas import Limit, Policy
 from taskrun.domain.records import Task, TaskSpec
 from taskrun.domain.timers import ControlPlaneTimers
@@ -38,11 +39,22 @@ class Planes:
         await plane.start()
         return plane
 
-    async def stop(self) -> None:
-        """All of them."""
+    async def stop(self, *planes: ControlPlane) -> None:
+        """These, or all of them."""
         for plane, store in self._planes:
-            await plane.stop()
-            await store.close()
+            if not planes or plane in planes:
+                await plane.stop()
+                await store.close()
+
+
+async def rule(*limits: Limit, by: Sequence[ControlPlane]) -> None:
+    """From now on these limits hold at these control planes, which have counted what runs there."""
+    for plane in by:
+        plane.rule(Policy(limits))
+    for plane in by:
+        # What is answered was heard after it.
+        with suppress(NotFound):
+            await plane.cancel("nothing")
 
 
 async def create(plane: ControlPlane, *keys: str, by: str = "client:ann") -> Outcomes:

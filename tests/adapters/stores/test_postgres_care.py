@@ -58,6 +58,10 @@ async def test_a_database_in_use_is_sound(store: PostgresStore, postgres_url: st
         ("DELETE FROM counts WHERE name = 'COMPLETED'", "The number of COMPLETED tasks is not what was kept."),
         ("UPDATE counts SET amount = 7 WHERE name = 'bytes'", "The bytes that tasks take are not what was kept."),
         ("UPDATE waiting SET amount = 7", "The number of tasks that wait for general [] is not what was kept."),
+        (
+            "INSERT INTO crews VALUES ('x', 0); INSERT INTO running SELECT 'x', id FROM tasks WHERE status = 'RUNNING'",
+            "More run of x than limits take for possible.",
+        ),
         ("DELETE FROM accounts", "Limits do not count what waits for general []."),
         ("UPDATE tasks SET owner = NULL WHERE status = 'RUNNING'", f"Task {ids(2)[0]} runs, and no control plane"),
         ("UPDATE tasks SET owner = 999 WHERE status = 'RUNNING'", f"Task {ids(2)[0]} runs, and its owner is none"),

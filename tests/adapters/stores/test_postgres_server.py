@@ -258,7 +258,7 @@ STATEMENTS = {
     "_RELAY_CANCEL": writer._RELAY_CANCEL,
     **{name: getattr(owners, name) for name in ("_DEAD", "_GIVE_BACK", "_RUNNING")},
     **{name: getattr(peers, name) for name in ("_CANCELS", "_WORKERS")},
-    **{f"crews.{name}": getattr(crews, name) for name in ("_LOCK", "_CLEAR", "_COUNT")},
+    **{f"crews.{name}": getattr(crews, name) for name in ("_LOCK", "_LEARN", "_CLEAR", "_COUNT")},
     "limited._CLAIM": limited._CLAIM,
     **{f"rates.{name}": getattr(rates, name) for name in ("_LOCK", "_READ", "_CHARGE", "_TIDY")},
     **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG", "_AHEAD", "_NEXT_EXPIRY")},
@@ -297,7 +297,7 @@ async def test_no_statement_of_the_daily_round_looks_through_a_table(postgres_ur
         assert CHOSEN[name] in {node.get("Index Name") for node in _nodes(plan)}
 
 
-@pytest.mark.parametrize("name", ["crews._CLEAR", "crews._COUNT", "rates._READ", "rates._CHARGE"])
+@pytest.mark.parametrize("name", ["crews._LEARN", "crews._CLEAR", "crews._COUNT", "rates._READ", "rates._CHARGE"])
 async def test_accounts_are_looked_up_one_by_one_although_there_were_few_when_the_server_looked(
     emptied_url: str, name: str
 ) -> None:

@@ -25,6 +25,7 @@ def without(batch: Batch, task_ids: Collection[str]) -> Batch:
         {task_id: figures for task_id, figures in batch.waiting.items() if task_id not in task_ids},
         {task_id: figures for task_id, figures in batch.rates.items() if task_id not in task_ids},
         {task_id: figures for task_id, figures in batch.running.items() if task_id not in task_ids},
+        {task_id: accounts for task_id, accounts in batch.counted.items() if task_id not in task_ids},
     )
 
 

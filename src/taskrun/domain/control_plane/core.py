@@ -251,6 +251,7 @@ class ControlPlaneCore:
 
     def _rule(self, turn: Turn, news: PolicyChanged) -> None:
         self._scheduler.rule(news.policy)
+        self._runs.recount(turn)
 
     def _tell_held(self, turn: Turn) -> None:
         held = self._scheduler.held

@@ -19,6 +19,7 @@ def let_wait(turn: Turn, task_ids: Collection[str]) -> None:
     for task_id in task_ids:
         placed = turn.placed.pop(task_id)
         del turn.batch.running[task_id], turn.batch.story[task_id][1:]
+        turn.batch.counted.pop(task_id, None)
         turn.batch.tasks[task_id] = placed.task
         if placed.room:
             turn.batch.waiting[task_id] = placed.room

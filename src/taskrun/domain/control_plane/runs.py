@@ -133,6 +133,7 @@ class Runs:
         elif run.stop is not None:
             active.stop, active.why = run.stop, _why_stopped(task, run)
         self._began(active)
+        self._count(turn, task)
         worker.runs.add(run.id)
         active.begin(turn.now)
         active.told(turn.now.mono, here=False)
@@ -211,6 +212,11 @@ class Runs:
 
     # Going on.
 
+    def recount(self, turn: Turn) -> None:
+        """There are other limits: they count what runs already, too."""
+        for active in self._by_task.values():
+            self._count(turn, active.task)
+
     def start(self, turn: Turn, active: ActiveRun) -> None:
         """The worker has begun with the run."""
         run = active.run = replace(
@@ -258,10 +264,16 @@ class Runs:
         self._by_run[active.run.id] = self._by_task[active.task.id] = active
         self._scheduler.began(active.task.requirement)
 
+    def _count(self, turn: Turn, task: Task) -> None:
+        """The task runs, and may have begun where no limit counted it."""
+        if accounts := self._scheduler.counted_together(task.requirement):
+            turn.batch.counted[task.id] = accounts
+
     def _over(self, turn: Turn, active: ActiveRun) -> None:
         del self._by_run[active.run.id], self._by_task[active.task.id]
-        # Of a new task that is over already nobody need know whether it may run.
+        # Of one that is over already nobody need know whether it may run, or that it does.
         turn.batch.running.pop(active.task.id, None)
+        turn.batch.counted.pop(active.task.id, None)
         self._scheduler.ended(active.task.requirement)
 
     def _arm(self, turn: Turn, active: ActiveRun) -> None:

@@ -13,6 +13,7 @@ from taskrun.ports.peers import Call
 from taskrun.testing.contracts.peers_beginning import BeginningLimitContract
 from taskrun.testing.contracts.peers_calling import CallsContract, ShownWorkersContract
 from taskrun.testing.contracts.peers_cases import Ear, SharedStore
+from taskrun.testing.contracts.peers_counting import CountedContract
 from taskrun.testing.contracts.peers_limits import RunningLimitContract
 from taskrun.testing.contracts.peers_making import MakingContract
 from taskrun.testing.contracts.peers_ownership import KeysOfSeveralContract, OwnershipOfSeveralContract
@@ -24,6 +25,7 @@ from taskrun.testing.contracts.peers_waiting import WaitingLimitContract
 class PeersContract(
     RunningLimitContract,
     BeginningLimitContract,
+    CountedContract,
     RateContract,
     MakingContract,
     WaitingLimitContract,

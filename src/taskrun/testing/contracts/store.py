@@ -230,6 +230,16 @@ class OwnershipContract:
         assert list(await store.commit(batch)) == [RateTaken(ask, 1)]
         assert (await store.get(waits.id), await store.get(runs.id)) == (waits, runs)
 
+    async def test_what_runs_already_may_be_counted_by_itself_and_with_all_else(self, store: Store) -> None:
+        await store.recover()
+        task, counted = make_task(1, RUNNING), dict[str, tuple[AccountName, ...]]()
+        counted[task.id] = (AccountName("agent", "general"), AccountName("client", "ann"))
+        await save(store, task)
+        assert list(await store.commit(Batch(counted=counted))) == []
+        done = moved(task, COMPLETED)
+        await store.commit(Batch({done.id: done}, counted=counted))
+        assert await store.get(task.id) == done
+
     async def test_no_message_is_left_where_there_is_nobody_else(self, store: Store) -> None:
         await store.recover()
         await save(store, make_task(1, RUNNING))

@@ -45,6 +45,12 @@ _INVARIANTS = {
             SELECT FROM accounts WHERE account = '[["agent","' || agent || '"]]' AND accounts.line = requirements.line
         )
     """,
+    "More run of {} than limits take for possible": """
+        SELECT account FROM crews WHERE most < (
+            SELECT count(*) FROM running JOIN tasks ON id = task_id
+            WHERE running.account = crews.account AND (status = 'RUNNING' OR status = 'PENDING' AND NOT waits)
+        )
+    """,
     "Task {} waits, and is not PENDING": "SELECT id FROM tasks WHERE waits AND status <> 'PENDING'",
     "Task {} runs, and no control plane owns it": "SELECT id FROM tasks WHERE status = 'RUNNING' AND owner IS NULL",
     "Task {} runs, and its owner is none": """

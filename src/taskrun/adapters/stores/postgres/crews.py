@@ -7,12 +7,15 @@ little room it is counted what does. Who has tasks of an account begin holds its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from taskrun.adapters.stores.postgres.accounts import texts_of
+from taskrun.adapters.stores.postgres.accounts import text_of, texts_of
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Statement
-from taskrun.domain.quotas import Figures
+from taskrun.domain.quotas import AccountName, Figures
+
+#: By task that runs, where it is counted.
+Running = Mapping[str, Sequence[AccountName]]
 
 #: Of an account whose row is new nothing is known: it is counted.
 _UNKNOWN = 2**62
@@ -62,7 +65,17 @@ _COUNT = f"""
     RETURNING crews.account, found.most
 """  # noqa: S608  # a text of ours
 #: Of new tasks, which nobody else knows.
-_NOTE = "INSERT INTO running (account, task_id) SELECT * FROM unnest(%b::text[], %b::text[])"
+_NOTE = "INSERT INTO running (account, task_id) SELECT * FROM unnest(%b::text[], %b::text[]) ON CONFLICT DO NOTHING"
+#: Of tasks that run already. Where that is news an account's row knows less than it says.
+_LEARN = """
+    WITH new AS (
+        INSERT INTO running (account, task_id) SELECT * FROM unnest(%b::text[], %b::text[]) ON CONFLICT DO NOTHING
+        RETURNING account
+    )
+    UPDATE crews SET most = %b::int8 FROM (SELECT DISTINCT account FROM new) AS more CROSS JOIN LATERAL (
+        SELECT ctid AS place FROM crews WHERE account = more.account OFFSET 0
+    ) AS crew WHERE crews.ctid = place
+"""
 #: Of tasks that will never run again: nobody can be about to claim one. Who counts may be removing some, too.
 _FORGET = f"""
     DELETE FROM running WHERE ctid = ANY(ARRAY(
@@ -80,23 +93,30 @@ _TIDY = """
 """
 
 
-def counted(more: Mapping[str, int], figure: Mapping[str, int]) -> list[Statement]:
+def counted(more: Mapping[str, int], figure: Mapping[str, int], running: Running) -> list[Statement]:
     """What has the accounts to itself and counts them: the rows of the last are their names and how many run.
 
-    `more` may be claimed of each, and `figure` is what it may have at most. A statement sees what was committed before
-    it began: so the lock is one, and the count another.
+    `more` may be claimed of each, and `figure` is what it may have at most; `running` counts from now on. A statement
+    sees what was committed before it began: so the lock is one, and the count another.
     """
     wanted = [list(more), list(more.values()), [figure[account] for account in more]]
-    return [(_LOCK, [_UNKNOWN, wanted[0]]), (_CLEAR, wanted), (_COUNT, wanted)]
+    rows = [(text_of(account), task_id) for task_id, accounts in running.items() for account in accounts]
+    locked = list(dict.fromkeys([*more, *(account for account, _ in rows)]))
+    learnt: list[Statement] = [(_LEARN, [*_columns(rows), _UNKNOWN])] if rows else []
+    return [(_LOCK, [_UNKNOWN, locked]), *learnt, (_CLEAR, wanted), (_COUNT, wanted)]
 
 
 def noted(begun: Mapping[str, Figures]) -> list[Statement]:
     """What has it known in which accounts new tasks run."""
     rows = [(account, task_id) for task_id, figures in begun.items() for account in texts_of(figures)]
-    return [(_NOTE, [[account for account, _ in rows], [task_id for _, task_id in rows]])]
+    return [(_NOTE, _columns(rows))]
 
 
 async def tidy(connection: AsyncConnection) -> None:
     """Removes what says nothing any more."""
     await connection.execute(_FORGET)
     await connection.execute(_TIDY)
+
+
+def _columns(rows: Sequence[tuple[str, str]]) -> list[list[str]]:
+    return [[account for account, _ in rows], [task_id for _, task_id in rows]]

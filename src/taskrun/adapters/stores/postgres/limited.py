@@ -20,7 +20,7 @@ from taskrun.adapters.stores.postgres.accounts import text_of, texts_of
 from taskrun.adapters.stores.postgres.journey import Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import task_of
-from taskrun.domain.batch import ClaimNext, TasksClaimed
+from taskrun.domain.batch import Batch, ClaimNext, TasksClaimed
 from taskrun.domain.errors import Overbooked
 from taskrun.domain.quotas import AccountName, Figures
 from taskrun.domain.records import Requirement, Task
@@ -88,15 +88,15 @@ class _Claim:
 class Claims:
     """The limited claims of one commit, beside the new tasks that begin with it."""
 
-    def __init__(self, begun: Mapping[str, Figures], asks: Sequence[ClaimNext], owner: int, shard: int) -> None:
-        """`begun`: the accounts of each new task, of each of which so many may run."""
-        self._begun, self._owner, self._shard = begun, owner, shard
+    def __init__(self, batch: Batch, asks: Sequence[ClaimNext], owner: int, shard: int) -> None:
+        """`asks` are those of the batch's that are limited."""
+        self._begun, self._counted, self._owner, self._shard = batch.running, batch.counted, owner, shard
         self._claims: list[_Claim] = []
         #: By account: how many are wanted, what it may have at most, how many ran before, and how many are taken.
         self._more, self._figure = Counter[str](), dict[str, int]()
         self._found: Mapping[str, int] = {}
         self._taken = Counter[str]()
-        for figures in begun.values():
+        for figures in self._begun.values():
             self._want(figures, 1)
         for ask in asks:
             self._add(ask)
@@ -121,17 +121,17 @@ class Claims:
 
     def first(self) -> list[Statement]:
         """What is to be asked."""
-        if not self._more:
+        if not (self._more or self._counted):
             return []
-        return [*crews.counted(self._more, self._figure), *map(self._asked, self._rounds)]
+        return [*crews.counted(self._more, self._figure, self._counted), *map(self._asked, self._rounds)]
 
     def hear(self, rows: Sequence[Rows]) -> None:
         """What that has brought. Raises `Overbooked`."""
         if rows:
-            _, _, found, *taken = rows
-            self._found = dict(found)
+            answers = len(rows) - len(self._rounds)
+            self._found = dict(rows[answers - 1])
             self._let_begin()
-            self.hear_again(taken)
+            self.hear_again(rows[answers:])
 
     def _let_begin(self) -> None:
         """Who comes first is let in first."""

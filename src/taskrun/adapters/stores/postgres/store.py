@@ -42,7 +42,7 @@ class PostgresStore:
         """See `Store.commit`."""
         # The caller, if it is cancelled, may go on with its batch while this is still under way.
         stories = {task_id: list(each) for task_id, each in batch.story.items()}
-        limits = dict(batch.waiting), dict(batch.rates), dict(batch.running)
+        limits = dict(batch.waiting), dict(batch.rates), dict(batch.running), dict(batch.counted)
         own = Batch(dict(batch.tasks), stories, list(batch.asks), *limits)
         answers = await self._database.write(self._writer.commit, own)
         turned_away = {task.id for each in answers if isinstance(each, TurnedAway) for task in each.tasks}

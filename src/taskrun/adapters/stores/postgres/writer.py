@@ -176,7 +176,7 @@ class Writer:
     def __init__(self, shard: int, lease: float) -> None:
         self._writing = Writing(0, shard, set())
         self._journeys: Journeys | None = None
-        #: It has claimed under limits: others may wait for the ends of its runs.
+        #: Limits count its runs: others may wait for their ends.
         self.limited = False
         #: Seconds.
         self.lease = lease
@@ -209,7 +209,7 @@ class Writer:
         taken = [door.take(ask) for ask in batch.asks if type(ask) is TakeRate]
         changed = [*drop_keys(strangers), *door.charged(), *changes(ours, rows, self._writing)]
         told = await self._put(journeys, changed, ours, iter(taken))
-        self.limited = self.limited or bool(ours.running) or any(map(_is_limited, batch.asks))
+        self.limited = self.limited or bool(ours.running or ours.counted) or any(map(_is_limited, batch.asks))
         self._remember(lines_put(ours))
         return [*turned_away, *told, *([Disowned(tuple(disowned))] if disowned else [])]
 
@@ -240,7 +240,7 @@ class Writer:
         tasks begin. After that a commit waits for nobody who may wait for it: claims pass over what others hold.
         """
         limits = [ask for ask in ours.asks if _is_limited(ask)]
-        claims = limited.Claims(ours.running, limits, self.owner, self._writing.shard)
+        claims = limited.Claims(ours, limits, self.owner, self._writing.shard)
         others = [self._asked(ask) for ask in ours.asks if _is_plain(ask)]
         groups, at_once = [changed, others, claims.first()], claims.simple
         rows = iter(await journeys.make([*chain.from_iterable(groups), *([_COMMIT] if at_once else [])]))

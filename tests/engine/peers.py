@@ -32,9 +32,14 @@ class Peer:
         self.error = self.error or error
 
     async def connect(
-        self, worker_id: str = "w1", slots: int = 10, process: str = "", live: tuple[LiveRun, ...] = ()
+        self,
+        worker_id: str = "w1",
+        slots: int = 10,
+        process: str = "",
+        live: tuple[LiveRun, ...] = (),
+        agent: str = "echo",
     ) -> None:
-        said = hello("echo", slots=slots, process=process, live=live)
+        said = hello(agent, slots=slots, process=process, live=live)
         self.session = await self.gateway.connect(worker_id, said, self)
 
     async def say(self, *messages: FromWorker) -> None:

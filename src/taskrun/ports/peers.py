@@ -50,7 +50,7 @@ class Call:
     meet: bool = False
     #: Calls may have been missed before this one.
     missed: bool = False
-    #: Runs that a limit counts have ended.
+    #: Runs that a limit counts have ended, or room for one was left.
     room: bool = False
 
 

@@ -16,6 +16,7 @@ from taskrun.domain.quotas import Limit, Policy
 from taskrun.domain.records import Task, TaskSpec
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.control_plane import ControlPlane
+from taskrun.ports.peers import LEASE
 from taskrun.testing.harness import RecordingTelemetry
 
 Outcomes = Sequence[Task | TaskRunError]
@@ -29,12 +30,12 @@ class Planes:
         self._url = url
         self._planes: list[tuple[ControlPlane, PostgresStore]] = []
 
-    async def start(self, *limits: Limit) -> ControlPlane:
-        """One more, under these limits."""
-        store = PostgresStore(await asyncio.to_thread(Database, self._url))
+    async def start(self, *limits: Limit, lease: float = LEASE) -> ControlPlane:
+        """One more, under these limits. It meets the others three times in each lease, in seconds."""
+        store = PostgresStore(await asyncio.to_thread(Database, self._url), lease)
         clock, telemetry, policy = SystemClock(), RecordingTelemetry(), Policy(limits)
         timers = ControlPlaneTimers()
-        plane = ControlPlane(store, clock, UuidV7Source(), telemetry, timers, store.peers, policy=policy)
+        plane = ControlPlane(store, clock, UuidV7Source(), telemetry, timers, store.peers, lease, policy)
         self._planes.append((plane, store))
         await plane.start()
         return plane

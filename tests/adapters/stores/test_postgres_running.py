@@ -82,6 +82,21 @@ async def test_what_says_nothing_any_more_goes_at_a_meeting(store: PostgresStore
     assert rows(emptied_url, "SELECT * FROM running UNION ALL SELECT account, '' FROM crews") == []
 
 
+async def test_whose_turn_it_is_outlives_a_meeting_and_goes_when_nobody_comes_for_long(
+    store: PostgresStore, emptied_url: str
+) -> None:
+    await save(store, *(make_task(n) for n in range(9)))
+    await claim_limited(store, (ANN, 1), limit=2)
+    await run_to_end(store, 0)
+    for _ in range(2):
+        await store.peers.meet([])
+    assert rows(emptied_url, "SELECT cardinality(queue), called_at IS NULL FROM crews") == [(1, False)]
+    with psycopg.connect(emptied_url) as connection:
+        connection.execute("UPDATE crews SET called_at = now() - interval '6 s'")
+    await store.peers.meet([])
+    assert rows(emptied_url, "SELECT account FROM crews") == []
+
+
 async def test_no_more_run_than_may_while_others_end_and_control_planes_meet(
     store: PostgresStore, emptied_url: str
 ) -> None:
@@ -138,14 +153,16 @@ class Shift:
         self.most = max(self.most, len(self.runs))
         self._begun.set()
 
-    async def end_one(self) -> None:
-        """As soon as there is one."""
-        while not self.runs:
+    async def end_one(self, of: int = 1) -> Peer:
+        """The first of so many, as soon as there are. Returns whose it was."""
+        while len(self.runs) < of:
             self._begun.clear()
             await self._begun.wait()
         run_id = next(iter(self.runs))
         # From when it may be stored that it has ended.
-        await self.runs.pop(run_id).end(run_id)
+        peer = self.runs.pop(run_id)
+        await peer.end(run_id)
+        return peer
 
 
 class Hand(Peer):

@@ -22,6 +22,7 @@ from taskrun.adapters.stores.postgres import (
     pruning,
     rates,
     reader,
+    turns,
     waiting,
     writer,
 )
@@ -260,6 +261,7 @@ STATEMENTS = {
     **{name: getattr(peers, name) for name in ("_CANCELS", "_WORKERS")},
     **{f"crews.{name}": getattr(crews, name) for name in ("_LOCK", "_LEARN", "_CLEAR", "_COUNT")},
     "limited._CLAIM": limited._CLAIM,
+    "turns._LEAVE": turns._LEAVE,
     **{f"rates.{name}": getattr(rates, name) for name in ("_LOCK", "_READ", "_CHARGE", "_TIDY")},
     **{name: getattr(reader, name) for name in ("_TASKS", "_STORY", "_BACKLOG", "_AHEAD", "_NEXT_EXPIRY")},
     **{f"_NEWEST {key}": sql for key, sql in reader._NEWEST.items() if any(key)},

@@ -19,6 +19,7 @@ from taskrun.testing.contracts.peers_making import MakingContract
 from taskrun.testing.contracts.peers_ownership import KeysOfSeveralContract, OwnershipOfSeveralContract
 from taskrun.testing.contracts.peers_rates import RateContract
 from taskrun.testing.contracts.peers_relaying import MessagesContract, RelayContract
+from taskrun.testing.contracts.peers_turns import TurnsContract
 from taskrun.testing.contracts.peers_waiting import WaitingLimitContract
 
 
@@ -26,6 +27,7 @@ class PeersContract(
     RunningLimitContract,
     BeginningLimitContract,
     CountedContract,
+    TurnsContract,
     RateContract,
     MakingContract,
     WaitingLimitContract,

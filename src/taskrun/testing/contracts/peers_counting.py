@@ -26,7 +26,7 @@ class CountedContract:
         assert await claim_limited(a, (ANN, 2)) == ([], (ANN,))
         assert await late(b, ((ANN, 2),), 3) == ids(3)
         await save(a, moved(make_task(1, RUNNING), COMPLETED))
-        assert await claim_limited(b, (ANN, 2)) == (ids(5), (ANN,))
+        assert await claim_limited(a, (ANN, 2)) == (ids(5), (ANN,))
 
     async def test_a_bound_that_was_believed_before_is_not_after(self, a: SharedStore, b: SharedStore) -> None:
         await save(a, *(make_task(n, RUNNING) for n in range(3)), *(make_task(n) for n in range(5, 9)))

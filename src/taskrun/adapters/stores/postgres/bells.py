@@ -45,7 +45,7 @@ class _Message(msgspec.Struct, omit_defaults=True):
     stories: tuple[str, ...] = ()
     waiting: tuple[tuple[str, tuple[tuple[str, str], ...], Share, int], ...] = ()
     meet: bool = False
-    #: Runs have ended that a limit counts.
+    #: Runs have ended that a limit counts, or a place for one was given up.
     room: bool = False
 
 
@@ -67,13 +67,16 @@ class Bells:
         self._sending: asyncio.Task[None] | None = None
         self._closed = False
 
-    def tell(self, batch: Batch, *, limited: bool = False) -> None:
-        """What is stored with this batch is of interest to others. `limited`: so is that runs have ended."""
+    def tell(self, batch: Batch, *, limited: bool = False, room: bool = False) -> None:
+        """What is stored with this batch is of interest to others. `limited`: so is that runs have ended. `room`: that
+        was kept for one who did not use it."""
         if self.others:
             self._stories.update(dict.fromkeys(batch.story))
             waiting = (task.requirement for task in batch.tasks.values() if task.status is TaskStatus.PENDING)
             self._waiting.update(waiting)
-            self._room |= limited and any(task.status is not TaskStatus.RUNNING for task in batch.tasks.values())
+            self._room |= room or (
+                limited and any(task.status is not TaskStatus.RUNNING for task in batch.tasks.values())
+            )
             self._ring(meet=any(type(ask) in _NEWS for ask in batch.asks))
 
     def call_together(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from taskrun.adapters.stores.postgres.accounts import text_of, texts_of
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.journey import Statement
+from taskrun.adapters.stores.postgres.turns import EASY, TURN
 from taskrun.domain.quotas import AccountName, Figures
 
 #: By task that runs, where it is counted.
@@ -39,30 +40,36 @@ _RUNS = """
 _CLEAR = f"""
     DELETE FROM running WHERE ctid = ANY(ARRAY(
         SELECT gone.ctid FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS wanted (account, more, figure)
-            CROSS JOIN LATERAL (SELECT most FROM crews WHERE account = wanted.account OFFSET 0) AS crew
+            CROSS JOIN LATERAL (SELECT most, queue FROM crews WHERE account = wanted.account OFFSET 0) AS crew
             CROSS JOIN LATERAL (
                 SELECT running.ctid FROM running
-                WHERE account = wanted.account AND most + more > figure AND NOT EXISTS ({_RUNS})
+                WHERE account = wanted.account AND NOT ({EASY}) AND NOT EXISTS ({_RUNS})
                 FOR UPDATE SKIP LOCKED
             ) AS gone
     ))
 """  # noqa: S608  # a text of ours
-#: How many run of each account: as its row says, if that leaves room for `more`, else as is counted. The row says from
-#: then on that these may run, too.
+#: How many run of each account: as its row says, if that leaves room for `more`, else as is counted, and with those for
+#: whom others have their turn. The row says from then on that all of these may run.
 _COUNT = f"""
     WITH known AS MATERIALIZED (
-        SELECT account, place, more, CASE WHEN most + more <= figure THEN most END AS most
+        SELECT %b::int8 AS me, wanted.*, crew.*, {EASY} AS easy
         FROM unnest(%b::text[], %b::int8[], %b::int8[]) AS wanted (account, more, figure) CROSS JOIN LATERAL (
-            SELECT ctid AS place, most FROM crews WHERE account = wanted.account OFFSET 0
+            SELECT ctid AS row, most, queue, called_at FROM crews WHERE account = wanted.account OFFSET 0
         ) AS crew
     ), found AS MATERIALIZED (
-        SELECT account, place, more, coalesce(most, (
+        SELECT me, account, row, more, figure, queue, called_at, (
             SELECT count(*) FROM running WHERE running.account = known.account AND EXISTS ({_RUNS})
-        )) AS most
-        FROM known
+        ) AS most
+        FROM known WHERE NOT easy
+    ), told AS (
+        SELECT account, row, more, most, queue, called_at, NULL::int4 AS rest, false AS moved FROM known WHERE easy
+        UNION ALL
+        SELECT account, row, more, greatest(most, figure - share), turn.queue, turn.called_at, rest, moved
+        FROM found CROSS JOIN LATERAL ({TURN}) AS turn
     )
-    UPDATE crews SET most = found.most + more FROM found WHERE crews.ctid = place
-    RETURNING crews.account, found.most
+    UPDATE crews SET most = told.most + more, queue = told.queue, called_at = told.called_at
+    FROM told WHERE crews.ctid = row
+    RETURNING crews.account, told.most, rest, moved
 """  # noqa: S608  # a text of ours
 #: Of new tasks, which nobody else knows.
 _NOTE = "INSERT INTO running (account, task_id) SELECT * FROM unnest(%b::text[], %b::text[]) ON CONFLICT DO NOTHING"
@@ -84,26 +91,36 @@ _FORGET = f"""
         LIMIT {_MANY} FOR UPDATE SKIP LOCKED
     ))
 """  # noqa: S608  # a number of ours
+#: Of accounts of which nothing runs: who waits for room in one has his time from now on.
+_CALL = """
+    UPDATE crews SET called_at = now() WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM crews WHERE called_at IS NULL AND queue <> '{}'
+            AND NOT EXISTS (SELECT FROM running WHERE running.account = crews.account OFFSET 0)
+        FOR UPDATE SKIP LOCKED
+    ))
+"""
 #: Who claims for one of them at this moment holds it, and is not waited for.
 _TIDY = """
     DELETE FROM crews WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM crews WHERE NOT EXISTS (SELECT FROM running WHERE running.account = crews.account OFFSET 0)
+        SELECT ctid FROM crews WHERE (queue = '{}' OR called_at < now() - interval '5 s')
+            AND NOT EXISTS (SELECT FROM running WHERE running.account = crews.account OFFSET 0)
         FOR UPDATE SKIP LOCKED
     ))
 """
 
 
-def counted(more: Mapping[str, int], figure: Mapping[str, int], running: Running) -> list[Statement]:
-    """What has the accounts to itself and counts them: the rows of the last are their names and how many run.
+def counted(me: int, more: Mapping[str, int], figure: Mapping[str, int], running: Running) -> list[Statement]:
+    """What has the accounts to itself and counts them: the rows of the last are their names, how many run or may before
+    the asker does, and `rest` and `moved` as in `TURN`, NULL where there is room for all.
 
-    `more` may be claimed of each, and `figure` is what it may have at most; `running` counts from now on. A statement
-    sees what was committed before it began: so the lock is one, and the count another.
+    `more` may be claimed of each for the owner `me`, and `figure` is what it may have at most; `running` counts from
+    now on. A statement sees what was committed before it began: so the lock is one, and the count another.
     """
     wanted = [list(more), list(more.values()), [figure[account] for account in more]]
     rows = [(text_of(account), task_id) for task_id, accounts in running.items() for account in accounts]
     locked = list(dict.fromkeys([*more, *(account for account, _ in rows)]))
     learnt: list[Statement] = [(_LEARN, [*_columns(rows), _UNKNOWN])] if rows else []
-    return [(_LOCK, [_UNKNOWN, locked]), *learnt, (_CLEAR, wanted), (_COUNT, wanted)]
+    return [(_LOCK, [_UNKNOWN, locked]), *learnt, (_CLEAR, wanted), (_COUNT, [me, *wanted])]
 
 
 def noted(begun: Mapping[str, Figures]) -> list[Statement]:
@@ -114,8 +131,8 @@ def noted(begun: Mapping[str, Figures]) -> list[Statement]:
 
 async def tidy(connection: AsyncConnection) -> None:
     """Removes what says nothing any more."""
-    await connection.execute(_FORGET)
-    await connection.execute(_TIDY)
+    for statement in (_FORGET, _CALL, _TIDY):
+        await connection.execute(statement)
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> list[list[str]]:

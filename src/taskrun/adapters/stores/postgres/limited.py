@@ -19,6 +19,7 @@ from taskrun.adapters.stores.postgres import crews
 from taskrun.adapters.stores.postgres.accounts import text_of, texts_of
 from taskrun.adapters.stores.postgres.journey import Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
+from taskrun.adapters.stores.postgres.turns import Places
 from taskrun.adapters.stores.rows import task_of
 from taskrun.domain.batch import Batch, ClaimNext, TasksClaimed
 from taskrun.domain.errors import Overbooked
@@ -95,6 +96,8 @@ class Claims:
         #: By account: how many are wanted, what it may have at most, how many ran before, and how many are taken.
         self._more, self._figure = Counter[str](), dict[str, int]()
         self._found: Mapping[str, int] = {}
+        #: Where others wait for room, too: what is left for them, and whether it was not theirs before.
+        self._rests: Mapping[str, tuple[int, bool]] = {}
         self._taken = Counter[str]()
         for figures in self._begun.values():
             self._want(figures, 1)
@@ -123,13 +126,16 @@ class Claims:
         """What is to be asked."""
         if not (self._more or self._counted):
             return []
-        return [*crews.counted(self._more, self._figure, self._counted), *map(self._asked, self._rounds)]
+        counted = crews.counted(self._owner, self._more, self._figure, self._counted)
+        return [*counted, *map(self._asked, self._rounds)]
 
     def hear(self, rows: Sequence[Rows]) -> None:
         """What that has brought. Raises `Overbooked`."""
         if rows:
             answers = len(rows) - len(self._rounds)
-            self._found = dict(rows[answers - 1])
+            found = rows[answers - 1]
+            self._found = {account: most for account, most, _, _ in found}
+            self._rests = {account: (rest, moved) for account, _, rest, moved in found if rest is not None}
             self._let_begin()
             self.hear_again(rows[answers:])
 
@@ -174,6 +180,20 @@ class Claims:
         """In the order of the asks."""
         return map(self._answer, self._claims)
 
+    def places(self) -> Places:
+        """What became of the queues, when all is answered: what it has not used is for others, too, and it waits where
+        a claim got less than it asked for."""
+        left = {account: self._figure[account] - found for account, found in self._found.items()}
+        standing = {account for account, more in self._more.items() if left[account] < more}
+        unwanted = standing.difference(*[self._short_of(claim) for claim in self._claims])
+        passed_on = any(self._is_passed_on(account, left[account]) for account in self._rests)
+        return Places(passed_on, unwanted)
+
+    def _is_passed_on(self, account: str, left: int) -> bool:
+        """Whether others who wait for room of it have some now, which they had not before this commit."""
+        (rest, moved), taken = self._rests[account], self._taken[account]
+        return (moved or taken > 0) and rest + max(0, min(left, self._more[account])) > taken
+
     def _asked(self, claims: Sequence[_Claim]) -> Statement:
         # By now the accounts' rows say that all may run that are wanted, beside those that did before.
         wanted = {account: -more for account, more in self._more.items()}
@@ -197,10 +217,21 @@ class Claims:
         """Who got all that it asked for, or all that there are, has no need to know who is full."""
         full: list[AccountName] = []
         if claim.missing and not claim.dry:
-            claim.gone = [self._taken[account] - len(claim.tasks) for account in claim.accounts]
-            left = zip(claim.left(self._found), claim.ask.limits, strict=True)
+            left = zip(self._left(claim), claim.ask.limits, strict=True)
             full = [account for room, (account, _) in left if room < claim.ask.limit]
         return TasksClaimed(claim.ask, tuple(claim.tasks), tuple(full))
+
+    def _short_of(self, claim: _Claim) -> list[str]:
+        """The accounts because of which it got no more."""
+        if not claim.missing or claim.dry:
+            return []
+        left = zip(self._left(claim), claim.accounts, strict=True)
+        return [account for room, account in left if room <= len(claim.tasks)]
+
+    def _left(self, claim: _Claim) -> list[int]:
+        """What each account has left it, beside the other claims."""
+        claim.gone = [self._taken[account] - len(claim.tasks) for account in claim.accounts]
+        return claim.left(self._found)
 
 
 def _apart(claims: Iterable[_Claim]) -> list[list[_Claim]]:

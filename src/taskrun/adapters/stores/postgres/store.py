@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from taskrun.adapters.stores.batches import without
-from taskrun.adapters.stores.postgres import pruning, reader
+from taskrun.adapters.stores.postgres import pruning, reader, turns
 from taskrun.adapters.stores.postgres.bells import Bells
 from taskrun.adapters.stores.postgres.database import Database
 from taskrun.adapters.stores.postgres.peers import PostgresPeers
 from taskrun.adapters.stores.postgres.writer import Writer
+from taskrun.domain.errors import StoreFailed
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.peers import LEASE
@@ -46,8 +48,19 @@ class PostgresStore:
         own = Batch(dict(batch.tasks), stories, list(batch.asks), *limits)
         answers = await self._database.write(self._writer.commit, own)
         turned_away = {task.id for each in answers if isinstance(each, TurnedAway) for task in each.tasks}
-        self._bells.tell(without(own, turned_away), limited=self._writer.limited)
+        room = await self._give_up_places()
+        self._bells.tell(without(own, turned_away), limited=self._writer.limited, room=room)
         return answers
+
+    async def _give_up_places(self) -> bool:
+        """Leaves the queues in which it stands for nothing. Whether others have room by that, or by the commit."""
+        places = self._writer.places
+        waited_for = False
+        if places.unwanted:
+            # What is stored does not rest on it, and who does not come is dropped.
+            with suppress(StoreFailed):
+                waited_for = await self._database.change(turns.leave, self._writer.owner, places.unwanted)
+        return waited_for or places.passed_on
 
     async def get(self, task_id: str) -> Task | None:
         """See `Store.get`."""

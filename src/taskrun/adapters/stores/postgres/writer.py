@@ -26,6 +26,7 @@ from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.door import Door
 from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
 from taskrun.adapters.stores.postgres.lines import line_of
+from taskrun.adapters.stores.postgres.turns import Places
 from taskrun.adapters.stores.rows import task_of
 from taskrun.domain.batch import (
     Answer,
@@ -178,6 +179,8 @@ class Writer:
         self._journeys: Journeys | None = None
         #: Limits count its runs: others may wait for their ends.
         self.limited = False
+        #: What the last commit has done in the queues of full accounts.
+        self.places = Places()
         #: Seconds.
         self.lease = lease
 
@@ -250,6 +253,7 @@ class Writer:
             claims.hear_again(await journeys.make(again))
         if not at_once:
             await journeys.make([*claims.noted(), _COMMIT])
+        self.places = claims.places()
         return list(_in_order(ours.asks, iter(answers), claims.answers(), taken))
 
     def _asked(self, ask: _Plain) -> Statement:

@@ -55,6 +55,7 @@ FOLLOW_UP = Task(
     TaskStatus.PENDING,
     "ann",
     1,
+    next_seq=1,
 )
 
 

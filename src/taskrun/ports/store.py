@@ -112,6 +112,8 @@ class Store(Protocol):
     async def commit(self, batch: Batch) -> Sequence[Answer]:
         """Applies all of `batch` durably, or nothing of it, and answers its asks in order.
 
+        A story that begins, with number 0, is that of a new task: what comes later has higher numbers, and no gap.
+
         What it says of tasks that another control plane has is left out; a `Disowned` that follows the answers names
         them. So are new tasks that would wait where as many do as may (`Batch.waiting`), or for which a rate is used up
         (`Batch.rates`): a `TurnedAway` for each account that is full goes before the answers, which are as if nobody

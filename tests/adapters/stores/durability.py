@@ -144,14 +144,14 @@ class DurabilityContract:
     async def test_a_story_of_many_megabytes_is_read_in_parts(self, store: DurableStore) -> None:
         chunk = "x" * 60_000
         await save(store, make_task(1))
-        for seq in range(0, 200, 10):
+        for seq in range(1, 201, 10):
             segments = [output(n, chunk, first_seq=n) for n in range(seq, seq + 10)]
             await store.commit(Batch(story={task_id(1): segments}))
-        seq, parts = 0, 0
+        seq, parts = 1, 0
         while part := await store.story(task_id(1), seq):
             assert part[0].seq == seq
             seq, parts = part[-1].next_seq, parts + 1
-        assert (seq, parts > 1) == (200, True)
+        assert (seq, parts > 1) == (201, True)
 
     async def test_a_task_under_the_id_of_another_is_refused(self, store: DurableStore) -> None:
         with pytest.raises(StoreFailed, match="under the id of another"):

@@ -134,10 +134,10 @@ async def test_what_cannot_be_stored_cannot_be_found(store: PostgresStore) -> No
 async def test_who_is_cancelled_while_it_commits_has_committed_the_whole(
     store: PostgresStore, postgres_url: str
 ) -> None:
-    await save(store, make_task(1))
+    await tell(store, make_task(1), change(0))
     with psycopg.connect(postgres_url) as holder:
         holder.execute("SELECT FROM tasks FOR UPDATE")
-        commit = asyncio.create_task(tell(store, make_task(1, RUNNING), change(0)))
+        commit = asyncio.create_task(tell(store, make_task(1, RUNNING), change(1)))
         await _until_somebody_waits_for_a_lock(postgres_url)
         commit.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -145,7 +145,7 @@ async def test_who_is_cancelled_while_it_commits_has_committed_the_whole(
         holder.rollback()
     await save(store, make_task(2))
     assert await store.get(task_id(1)) == make_task(1, RUNNING)
-    assert list(await store.story(task_id(1), 0)) == [change(0)]
+    assert list(await store.story(task_id(1), 0)) == [change(0), change(1)]
 
 
 async def test_reads_go_on_while_a_commit_takes_its_time_and_a_lock_is_not_waited_for_long(

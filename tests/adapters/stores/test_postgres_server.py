@@ -15,6 +15,7 @@ from taskrun.adapters.stores.postgres import (
     care,
     changes,
     crews,
+    keys,
     limited,
     migrating,
     owners,
@@ -249,8 +250,9 @@ SMALL = {"counts", "waiting", "owners", "workers"}
 #: And by whom what else: rates are those of the last minute.
 LOOKED_THROUGH = {"rates._TIDY": {"rates"}}
 STATEMENTS = {
-    **{name: getattr(changes, name) for name in ("_CREATE", "_SAVE", "_GO_ON", "_TELL", "_KEEP_KEYS", "_KNOW")},
-    **{name: getattr(changes, name) for name in ("_COUNT_WAITING", "_COUNT", "_COUNT_TOGETHER", "_DROP_KEYS")},
+    **{name: getattr(changes, name) for name in ("_CREATE", "_SAVE", "_GO_ON", "_TELL", "_KNOW")},
+    **{name: getattr(keys, name) for name in ("_KEEP_KEYS", "_DROP_KEYS")},
+    **{name: getattr(changes, name) for name in ("_COUNT_WAITING", "_COUNT", "_COUNT_TOGETHER")},
     **{f"waiting.{name}": getattr(waiting, name) for name in ("_LOCK", "_COUNT", "_TIDY")},
     **{name: getattr(writer, name) for name in ("_CLAIM_EXPIRED", "_CLAIM_STRANDED")},
     **{name: getattr(writer, name) for name in ("_BEFORE", "_CLAIM_NEXT", "_CLAIM_TASK", "_FIND_KEY", "_CLAIM_RUNS")},

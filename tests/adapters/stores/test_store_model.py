@@ -107,6 +107,9 @@ class StoreModel(RuleBasedStateMachine):
 
     def put(self, task: Task) -> None:
         self.do(lambda store: save(store, task))
+        self.has(task)
+
+    def has(self, task: Task) -> None:
         self.tasks[task.id] = task
         self.claimed.discard(task.id)
 
@@ -117,15 +120,32 @@ class StoreModel(RuleBasedStateMachine):
         priority=st.integers(-1, 1),
         at_ms=st.integers(1, 5),
         until_ms=st.integers(0, 4),
+        keyed=st.booleans(),
+        told=st.booleans(),
     )
-    def create(self, n: int, status: TaskStatus, needs: Requirement, priority: int, at_ms: int, until_ms: int) -> None:
+    def create(
+        self,
+        n: int,
+        status: TaskStatus,
+        needs: Requirement,
+        priority: int,
+        at_ms: int,
+        until_ms: int,
+        keyed: bool,
+        told: bool,
+    ) -> None:
+        """A new task, with the beginning of its story or without."""
         if task_id(n) not in self.tasks:
             spec: dict[str, Any] = {
                 "priority": priority,
-                "idempotency_key": f"key-{n}",
+                "idempotency_key": f"key-{n}" if keyed else "",
                 "labels": {"parity": str(n % 2)},
             }
-            self.put(make_task(n, status, needs=needs, at_ms=at_ms, until_ms=until_ms, **spec))
+            task = make_task(n, status, needs=needs, at_ms=at_ms, until_ms=until_ms, **spec)
+            story = [change(0)] if told else []
+            self.do(lambda store: tell(store, task, *story))
+            self.has(task)
+            self.stories[task.id] = story
 
     @rule(n=NUMBERS, status=STATUSES)
     def move(self, n: int, status: TaskStatus) -> None:
@@ -174,7 +194,7 @@ class StoreModel(RuleBasedStateMachine):
         task = self.tasks.get(task_id(n))
         if task is not None:
             story = self.stories.setdefault(task.id, [])
-            seq = story[-1].next_seq if story else 0
+            seq = story[-1].next_seq if story else 1
             entry = output(seq, *contents) if contents else change(seq)
             self.do(lambda store: tell(store, task, entry))
             self.claimed.discard(task.id)
@@ -213,7 +233,7 @@ class StoreModel(RuleBasedStateMachine):
     @rule(n=NUMBERS, since_ms=st.integers(0, 6))
     def look_up(self, n: int, since_ms: int) -> None:
         task = self.tasks.get(task_id(n))
-        known = task is not None and task.created_at_ms >= since_ms
+        known = task is not None and task.spec.idempotency_key and task.created_at_ms >= since_ms
         assert self.do(lambda store: find_key(store, "ann", f"key-{n}", since_ms)) == (task if known else None)
 
     @rule(n=NUMBERS, most=st.integers(0, 4))

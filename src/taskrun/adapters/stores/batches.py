@@ -30,7 +30,7 @@ def without(batch: Batch, task_ids: Collection[str]) -> Batch:
 
 
 def check_batch(batch: Batch, before: Before) -> None:
-    """Raises `StoreFailed` for a story with a gap, or of no task, and for a task under the id of another."""
+    """Raises `StoreFailed` for a story with a gap, of no task or begun again, and for a task under another's id."""
     for task_id, task in batch.tasks.items():
         if task.id != task_id:
             raise StoreFailed(f"Task {task.id} is saved under the id of another, {task_id}.")
@@ -38,6 +38,8 @@ def check_batch(batch: Batch, before: Before) -> None:
         status, expected = before[task_id]
         if status is None and task_id not in batch.tasks:
             raise StoreFailed(f"There is a story, but no task {task_id}.")
+        if status is not None and entries and entries[0].seq == 0:
+            raise StoreFailed(f"The story of task {task_id} began with the task.")
         _check_story(task_id, expected, entries)
 
 

@@ -51,7 +51,7 @@ _SEQ = attrgetter("seq")
 
 
 class MemoryStore:
-    """Implements `Store`. It refuses what would leave a story with a gap or a task with two names."""
+    """Implements `Store`. It refuses what would leave a story with a gap or begun twice, or a task with two names."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
@@ -176,6 +176,8 @@ class MemoryStore:
         for task_id, entries in batch.story.items():
             if task_id not in self._tasks and task_id not in batch.tasks:
                 raise StoreFailed(f"There is a story, but no task {task_id}.")
+            if task_id in self._tasks and entries and entries[0].seq == 0:
+                raise StoreFailed(f"The story of task {task_id} began with the task.")
             story = self._stories.get(task_id)
             expected = story[-1].next_seq if story else None
             for entry in entries:

@@ -105,6 +105,12 @@ class CommitContract:
         with pytest.raises(StoreFailed):
             await tell(store, make_task(1), again)
 
+    async def test_a_story_that_begins_later_than_its_task_is_refused(self, store: Store) -> None:
+        await save(store, make_task(1))
+        with pytest.raises(StoreFailed):
+            await tell(store, make_task(1, RUNNING), change(0))
+        assert await store.get(task_id(1)) == make_task(1)
+
     async def test_a_story_of_no_task_is_refused(self, store: Store) -> None:
         with pytest.raises(StoreFailed):
             await store.commit(Batch(story={task_id(1): [change(0)]}))

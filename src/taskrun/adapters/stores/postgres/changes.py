@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,7 +13,6 @@ from taskrun.adapters.stores.postgres.journey import Statement
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.rows import birth_of, entries_json, pairs_json, state_of
 from taskrun.domain.batch import Batch
-from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.records import Requirement, Task
 from taskrun.domain.status import TaskStatus
 
@@ -50,28 +49,6 @@ _GO_ON = """
 _TELL = """
     INSERT INTO story (task_id, seq, next_seq, entries)
     SELECT * FROM unnest(%b::text[], %b::int8[], %b::int8[], %b::text[])
-"""
-#: Which of the batch's new tasks another control plane has made already; of the others the keys are kept.
-_KEEP_KEYS = """
-    WITH new AS MATERIALIZED (
-        SELECT DISTINCT ON (caller, key) caller, key, made_at, task_id
-        FROM unnest(%b::text[], %b::text[], %b::int8[], %b::text[]) WITH ORDINALITY
-            AS keyed (caller, key, made_at, task_id, place)
-        WHERE NOT EXISTS (SELECT FROM tasks WHERE id = keyed.task_id)
-        ORDER BY caller, key, place DESC
-    ), kept AS (
-        INSERT INTO keys (caller, key, made_at, task_id, owner)
-        SELECT caller, key, made_at, task_id, %b::int8 FROM new
-        ON CONFLICT (caller, key) DO UPDATE SET made_at = excluded.made_at, task_id = excluded.task_id,
-            owner = excluded.owner
-        WHERE keys.owner IS NULL OR keys.owner = excluded.owner OR keys.made_at < excluded.made_at - %b::int8
-        RETURNING task_id
-    )
-    SELECT task_id FROM new WHERE task_id NOT IN (SELECT task_id FROM kept)
-"""
-_DROP_KEYS = """
-    DELETE FROM keys USING unnest(%b::text[], %b::text[]) AS gone (caller, key)
-    WHERE keys.caller = gone.caller AND keys.key = gone.key
 """
 _KNOW = """
     INSERT INTO requirements (line, agent, selector, share)
@@ -121,102 +98,115 @@ class Writing:
     known: set[UUID]
 
 
-def keep_keys(batch: Batch, owner: int) -> Iterator[Statement]:
-    """Keeps the keys of the batch's new tasks. Its rows name those that another control plane was the first to make."""
-    keyed = [task for task in batch.tasks.values() if task.spec.idempotency_key]
-    if keyed:
-        yield (
-            _KEEP_KEYS,
-            [
-                [task.created_by for task in keyed],
-                [task.spec.idempotency_key for task in keyed],
-                [task.created_at_ms for task in keyed],
-                [task.id for task in keyed],
-                owner,
-                KEY_LIFE_MS,
-            ],
-        )
+class Changes:
+    """All that a batch changes, in two parts: new tasks of which the database can know nothing are written while it is
+    asked for what it knows of the others."""
 
+    def __init__(self, batch: Batch, writing: Writing) -> None:
+        self._batch, self._writing = batch, writing
+        #: The tasks that can be written at once.
+        self.ahead = {task.id: task for task in batch.tasks.values() if _begins(task, batch)}
+        self._states: Mapping[str, bytes] = {}
+        self._stories: Mapping[str, bytes] = {}
+        #: Bytes that are stored.
+        self._size = 0
 
-def drop_keys(tasks: Iterable[Task]) -> Iterator[Statement]:
-    """Lets go the keys that were kept for these tasks. Another's cannot be meant, and what one replaced was too old."""
-    keyed = [task for task in tasks if task.spec.idempotency_key]
-    if keyed:
-        yield _DROP_KEYS, [[task.created_by for task in keyed], [task.spec.idempotency_key for task in keyed]]
+    def first(self) -> Iterator[Statement]:
+        """What needs no answer."""
+        if self.ahead:
+            tasks, story = self.ahead.values(), self._batch.story
+            yield self._create(tasks, [story[task.id][-1].next_seq for task in tasks], map(state_of, tasks))
 
+    def prepare(self) -> None:
+        """Writes down what the second part needs, whatever the answers will be."""
+        tasks, story = self._batch.tasks, self._batch.story
+        self._states = {task_id: state_of(task) for task_id, task in tasks.items() if task_id not in self.ahead}
+        self._stories = {task_id: entries_json(entries) for task_id, entries in story.items() if entries}
 
-def changes(batch: Batch, rows: Mapping[str, Row], writing: Writing) -> Iterator[Statement]:
-    """All that the batch changes. `rows` has what there is of its tasks; it must fit."""
-    new = [task for task in batch.tasks.values() if task.id not in rows]
-    old = [task for task in batch.tasks.values() if task.id in rows]
-    story = {task_id: entries for task_id, entries in batch.story.items() if entries}
-    size = 0
+    def rest(self, batch: Batch, rows: Mapping[str, Row]) -> Iterator[Statement]:
+        """All else. `batch` may lack some that were not written at once; `rows` has what there is of the others, and it
+        must fit."""
+        tasks = [task for task in batch.tasks.values() if task.id not in self.ahead]
+        new = [task for task in tasks if task.id not in rows]
+        old = [task for task in tasks if task.id in rows]
+        story = {task_id: batch.story[task_id] for task_id in self._stories if task_id in batch.story}
 
-    def story_seq(task_id: str) -> int:
-        if task_id in story:
-            return story[task_id][-1].next_seq
-        seq = rows[task_id].story_seq if task_id in rows else None
-        return -1 if seq is None else seq
+        def story_seq(task_id: str) -> int:
+            if task_id in story:
+                return story[task_id][-1].next_seq
+            seq = rows[task_id].story_seq if task_id in rows else None
+            return -1 if seq is None else seq
 
-    if new:
-        births = [birth_of(task) for task in new]
-        size += sum(map(len, births)) + TASK_BYTES * len(new)
-        yield (
+        if new:
+            yield self._create(new, [story_seq(task.id) for task in new], [self._states[task.id] for task in new])
+        if old:
+            yield (
+                _SAVE,
+                [
+                    self._writing.owner,
+                    [task.id for task in old],
+                    [task.status.value for task in old],
+                    [task.waits_since_ms for task in old],
+                    [task.expires_at_ms for task in old],
+                    [_worker(task) for task in old],
+                    [_end(task) for task in old],
+                    [story_seq(task.id) for task in old],
+                    [self._states[task.id] for task in old],
+                ],
+            )
+        if others := [task_id for task_id in story if task_id not in batch.tasks]:
+            yield _GO_ON, [others, [story_seq(task_id) for task_id in others]]
+        if story:
+            told = [self._stories[task_id] for task_id in story]
+            self._size += sum(map(len, told))
+            yield (
+                _TELL,
+                [
+                    list(story),
+                    [entries[0].seq for entries in story.values()],
+                    [entries[-1].next_seq for entries in story.values()],
+                    told,
+                ],
+            )
+        yield from _queue(batch, rows, self._writing)
+        counts = {
+            status.value: more for status, more in count_changes(batch.tasks.values(), statuses(rows)).items() if more
+        }
+        if self._size:
+            counts[BYTES] = self._size
+        if counts:
+            yield _COUNT, [self._writing.shard, list(counts), list(counts.values())]
+
+    def _create(self, tasks: Collection[Task], story_seqs: Sequence[int], states: Iterable[bytes]) -> Statement:
+        births = [birth_of(task) for task in tasks]
+        self._size += sum(map(len, births)) + TASK_BYTES * len(tasks)
+        return (
             _CREATE,
             [
-                writing.owner,
-                [task.id for task in new],
-                [task.status.value for task in new],
-                [task.spec.agent for task in new],
-                [line_of(task.requirement) for task in new],
-                [task.rank for task in new],
-                [task.waits_since_ms for task in new],
-                [task.expires_at_ms for task in new],
-                [task.spec.holder for task in new],
-                [_worker(task) for task in new],
-                [_end(task) for task in new],
-                [story_seq(task.id) for task in new],
-                [birth.decode() for birth in births],
-                [state_of(task).decode() for task in new],
+                self._writing.owner,
+                [task.id for task in tasks],
+                [task.status.value for task in tasks],
+                [task.spec.agent for task in tasks],
+                [line_of(task.requirement) for task in tasks],
+                [task.rank for task in tasks],
+                [task.waits_since_ms for task in tasks],
+                [task.expires_at_ms for task in tasks],
+                [task.spec.holder for task in tasks],
+                [_worker(task) for task in tasks],
+                [_end(task) for task in tasks],
+                story_seqs,
+                births,
+                list(states),
             ],
         )
-    if old:
-        yield (
-            _SAVE,
-            [
-                writing.owner,
-                [task.id for task in old],
-                [task.status.value for task in old],
-                [task.waits_since_ms for task in old],
-                [task.expires_at_ms for task in old],
-                [_worker(task) for task in old],
-                [_end(task) for task in old],
-                [story_seq(task.id) for task in old],
-                [state_of(task).decode() for task in old],
-            ],
-        )
-    if others := [task_id for task_id in story if task_id not in batch.tasks]:
-        yield _GO_ON, [others, [story_seq(task_id) for task_id in others]]
-    if story:
-        told = [entries_json(entries) for entries in story.values()]
-        size += sum(map(len, told))
-        yield (
-            _TELL,
-            [
-                list(story),
-                [entries[0].seq for entries in story.values()],
-                [entries[-1].next_seq for entries in story.values()],
-                [text.decode() for text in told],
-            ],
-        )
-    yield from _queue(batch, rows, writing)
-    counts = {
-        status.value: more for status, more in count_changes(batch.tasks.values(), statuses(rows)).items() if more
-    }
-    if size:
-        counts[BYTES] = size
-    if counts:
-        yield _COUNT, [writing.shard, list(counts), list(counts.values())]
+
+
+def _begins(task: Task, batch: Batch) -> bool:
+    """It is new, no other can have made one with its key, and no limit can turn it away."""
+    story = batch.story.get(task.id)
+    if not story or story[0].seq:
+        return False
+    return not (task.spec.idempotency_key or task.id in batch.waiting or task.id in batch.rates)
 
 
 def lines_put(batch: Batch) -> set[UUID]:

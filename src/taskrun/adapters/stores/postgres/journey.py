@@ -1,18 +1,18 @@
 """Many statements in one journey to the server: sent together, answered together.
 
 psycopg's own pipeline asks the event loop before it sends each statement, which for a small batch is most of the work.
-This one fills libpq's buffer, empties it once, and then reads. What a statement is given has the types that its text
-names, always the same, so that each is prepared once a connection.
+This one fills libpq's buffer, and reads at the end. A long statement is sent as soon as it is made, so that the server
+works at it while the next is being made. What a statement is given has the types that its text names, always the same,
+so that each is prepared once a connection.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -32,20 +32,36 @@ _TEXT, _INT8, _UUID = 25, 20, 2950
 _GOOD = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 
 
+#: Bytes that keep the server busy for longer than it takes to wake it up.
+_MUCH = 4096
+
+#: One dimension, no NULLs, the type of the elements, how many, and that they are counted from 1.
+_HEAD = struct.Struct("!iiIii").pack
+_LENGTH = struct.Struct("!i").pack
+
+
 def _array(element: int, elements: Sequence[bytes]) -> bytes:
     """PostgreSQL's binary form of a list without NULLs."""
-    if not elements:
-        return struct.pack("!iiI", 0, 0, element)
-    head = struct.pack("!iiIii", 1, 0, element, len(elements), 1)
-    return head + b"".join(chain.from_iterable((len(each).to_bytes(4), each) for each in elements))
+    parts = [_HEAD(1, 0, element, len(elements), 1)] + [b""] * (2 * len(elements))
+    parts[1::2] = map(_LENGTH, map(len, elements))
+    parts[2::2] = elements
+    return b"".join(parts)
 
 
-def _texts(column: Sequence[str]) -> bytes:
-    return _array(_TEXT, [each.encode() for each in column])
+def _texts(column: Sequence[str | bytes]) -> bytes:
+    """Of texts, some of which may be in UTF-8 already."""
+    return _array(_TEXT, [each.encode() if isinstance(each, str) else each for each in column])
 
 
 def _numbers(column: Sequence[int]) -> bytes:
-    return _array(_INT8, [each.to_bytes(8, signed=True) for each in column])
+    spread = [8] * (2 * len(column))
+    spread[1::2] = column
+    return _HEAD(1, 0, _INT8, len(column), 1) + _lengths_and_numbers(len(column))(*spread)
+
+
+@lru_cache(maxsize=1000)
+def _lengths_and_numbers(count: int) -> Callable[..., bytes]:
+    return struct.Struct("!" + "iq" * count).pack
 
 
 def _uuids(column: Sequence[UUID]) -> bytes:
@@ -89,6 +105,10 @@ def _prepared(sql: str) -> _Prepared:
     return _Prepared(name.encode(), text.encode(), [number for number, _ in types], [write for _, write in types])
 
 
+def _nothing() -> None:
+    pass
+
+
 class Journeys:
     """Takes statements to the server on one connection."""
 
@@ -97,16 +117,18 @@ class Journeys:
         #: What the server has been told of.
         self._known: set[bytes] = set()
 
-    async def make(self, statements: Sequence[Statement]) -> list[Rows]:
+    async def make(self, statements: Iterable[Statement], meanwhile: Callable[[], object] = _nothing) -> list[Rows]:
         """The rows of each statement. Raises `psycopg.Error` for the first that failed: those after it were not done.
 
-        A transaction that is begun goes on in the next journey.
+        A transaction that is begun goes on in the next journey. `meanwhile` is called while the server works.
         """
         pgconn = self.connection.pgconn
         pgconn.enter_pipeline_mode()
         try:
             prepares = [self._send(pgconn, sql, given) for sql, given in statements]
             pgconn.pipeline_sync()
+            pgconn.flush()
+            meanwhile()
             results = iter(await self.connection.wait(_results(pgconn)))
         except BaseException:
             # Nobody knows what is still on its way.
@@ -124,7 +146,7 @@ class Journeys:
         return rows
 
     def _send(self, pgconn: PGconn, sql: str, given: Sequence[Any]) -> bytes:
-        """Puts it into libpq's buffer. Returns its name if the server is told of it with this, else nothing."""
+        """Returns its name if the server is told of it with this, else nothing."""
         statement = _prepared(sql)
         values = [write(value) for write, value in zip(statement.writers, given, strict=True)]
         new = statement.name not in self._known
@@ -132,6 +154,8 @@ class Journeys:
             pgconn.send_prepare(statement.name, statement.text, statement.types)
             self._known.add(statement.name)
         pgconn.send_query_prepared(statement.name, values, [Format.BINARY] * len(values), Format.BINARY)
+        if sum(map(len, values)) > _MUCH:
+            pgconn.flush()
         return statement.name if new else b""
 
     def _rows(self, results: Iterator[PGresult], prepare: bytes) -> Rows:

@@ -1,30 +1,24 @@
 """What is written: a batch as one transaction, in two journeys to the server.
 
-The first brings what is known of the batch's tasks, and locks them; the second takes along all changes, all asks and
-the commit. All that is known is in the database: nothing in memory could differ from it after a failure.
+The first brings what is known of the batch's tasks, and locks them, and takes along new ones of which nothing can be
+known; the second takes all other changes, all asks and the commit. All that is known is in the database: nothing in
+memory could differ from it after a failure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, TypeGuard
 from uuid import UUID
 
 from taskrun.adapters.stores.batches import check_batch, without
 from taskrun.adapters.stores.postgres import limited, messages, owners, rates, reader, waiting
-from taskrun.adapters.stores.postgres.changes import (
-    Row,
-    Writing,
-    changes,
-    drop_keys,
-    keep_keys,
-    lines_put,
-    statuses,
-)
+from taskrun.adapters.stores.postgres.changes import Changes, Row, Writing, lines_put, statuses
 from taskrun.adapters.stores.postgres.database import AsyncConnection
 from taskrun.adapters.stores.postgres.door import Door
 from taskrun.adapters.stores.postgres.journey import Journeys, Rows, Statement
+from taskrun.adapters.stores.postgres.keys import drop_keys, keep_keys
 from taskrun.adapters.stores.postgres.lines import line_of
 from taskrun.adapters.stores.postgres.turns import Places
 from taskrun.adapters.stores.rows import task_of
@@ -192,10 +186,11 @@ class Writer:
     async def commit(self, connection: AsyncConnection, batch: Batch) -> Sequence[Answer]:
         """See `Store.commit`."""
         journeys = await self._journeys_on(connection)
-        owner, touched = self.owner, batch.tasks.keys() | batch.story.keys()
+        owner, changes = self.owner, Changes(batch, self._writing)
+        touched = (batch.tasks.keys() | batch.story.keys()) - changes.ahead.keys()
         kept, counted, paced = list(keep_keys(batch, owner)), waiting.prepared(batch), rates.prepared(batch)
-        groups = [[_BEGIN, (_ALIVE, [owner]), _locked(batch)], kept, counted, paced]
-        known = iter(await journeys.make([*chain.from_iterable(groups)]))
+        groups = [[_BEGIN, (_ALIVE, [owner]), _locked(touched, batch.asks)], kept, counted, paced]
+        known = iter(await journeys.make(chain(*groups, changes.first()), changes.prepare))
         (_, alive, found), made, rooms, paces = (list(islice(known, len(group))) for group in groups)
         if not alive:
             raise owners.lease_lost()
@@ -210,7 +205,7 @@ class Writer:
         _must_not_be_overruled(ours, rows)
         check_batch(ours, statuses(rows))
         taken = [door.take(ask) for ask in batch.asks if type(ask) is TakeRate]
-        changed = [*drop_keys(strangers), *door.charged(), *changes(ours, rows, self._writing)]
+        changed = chain(drop_keys(strangers), door.charged(), changes.rest(ours, rows))
         told = await self._put(journeys, changed, ours, iter(taken))
         self.limited = self.limited or bool(ours.running or ours.counted) or any(map(_is_limited, batch.asks))
         self._remember(lines_put(ours))
@@ -232,7 +227,7 @@ class Writer:
         return Recovery(running, backlog, by_status, expires_at_ms), others
 
     async def _put(
-        self, journeys: Journeys, changed: Sequence[Statement], ours: Batch, taken: Iterator[RateTaken]
+        self, journeys: Journeys, changed: Iterable[Statement], ours: Batch, taken: Iterator[RateTaken]
     ) -> list[Answer]:
         """Makes the changes, answers the asks, and commits; what was `taken` of rates is told with that. One journey
         more if new tasks begin under limits, or claims are counted together: what becomes of one rests on the others,
@@ -245,10 +240,11 @@ class Writer:
         limits = [ask for ask in ours.asks if _is_limited(ask)]
         claims = limited.Claims(ours, limits, self.owner, self._writing.shard)
         others = [self._asked(ask) for ask in ours.asks if _is_plain(ask)]
-        groups, at_once = [changed, others, claims.first()], claims.simple
-        rows = iter(await journeys.make([*chain.from_iterable(groups), *([_COMMIT] if at_once else [])]))
-        _, answers, claimed = (list(islice(rows, len(group))) for group in groups)
-        claims.hear(claimed)
+        asked, at_once = [*others, *claims.first()], claims.simple
+        rows = await journeys.make(chain(changed, asked, [_COMMIT] if at_once else []))
+        answered = rows[-len(asked) - at_once : len(rows) - at_once]
+        answers = answered[: len(others)]
+        claims.hear(answered[len(others) :])
         while again := claims.again():
             claims.hear_again(await journeys.make(again))
         if not at_once:
@@ -303,12 +299,12 @@ def _is_plain(ask: Ask) -> TypeGuard[_Plain]:
     return type(ask) is not TakeRate and not _is_limited(ask)
 
 
-def _locked(batch: Batch) -> Statement:
-    """All tasks of which the batch says or wants to know something that others may be about to change."""
-    asked_of = {ask.task_id for ask in batch.asks if isinstance(ask, RelayCancel | CollectMessage)}
-    touched = list(batch.tasks.keys() | batch.story.keys() | asked_of)
-    workers = [ask.worker_id for ask in batch.asks if isinstance(ask, ClaimRuns)]
-    return (_BEFORE_AND_BROUGHT, [touched, workers]) if workers else (_BEFORE, [touched])
+def _locked(touched: Collection[str], asks: Sequence[Ask]) -> Statement:
+    """All tasks of which something is said or wanted that others may be about to change."""
+    asked_of = {ask.task_id for ask in asks if isinstance(ask, RelayCancel | CollectMessage)}
+    wanted = [*asked_of.union(touched)]
+    workers = [ask.worker_id for ask in asks if isinstance(ask, ClaimRuns)]
+    return (_BEFORE_AND_BROUGHT, [wanted, workers]) if workers else (_BEFORE, [wanted])
 
 
 def _rows(found: Rows) -> Mapping[str, Row]:

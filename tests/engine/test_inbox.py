@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from taskrun.domain.control_plane.inputs import WorkerSpoke
+from taskrun.domain.control_plane.inputs import RoomMade, WorkerSpoke
+from taskrun.domain.protocol import RunReport
+from taskrun.domain.status import RunStatus
 from taskrun.engine import inbox
 from taskrun.engine.inbox import Inbox
 
@@ -30,3 +32,15 @@ def test_a_turn_takes_no_more_bytes_than_it_must(monkeypatch: pytest.MonkeyPatch
     for session in range(3):
         box.put(WorkerSpoke(session, (), size=60))
     assert [len(box.take()), len(box.take()), len(box.take())] == [2, 1, 0]
+
+
+def test_of_what_a_worker_says_each_message_is_something_to_do() -> None:
+    box = Inbox()
+    box.put(WorkerSpoke(1, (RunReport("r", RunStatus.RUNNING), RunReport("r", RunStatus.COMPLETED))))
+    box.put(RoomMade())
+    assert box.load == 3
+    box.take()
+    assert box.load == 0
+    box.put(RoomMade())
+    box.clear()
+    assert box.load == 0

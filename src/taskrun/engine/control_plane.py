@@ -49,7 +49,7 @@ from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.alarm import Alarm
 from taskrun.engine.inbox import Inbox
-from taskrun.engine.patience import Patience
+from taskrun.engine.patience import ENOUGH, gather
 from taskrun.engine.replica import Replica
 from taskrun.engine.replies import Replies, Slot, accepted
 from taskrun.engine.respite import Respite
@@ -91,7 +91,6 @@ class ControlPlane:
         self._policy = policy
         self._core = self._new_core()
         self._inbox = Inbox()
-        self._patience = Patience()
         self._respite = Respite()
         self._alarm = Alarm(clock, self._inbox.wake)
         self._watchers = Watchers(store)
@@ -289,7 +288,7 @@ class ControlPlane:
     async def _run(self) -> None:
         while True:
             await self._inbox.something()
-            await self._patience.gather(self._inbox)
+            await gather(self._inbox)
             try:
                 await self._work()
             except StoreFailed as error:
@@ -307,6 +306,7 @@ class ControlPlane:
             first = False
             if self._lost is not None:
                 raise self._lost
+            large = self._inbox.load >= ENOUGH
             turn = self._core.handle([*answers, *self._inbox.take()], self._clock.now())
             answers = await self._commit(turn)
             again = leave_out(turn, answers)
@@ -316,8 +316,9 @@ class ControlPlane:
             answers = [*answers, *again] if again else answers
             self._speaker.speak(turn)
             self._alarm.set(self._core.next_deadline())
-            # Others get their say between two turns, and what they bring is in the next.
-            await asyncio.sleep(0)
+            # Others get their say between two turns, and what they bring is in the next. After a large one that is
+            # large too, and what it had to say can be said while that is stored.
+            await (asyncio.sleep(0) if large else gather(self._inbox))
 
     async def _commit(self, turn: Turn) -> Sequence[Answer]:
         """Stores the turn; with it the cancels that others have promised of tasks which end in it. New tasks

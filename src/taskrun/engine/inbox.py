@@ -21,6 +21,8 @@ class Inbox:
     def __init__(self) -> None:
         self._items: deque[Input] = deque()
         self._bytes = 0
+        #: What there is to do: of what a worker says, each message counts.
+        self.load = 0
         self._something = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -37,6 +39,7 @@ class Inbox:
         """Adds it and wakes who waits for something."""
         self._items.append(item)
         self._bytes += _bytes(item)
+        self.load += _load(item)
         self._something.set()
 
     def take(self) -> list[Input]:
@@ -46,6 +49,7 @@ class Inbox:
         while self._items and len(taken) < MAX_TURN and size < MAX_TURN_BYTES:
             item = self._items.popleft()
             size += _bytes(item)
+            self.load -= _load(item)
             taken.append(item)
         self._bytes -= size
         if not self.full:
@@ -55,7 +59,7 @@ class Inbox:
     def clear(self) -> None:
         """Forgets everything, and lets everybody go on."""
         self._items.clear()
-        self._bytes = 0
+        self._bytes = self.load = 0
         self._room.set()
 
     def wake(self) -> None:
@@ -72,6 +76,10 @@ class Inbox:
         if self.full:
             self._room.clear()
             await self._room.wait()
+
+
+def _load(item: Input) -> int:
+    return len(item.messages) if isinstance(item, WorkerSpoke) else 1
 
 
 def _bytes(item: Input) -> int:

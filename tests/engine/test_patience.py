@@ -1,48 +1,57 @@
-"""A turn waits for as long as others bring something, and no longer."""
+"""A turn takes many inputs where many come, and costs an idle system next to nothing."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from taskrun.domain.control_plane.inputs import RoomMade
-from taskrun.engine.inbox import Inbox
-from taskrun.engine.patience import ENOUGH, QUIET, gather
+from taskrun.engine.patience import ENOUGH, LEAST, MOST, Patience
 
 
-async def _bring(box: Inbox, count: int, rounds: int) -> None:
-    """One input each time that so many rounds have passed."""
-    for _ in range(count):
-        for _ in range(rounds):
+async def _rounds(call: Callable[[], Awaitable[None]]) -> int:
+    """How many rounds of the loop the call lets others go first."""
+    rounds = 0
+
+    async def tick() -> None:
+        nonlocal rounds
+        while True:
             await asyncio.sleep(0)
-        box.put(RoomMade())
+            rounds += 1
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    await call()
+    ticking.cancel()
+    return rounds
 
 
-async def _gathered(count: int, rounds: int) -> int:
-    box = Inbox()
-    bringing = asyncio.create_task(_bring(box, count, rounds))
-    await gather(box)
-    gathered = box.load
-    bringing.cancel()
-    return gathered
+async def _gathers(patience: Patience, inbox: list[int], arrivals: int) -> int:
+    """Gathers while so many inputs come, one a round."""
+
+    async def arrive() -> None:
+        for number in range(arrivals):
+            inbox.append(number)
+            await asyncio.sleep(0)
+
+    arriving = asyncio.create_task(arrive())
+    rounds = await _rounds(lambda: patience.gather(inbox))
+    arriving.cancel()
+    return rounds
 
 
-async def test_what_comes_within_a_few_rounds_is_waited_for() -> None:
-    assert await _gathered(count=10, rounds=QUIET - 1) == 10
+async def test_an_idle_system_waits_least() -> None:
+    assert await _rounds(lambda: Patience().gather([1])) <= LEAST
 
 
-async def test_who_takes_longer_is_not() -> None:
-    assert await _gathered(count=10, rounds=QUIET + 2) == 0
+async def test_it_grows_while_inputs_come_and_shrinks_when_none_do() -> None:
+    patience = Patience()
+    rounds = [await _gathers(patience, [1], arrivals=MOST) for _ in range(6)]
+    assert rounds == sorted(rounds)
+    assert MOST - 2 <= rounds[-1] <= MOST
+    shrinking = [await _gathers(patience, [1], arrivals=0) for _ in range(7)]
+    assert shrinking == sorted(shrinking, reverse=True)
+    assert shrinking[-1] <= LEAST
 
 
-async def test_when_there_is_enough_nobody_is_waited_for() -> None:
-    assert await _gathered(count=2 * ENOUGH, rounds=1) == ENOUGH
-
-
-async def test_with_enough_to_do_nobody_else_gets_a_round() -> None:
-    box = Inbox()
-    for _ in range(ENOUGH):
-        box.put(RoomMade())
-    other = asyncio.create_task(asyncio.sleep(0))
-    await gather(box)
-    assert not other.done()
-    await other
+async def test_it_ends_as_soon_as_there_is_enough() -> None:
+    assert await _rounds(lambda: Patience().gather([1] * ENOUGH)) == 0

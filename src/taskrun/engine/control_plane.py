@@ -49,7 +49,7 @@ from taskrun.domain.status import WorkerStatus
 from taskrun.domain.timers import ControlPlaneTimers
 from taskrun.engine.alarm import Alarm
 from taskrun.engine.inbox import Inbox
-from taskrun.engine.patience import ENOUGH, gather
+from taskrun.engine.patience import ENOUGH, Patience
 from taskrun.engine.replica import Replica
 from taskrun.engine.replies import Replies, Slot, accepted
 from taskrun.engine.respite import Respite
@@ -91,6 +91,7 @@ class ControlPlane:
         self._policy = policy
         self._core = self._new_core()
         self._inbox = Inbox()
+        self._patience = Patience()
         self._respite = Respite()
         self._alarm = Alarm(clock, self._inbox.wake)
         self._watchers = Watchers(store)
@@ -288,7 +289,7 @@ class ControlPlane:
     async def _run(self) -> None:
         while True:
             await self._inbox.something()
-            await gather(self._inbox)
+            await self._patience.gather(self._inbox)
             try:
                 await self._work()
             except StoreFailed as error:
@@ -316,9 +317,12 @@ class ControlPlane:
             answers = [*answers, *again] if again else answers
             self._speaker.speak(turn)
             self._alarm.set(self._core.next_deadline())
-            # Others get their say between two turns, and what they bring is in the next. After a large one that is
-            # large too, and what it had to say can be said while that is stored.
-            await (asyncio.sleep(0) if large else gather(self._inbox))
+            # Others get their say between two turns, and what they bring is in the next. If some came while this one
+            # was stored, more are on their way; but after a large one there is much to say while the next is stored.
+            if self._inbox and not large:
+                await self._patience.gather(self._inbox)
+            else:
+                await asyncio.sleep(0)
 
     async def _commit(self, turn: Turn) -> Sequence[Answer]:
         """Stores the turn; with it the cancels that others have promised of tasks which end in it. New tasks

@@ -8,7 +8,7 @@ from taskrun.domain.control_plane.inputs import RoomMade, WorkerSpoke
 from taskrun.domain.protocol import RunReport
 from taskrun.domain.status import RunStatus
 from taskrun.engine import inbox
-from taskrun.engine.inbox import Inbox
+from taskrun.engine.inbox import MAX_INBOX_BYTES, Inbox
 
 
 async def test_who_waits_for_room_goes_on_only_when_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +44,11 @@ def test_of_what_a_worker_says_each_message_is_something_to_do() -> None:
     box.put(RoomMade())
     box.clear()
     assert box.load == 0
+
+
+def test_what_is_forgotten_takes_no_room_any_more() -> None:
+    box = Inbox()
+    box.put(WorkerSpoke(1, [], MAX_INBOX_BYTES))
+    assert box.full
+    box.clear()
+    assert (len(box), box.load, box.full) == (0, 0, False)

@@ -291,7 +291,15 @@ def test_a_key_that_others_may_read_is_one_line(certs: Path, tmp_path: Path, wor
         (["--enroll=http://[::1]:1", "--token=x"], "This is no bootstrap token"),
         (
             ["--enroll=https://[::1]:1", f"--token={TOKEN}", "--enroll-ca-cert=nowhere", "--certs-dir=new"],
-            "nowhere holds no certificate that can be read.",
+            "nowhere is missing.",
+        ),
+        (
+            ["--enroll=https://[::1]:1", f"--token={TOKEN}", "--enroll-ca-cert=certs", "--certs-dir=new"],
+            "certs cannot be read: Is a directory.",
+        ),
+        (
+            ["--enroll=https://[::1]:1", f"--token={TOKEN}", "--enroll-ca-cert=bad.toml", "--certs-dir=new"],
+            "bad.toml holds no certificate that can be read.",
         ),
         (["--enroll=http://192.0.2.1:1", f"--token={TOKEN}", "--certs-dir=new"], "Plain http would show the bootstrap"),
         (["--enroll=http://[::1]:1", f"--token={TOKEN}"], "certs/ca.crt is another control plane's CA"),

@@ -163,8 +163,12 @@ def _connection(target: SplitResult, ca_cert: Path | None, timeout: float) -> HT
         return HTTPConnection(host, target.port or 80, timeout=timeout)
     try:
         context = ssl.create_default_context(cafile=ca_cert)
-    except OSError as error:
+    except ssl.SSLError as error:
         raise FailedPrecondition(f"{ca_cert} holds no certificate that can be read.") from error
+    except FileNotFoundError as error:
+        raise FailedPrecondition(f"{ca_cert} is missing.") from error
+    except OSError as error:
+        raise FailedPrecondition(f"{ca_cert} cannot be read: {error.strerror or error}.") from error
     return HTTPSConnection(host, target.port or 443, timeout=timeout, context=context)
 
 

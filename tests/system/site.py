@@ -66,7 +66,10 @@ class RunningProgram(LoggedProgram):
 
     def wait(self, seconds: float = PATIENCE) -> int:
         """Its exit code, once it has ended by itself or by what it was told."""
-        return self._process.wait(seconds)
+        code = self._process.wait(seconds)
+        # What it said last may still be on its way to the log.
+        self._reader.join(seconds)
+        return code
 
     def kill(self) -> None:
         """Ends it, and all it holds here; doing it twice is harmless."""

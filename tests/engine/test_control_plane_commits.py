@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import pytest
 
@@ -14,6 +14,7 @@ from taskrun.domain.records import OutputSegment, StoryEntry, Task, TaskSpec
 from taskrun.domain.status import TaskStatus, WorkerStatus
 from taskrun.engine import inbox
 from taskrun.engine.control_plane import ControlPlane
+from taskrun.engine.patience import ENOUGH, Patience
 from taskrun.testing.clock import JumpingClock
 from taskrun.testing.faulty_store import FaultyStore
 from taskrun.testing.harness import RecordingTelemetry
@@ -378,3 +379,36 @@ async def test_a_drain_outlives_a_failed_commit(
     with pytest.raises(Unavailable, match="shutting down"):
         await Peer(plane).connect("w2")
     assert not plane.ready
+
+
+# Between two turns.
+
+
+@pytest.mark.parametrize(
+    ("stored_before", "come", "waited"),
+    [(1, 1, True), (1, 0, False), (ENOUGH, 1, False)],
+    ids=["more are on their way", "nobody came", "after a large turn there is much to say"],
+)
+async def test_others_go_first_if_some_came_while_a_small_turn_was_stored(
+    plane: ControlPlane,
+    store: FaultyStore,
+    jumping: JumpingClock,
+    monkeypatch: pytest.MonkeyPatch,
+    stored_before: int,
+    come: int,
+    waited: bool,
+) -> None:
+    found: list[int] = []
+
+    async def gather(_: Patience, inbox: Sized) -> None:
+        found.append(len(inbox))
+
+    stored = store.lag()
+    calls = [creating(plane, stored_before)]
+    await jumping.advance(0)
+    calls += [creating(plane) for _ in range(come)]
+    await jumping.advance(0)
+    monkeypatch.setattr(Patience, "gather", gather)
+    stored.set()
+    await asyncio.gather(*calls)
+    assert (found[:1] == [come]) is waited

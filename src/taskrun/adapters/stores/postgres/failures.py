@@ -14,6 +14,7 @@ from taskrun.domain.errors import StoreFailed
 _SENTENCES = {
     "53100": "The disk that holds the tasks is full.",
     "53300": "The tasks' database has no connection left for this control plane.",
+    "23505": "The tasks' database has such a record already: a task, or the beginning of its story, is stored once.",
     "25006": "The tasks' database cannot be written: it may be a standby.",
     "55P03": "Another program keeps rows of the tasks' database locked.",
     "57014": "The tasks' database took too long.",

@@ -94,7 +94,7 @@ def _show_revoked(
     """
     if not revoked and not _is_listed(client, owner, normal_serial(serial)):
         what = f"certificate of {owner}" if owner else f"certificate {serial}"
-        rest = "If there is one all the same, it is worth nothing from now on."
+        rest = "If there is one all the same, or a token for one, it is worth nothing from now on."
         raise NotFound(f"No {what} is listed: is that what was meant? {rest}")
     _show(connection, revoked)
     if not revoked and not connection.json:

@@ -44,6 +44,6 @@ def test_an_unknown_section_is_a_clear_error() -> None:
 )
 def test_two_control_planes_must_lose_nothing_but_noise(before: int, two: int, after: int, missed: bool) -> None:
     table = Table()
-    for figure in figures([Round(before, {2: two, 3: 1}, after)] * 3):
+    for figure in figures("which end", [Round(before, {2: two, 3: 1}, after)] * 3):
         table.add(figure, None)
     assert table.missed is missed

@@ -22,7 +22,7 @@ from taskrun.domain.records import Task, TaskSpec
 from taskrun.domain.status import TaskStatus
 
 #: Each store is measured so often, in turn: these machines are noisy.
-ROUNDS = 3
+ROUNDS = 7
 #: Of what memory does, by the way of creating.
 MARKS = {
     "sqlite": {"one create a task": 0.9, "batched creates": 0.5},
@@ -45,7 +45,7 @@ async def measure(plant: Plant, scale: float) -> list[Figure]:
     figures = []
     with _places() as places:
         for way, (create, _) in WAYS.items():
-            tasks = int((3000 if way == "one create a task" else 20_000) * max(scale, 0.3))
+            tasks = int((2000 if way == "one create a task" else 12_000) * max(scale, 0.3))
             rates: dict[str, list[float]] = {name: [] for name in ("memory", *places)}
             for _ in range(ROUNDS):
                 rates["memory"].append(await rate(plant, create, tasks))

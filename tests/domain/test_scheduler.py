@@ -208,7 +208,7 @@ def test_requirements_that_nobody_waits_for_are_forgotten_when_there_are_many(
         scheduler.place(Requirement("echo", (("n", str(number)),)))
         scheduler.place(Requirement(f"agent-{number}"))
     assert len(scheduler._lines) <= 9
-    assert len(scheduler._agents) <= 10
+    assert len(scheduler._seats._agents) <= 10
     assert scheduler.waiting(kept) == 1
     assert scheduler.place(ECHO) == "a"
 
@@ -217,7 +217,7 @@ def test_an_agent_that_nobody_offers_and_nobody_wants_is_forgotten(scheduler: Sc
     scheduler.join("a", ["echo", "other"], {}, 1)
     scheduler.place(ECHO)
     scheduler.leave("a")
-    assert set(scheduler._agents) == {"echo"}
+    assert set(scheduler._seats._agents) == {"echo"}
 
 
 def test_who_waited_for_a_slot_that_another_gets_is_served_elsewhere(scheduler: Scheduler[str]) -> None:

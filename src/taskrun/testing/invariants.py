@@ -39,7 +39,7 @@ def check_nobody_waits_in_vain(core: ControlPlaneCore, store: NaiveStore) -> Non
         requirement = task.requirement
         if core._scheduler.holding(requirement) is not None:
             continue
-        free = [seat for seat in core._scheduler._seats.values() if seat.fits(requirement) and seat.free > 0]
+        free = [seat for seat in core._scheduler._seats if seat.fits(requirement) and seat.free > 0]
         assert not free, f"task {task.id} waits although {free} could take it"
 
 
@@ -106,7 +106,7 @@ def _check_runs(core: ControlPlaneCore, store: NaiveStore) -> None:
 def _check_slots(core: ControlPlaneCore, claims: Iterable[Claim[int]]) -> None:
     """The slots that the scheduler counts are the runs that the workers have, and those set aside for claims."""
     scheduler = core._scheduler
-    seats, by_session = scheduler._seats, core._fleet._by_session
+    seats, by_session = {seat.key: seat for seat in scheduler._seats}, core._fleet._by_session
     assert seats.keys() == by_session.keys()
     aside = Counter[int]()
     for claim in claims:

@@ -12,6 +12,7 @@ import pytest
 from taskrun.adapters.stores.migrations import Migration
 from taskrun.adapters.stores.postgres import (
     accounts,
+    asks,
     care,
     changes,
     crews,
@@ -254,11 +255,9 @@ STATEMENTS = {
     **{name: getattr(keys, name) for name in ("_KEEP_KEYS", "_DROP_KEYS")},
     **{name: getattr(changes, name) for name in ("_COUNT_WAITING", "_COUNT", "_COUNT_TOGETHER")},
     **{f"waiting.{name}": getattr(waiting, name) for name in ("_LOCK", "_COUNT", "_TIDY")},
-    **{name: getattr(writer, name) for name in ("_CLAIM_EXPIRED", "_CLAIM_STRANDED")},
-    **{name: getattr(writer, name) for name in ("_BEFORE", "_CLAIM_NEXT", "_CLAIM_TASK", "_FIND_KEY", "_CLAIM_RUNS")},
-    "_ALIVE": writer._ALIVE,
-    "_BEFORE_AND_BROUGHT": writer._BEFORE_AND_BROUGHT,
-    "_RELAY_CANCEL": writer._RELAY_CANCEL,
+    **{name: getattr(writer, name) for name in ("_ALIVE", "_BEFORE", "_BEFORE_AND_BROUGHT")},
+    **{name: getattr(asks, name) for name in ("_CLAIM_NEXT", "_CLAIM_TASK", "_CLAIM_EXPIRED", "_CLAIM_STRANDED")},
+    **{name: getattr(asks, name) for name in ("_FIND_KEY", "_CLAIM_RUNS", "_RELAY_CANCEL")},
     **{name: getattr(owners, name) for name in ("_DEAD", "_GIVE_BACK", "_RUNNING")},
     **{name: getattr(peers, name) for name in ("_CANCELS", "_WORKERS")},
     **{f"crews.{name}": getattr(crews, name) for name in ("_LOCK", "_LEARN", "_CLEAR", "_COUNT")},

@@ -1,4 +1,4 @@
-"""What a database has to look at before it applies a batch, and what the batch changes about the counts it keeps."""
+"""What a store has to look at before it applies a batch, and what the batch changes about the counts it keeps."""
 
 from __future__ import annotations
 

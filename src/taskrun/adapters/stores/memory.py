@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
+from taskrun.adapters.stores.batches import check_batch
 from taskrun.adapters.stores.memory_ended import MemoryEnded, size_of_story, size_of_task
 from taskrun.adapters.stores.memory_index import MemoryIndex
 from taskrun.adapters.stores.memory_keys import MemoryKeys
@@ -83,7 +84,8 @@ class MemoryStore:
     async def commit(self, batch: Batch) -> Sequence[Answer]:
         """See `Store.commit`."""
         self._must_be_open()
-        self._check(batch)
+        # Before anything is applied, so that a batch is stored as a whole or not at all.
+        check_batch(batch, {task_id: self._before(task_id) for task_id in batch.story})
         for task in batch.tasks.values():
             self._save(task)
         stories = self._stories
@@ -168,22 +170,10 @@ class MemoryStore:
         if self._closed:
             raise StoreFailed("The store is closed.")
 
-    def _check(self, batch: Batch) -> None:
-        """Raises before anything is applied, so that a batch is stored as a whole or not at all."""
-        for task_id, task in batch.tasks.items():
-            if task.id != task_id:
-                raise StoreFailed(f"Task {task.id} is saved under the id of another, {task_id}.")
-        for task_id, entries in batch.story.items():
-            if task_id not in self._tasks and task_id not in batch.tasks:
-                raise StoreFailed(f"There is a story, but no task {task_id}.")
-            if task_id in self._tasks and entries and entries[0].seq == 0:
-                raise StoreFailed(f"The story of task {task_id} began with the task.")
-            story = self._stories.get(task_id)
-            expected = story[-1].next_seq if story else None
-            for entry in entries:
-                if expected is not None and entry.seq != expected:
-                    raise StoreFailed(f"The story of task {task_id} goes on with {expected}, not {entry.seq}.")
-                expected = entry.next_seq
+    def _before(self, task_id: str) -> tuple[TaskStatus | None, int | None]:
+        """The task's status, and the number that its story goes on with."""
+        task, story = self._tasks.get(task_id), self._stories.get(task_id)
+        return (task.status if task else None, story[-1].next_seq if story else None)
 
     def _save(self, task: Task) -> None:
         task_id, status = task.id, task.status

@@ -93,6 +93,14 @@ async def test_a_damaged_file_is_told(store: SqliteStore, path: Path) -> None:
     assert check(path)[0].startswith("The file is damaged")
 
 
+@pytest.mark.parametrize("left", [20_000, 4096])
+async def test_a_file_that_is_too_damaged_to_be_opened_is_told(store: SqliteStore, path: Path, left: int) -> None:
+    await store.close()
+    with path.open("r+b") as file:
+        file.truncate(left)
+    assert check(path) == ["The file is damaged."]
+
+
 @pytest.mark.parametrize("look", [check, lambda path: backup(path, path.with_name("new"))], ids=["check", "backup"])
 def test_no_database_and_no_file_at_all_are_told(tmp_path: Path, look: object) -> None:
     assert callable(look)

@@ -12,7 +12,7 @@ from taskrun.adapters.stores.migrations import refuse_strange
 from taskrun.adapters.stores.sqlite.connection import open_reader, snapshot
 from taskrun.adapters.stores.sqlite.failures import code_of, translated
 from taskrun.adapters.stores.sqlite.migrating import applied, known_migrations
-from taskrun.domain.errors import AlreadyExists, FailedPrecondition
+from taskrun.domain.errors import AlreadyExists, FailedPrecondition, StoreFailed
 
 #: Findings of one kind that are told.
 _MOST = 10
@@ -58,14 +58,20 @@ def check(path: Path) -> list[str]:
 
     Reads all of it. Raises `FailedPrecondition` if it cannot be looked into, and `StoreFailed`.
     """
-    with _reading(path) as connection, snapshot(connection):
-        if findings := _unsound_pages(connection) + _strange_schema(connection):
-            return findings
-        return [
-            f"{sentence.format(name)}."
-            for sentence, sql in _INVARIANTS.items()
-            for (name,) in connection.execute(f"SELECT * FROM ({sql}) LIMIT {_MOST}")  # noqa: S608  # both are ours
-        ]
+    try:
+        with _reading(path) as connection, snapshot(connection):
+            if findings := _unsound_pages(connection) + _strange_schema(connection):
+                return findings
+            return [
+                f"{sentence.format(name)}."
+                for sentence, sql in _INVARIANTS.items()
+                for (name,) in connection.execute(f"SELECT * FROM ({sql}) LIMIT {_MOST}")  # noqa: S608  # both are ours
+            ]
+    except StoreFailed as error:
+        # So badly that SQLite does not even open it: to check is what the sentence of that failure advises.
+        if isinstance(error.__cause__, sqlite3.Error) and code_of(error.__cause__) == sqlite3.SQLITE_CORRUPT:
+            return ["The file is damaged."]
+        raise
 
 
 def backup(path: Path, target: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,4 +161,33 @@ async def test_a_backup_that_fails_leaves_nothing_behind(store: SqliteStore, pat
     other.close()
     with pytest.raises(StoreFailed, match="is damaged"):
         backup(path, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    (disk := tmp_path / "small").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+async def test_a_backup_whose_disk_is_full_says_so_and_leaves_nothing_behind(
+    store: SqliteStore, path: Path, small_disk: Path
+) -> None:
+    with pytest.raises(StoreFailed, match=r"copy\.db does not fit on its disk"):
+        backup(path, small_disk / "copy.db")
+    assert os.listdir(small_disk) == []
+
+
+@pytest.mark.parametrize("table", ["", "CREATE TABLE bookmarks (name TEXT)"], ids=["empty", "foreign"])
+def test_what_is_not_ours_is_not_copied(tmp_path: Path, table: str) -> None:
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute(table)
+    other.close()
+    with pytest.raises(FailedPrecondition, match=r"is it the right one|belongs to another program"):
+        backup(tmp_path / "other.db", tmp_path / "copy.db")
     assert not (tmp_path / "copy.db").exists()

@@ -81,13 +81,18 @@ def backup(path: Path, target: Path) -> None:
     nothing is left of it.
     """
     with _reading(path) as connection:
+        if not applied(connection):
+            raise FailedPrecondition(f"{path} holds no tasks and never did: is it the right one?")
         _make_new(target)
         try:
             connection.execute("PRAGMA query_only=OFF")
             connection.execute("VACUUM INTO ?", (str(target),))
             _sync(target)
-        except BaseException:
+        except BaseException as error:
             target.unlink()
+            if isinstance(error, sqlite3.Error) and code_of(error) == sqlite3.SQLITE_FULL:
+                # Nothing else is written to: the disk that holds the tasks may have all the room in the world.
+                raise StoreFailed(f"{target} does not fit on its disk.") from error
             raise
 
 

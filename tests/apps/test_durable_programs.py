@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ def test_a_killed_control_plane_goes_on_where_it_was(site: Site, tmp_path: Path,
     assert worker.wait_for("enrolled")["worker_id"] == "late"
     assert site.cli("watch-task", waiting).returncode == 0
     assert _tasks(site)[waiting] == "COMPLETED"
+
+
+def test_a_control_plane_removes_what_ended_longer_ago_than_it_is_told(site: Site, agents: Path, store: str) -> None:
+    plane = site.start(store)
+    site.worker(config=agents)
+    assert site.cli("create-task", "--agent=echo", "--input=1", "--watch").returncode == 0
+    kept = site.cli("create-task", "--agent=echo", "--input=2", "--idempotency-key=k").stdout.strip()
+    assert site.cli("watch-task", kept).returncode == 0
+    send(plane, signal.SIGKILL)
+
+    site.start(store, "--retention-age=1ms")
+    until = time.monotonic() + 20
+    while len(_tasks(site)) > 1:
+        assert time.monotonic() < until
+    assert _tasks(site) == {kept: "COMPLETED"}
 
 
 def test_the_second_control_plane_on_a_database_is_refused(site: Site, tmp_path: Path) -> None:

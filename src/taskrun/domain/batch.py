@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from taskrun.domain.limits import KEY_LIFE_MS, RETRY_KEY, RETRY_KEY_LIFE_MS
 from taskrun.domain.quotas import AccountName, Figures
 from taskrun.domain.records import Requirement, StoryEntry, Task
 from taskrun.domain.relayed import MessageAnswer, MessageAsk
@@ -270,7 +271,8 @@ class Backlog:
 class Retention:
     """Which finished tasks need not be kept: those that ended early enough, and any while there is too much of it all.
 
-    One that was created with an idempotency key, at or after `keys_since_ms`, is kept: its key may be asked for.
+    One that was created with an idempotency key, at or after `keys_since_ms`, is kept: its key may be asked for. Of a
+    key that a client made up to repeat a call (`RETRY_KEY`) the same holds from `retries_since_ms` on.
     """
 
     #: Unix ms. 0 asks for none by time.
@@ -279,6 +281,19 @@ class Retention:
     max_bytes: int
     #: Unix ms.
     keys_since_ms: int
+    retries_since_ms: int = 0
+
+    @classmethod
+    def at(cls, now_ms: int, age_ms: int, max_bytes: int) -> Retention:
+        """Those need not be kept that ended more than `age_ms` ago; 0 asks for none by time."""
+        before_ms = now_ms - age_ms if age_ms else 0
+        return cls(before_ms, max_bytes, now_ms - KEY_LIFE_MS, now_ms - RETRY_KEY_LIFE_MS)
+
+    def keeps(self, task: Task) -> bool:
+        """Whether the task is kept for its key."""
+        key = task.spec.idempotency_key
+        since_ms = self.retries_since_ms if key.startswith(RETRY_KEY) else self.keys_since_ms
+        return bool(key) and task.created_at_ms >= since_ms
 
 
 @value(frozen=True, slots=True)

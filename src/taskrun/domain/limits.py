@@ -49,6 +49,9 @@ MAX_CONCURRENT_RUNS = 10_000
 MAX_TIMEOUT_MS = 7 * 24 * 3600 * 1000
 #: How long an idempotency key is remembered.
 KEY_LIFE_MS = 24 * 3600 * 1000
+#: How keys begin that a client has made up, only to repeat a call of which it does not know what became; and for how
+#: long a finished task is kept for the sake of one.
+RETRY_KEY, RETRY_KEY_LIFE_MS = "taskrun.retry-", 10 * 60 * 1000
 
 #: The whole numbers of a task spec, each with its least and greatest value.
 _RANGES = (

@@ -11,7 +11,6 @@ from loguru import logger
 from taskrun.domain.batch import Retention
 from taskrun.domain.errors import StoreFailed
 from taskrun.domain.events import TasksRemoved
-from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.engine.background import Background
 from taskrun.engine.log import log_events
 from taskrun.ports.clock import Clock
@@ -55,10 +54,9 @@ class Pruner:
 
     async def _step(self) -> bool:
         """Whether anything was removed."""
-        now_ms = self._clock.now().utc_ms
-        ended_before_ms = now_ms - self._age_ms if self._age_ms else 0
+        retention = Retention.at(self._clock.now().utc_ms, self._age_ms, self._max_bytes)
         try:
-            removed = await self._store.prune(Retention(ended_before_ms, self._max_bytes, now_ms - KEY_LIFE_MS), STEP)
+            removed = await self._store.prune(retention, STEP)
         except StoreFailed as error:
             logger.warning("finished tasks cannot be removed now: {}", error.message)
             return False

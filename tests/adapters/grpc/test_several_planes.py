@@ -18,6 +18,7 @@ from taskrun.adapters.grpc.client import Client
 from taskrun.adapters.grpc.link import GrpcConnector
 from taskrun.adapters.grpc.server import GrpcServer
 from taskrun.domain.errors import InvalidArgument, NotFound, TaskRunError, Unavailable
+from taskrun.domain.limits import RETRY_KEY
 from taskrun.domain.protocol import Hello
 from taskrun.domain.records import StoryEntry, Task, TaskChange, TaskQuery, TaskSpec, WorkerInfo
 from taskrun.domain.status import TaskStatus
@@ -300,7 +301,7 @@ async def test_a_message_gets_such_a_key_too_and_its_own_is_kept(site: Site, con
     async with connect(site.addresses[0]) as client:
         await client.continue_task("t-0", "more")
     made, own, none = [key for *_, key in site.planes[0].tasks.messages]
-    assert (made.startswith("client-"), own, none) == (True, "mine", "")
+    assert (made.startswith(RETRY_KEY), own, none) == (True, "mine", "")
 
 
 async def test_a_tasks_own_key_is_kept_and_with_one_address_none_is_made(site: Site, connect: Connect) -> None:

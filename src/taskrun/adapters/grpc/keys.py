@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
+from taskrun.domain.limits import RETRY_KEY
 from taskrun.domain.records import TaskSpec
 
 
@@ -28,4 +29,4 @@ class Keys:
 
     def next(self) -> str:
         """A key."""
-        return f"client-{self._name}-{next(self._numbers):09}"
+        return f"{RETRY_KEY}{self._name}-{next(self._numbers):09}"

@@ -40,7 +40,7 @@ class MemoryEnded:
             too_much = 0 < retention.max_bytes < self.bytes
             if limit == 0 or not (too_much or task.finished_at_ms < retention.ended_before_ms):
                 return
-            if not task.spec.idempotency_key or task.created_at_ms < retention.keys_since_ms:
+            if not retention.keeps(task):
                 yield task
                 limit -= 1
 

@@ -21,7 +21,6 @@ from taskrun.apps.exits import FAILED, OK
 from taskrun.apps.extras import postgres_extra
 from taskrun.domain.batch import Retention
 from taskrun.domain.errors import InvalidArgument
-from taskrun.domain.limits import KEY_LIFE_MS
 from taskrun.domain.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -133,9 +132,7 @@ def prune(as_json: bool, place: Path | str, age_ms: int | None, max_size: str | 
         max_bytes = SIZE.read(max_size) if max_size else 0
     except ValueError as error:
         raise InvalidArgument(f"--max-size must be {SIZE.rule}.") from error
-    now_ms = int(time.time() * 1000)
-    before_ms = 0 if age_ms is None else now_ms - age_ms
-    removed = asyncio.run(_prune(place, Retention(before_ms, max_bytes, now_ms - KEY_LIFE_MS)))
+    removed = asyncio.run(_prune(place, Retention.at(int(time.time() * 1000), age_ms or 0, max_bytes)))
     if as_json:
         showing.as_json({"database": _name(place), "removed": removed})
     else:

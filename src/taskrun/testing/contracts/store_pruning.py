@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from taskrun.domain.limits import RETRY_KEY
 from taskrun.domain.records import Task, TaskQuery
 from taskrun.domain.status import TaskStatus
 from taskrun.ports.store import Backlog, Retention, Store
@@ -88,6 +89,16 @@ class PruneContract:
         assert dict(await store.prune(replace(OLD, keys_since_ms=50), 10)) == {COMPLETED: 1}
         assert await find_key(store, "ann", "k") == kept
         assert dict(await store.prune(replace(OLD, keys_since_ms=51), 10)) == {COMPLETED: 1}
+
+    async def test_a_key_for_a_repeated_call_keeps_its_task_for_a_time_of_its_own(self, store: Store) -> None:
+        for n, key in ((1, f"{RETRY_KEY}1"), (2, f"my-{RETRY_KEY}2")):
+            await save(store, replace(ended(n, 100 * n, idempotency_key=key), created_at_ms=50))
+        retries_count = replace(OLD, keys_since_ms=51, retries_since_ms=50)
+        assert dict(await store.prune(retries_count, 10)) == {COMPLETED: 1}
+        assert await left(store) == ids(1)
+        await save(store, replace(ended(2, 200, idempotency_key=f"my-{RETRY_KEY}2"), created_at_ms=50))
+        assert dict(await store.prune(replace(OLD, keys_since_ms=50, retries_since_ms=51), 10)) == {COMPLETED: 1}
+        assert await left(store) == ids(2)
 
     async def test_a_store_that_is_too_large_removes_the_oldest_until_it_is_not(self, store: Store) -> None:
         for n in range(20):

@@ -9,6 +9,7 @@ from typing import Any
 from taskrun.adapters.stores.postgres.changes import BYTES, TASK_BYTES
 from taskrun.adapters.stores.postgres.database import SHARDS, AsyncConnection
 from taskrun.domain.batch import Retention
+from taskrun.domain.limits import RETRY_KEY
 from taskrun.domain.status import TaskStatus
 
 #: Characters of stories that one step removes, beside the task that is more.
@@ -24,7 +25,8 @@ _CANDIDATES = """
     FROM tasks
     WHERE finished_at < %b::int8 AND (
         coalesce(birth::json #>> '{spec,idempotency_key}', '') = ''
-        OR (birth::json ->> 'created_at_ms')::int8 < %b::int8
+        OR (birth::json ->> 'created_at_ms')::int8
+            < CASE WHEN starts_with(birth::json #>> '{spec,idempotency_key}', %b::text) THEN %b::int8 ELSE %b::int8 END
     )
     ORDER BY finished_at LIMIT %b::int8 FOR UPDATE SKIP LOCKED
 """
@@ -54,9 +56,8 @@ async def prune(connection: AsyncConnection, retention: Retention, limit: int) -
     ids: list[str] = []
     removed = Counter[TaskStatus]()
     size = stories = 0
-    for task_id, status, finished_at, birth, story in await _all(
-        connection, _CANDIDATES, [before, retention.keys_since_ms, limit]
-    ):
+    given = [before, RETRY_KEY, retention.retries_since_ms, retention.keys_since_ms, limit]
+    for task_id, status, finished_at, birth, story in await _all(connection, _CANDIDATES, given):
         if (finished_at >= retention.ended_before_ms and too_much <= size) or stories > _MOST_STORY:
             break
         ids.append(task_id)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from taskrun.adapters.stores.sqlite.bulk import insert, json_list
 from taskrun.adapters.stores.sqlite.connection import snapshot, transaction
 from taskrun.domain.batch import Retention
+from taskrun.domain.limits import RETRY_KEY
 from taskrun.domain.status import TaskStatus
 
 #: Bytes of stories that one step removes, beside the task that is more.
@@ -28,7 +29,8 @@ _CANDIDATES = """
         json_extract(CAST(body AS TEXT), '$.created_by'),
         coalesce(json_extract(CAST(body AS TEXT), '$.spec.idempotency_key'), '') AS key
     FROM tasks INDEXED BY tasks_by_end JOIN births ON births.task_id = id
-    WHERE finished_at < :before AND (key = '' OR json_extract(CAST(body AS TEXT), '$.created_at_ms') < :keys_since)
+    WHERE finished_at < :before AND (key = '' OR json_extract(CAST(body AS TEXT), '$.created_at_ms')
+        < CASE WHEN instr(key, :retry) = 1 THEN :retries_since ELSE :keys_since END)
     ORDER BY finished_at LIMIT :limit
 """
 _DELETE = (
@@ -64,7 +66,13 @@ def removable(connection: sqlite3.Connection, retention: Retention, limit: int) 
     with snapshot(connection):
         too_much = used_bytes(connection) - retention.max_bytes if retention.max_bytes else 0
         before = _EVER if too_much > 0 else retention.ended_before_ms
-        given = {"before": before, "keys_since": retention.keys_since_ms, "limit": limit}
+        given = {
+            "before": before,
+            "retry": RETRY_KEY,
+            "retries_since": retention.retries_since_ms,
+            "keys_since": retention.keys_since_ms,
+            "limit": limit,
+        }
         rows = connection.execute(_CANDIDATES, given).fetchall()
     chosen: list[Ended] = []
     story = 0

@@ -175,6 +175,22 @@ async def test_of_several_that_inherit_at_once_one_does(a: PostgresStore, b: Pos
     assert sorted(len(tasks) for tasks in inherited) == [0, 0, 0, 50]
 
 
+async def test_nobody_takes_over_from_who_commits_at_this_moment(
+    a: PostgresStore, b: PostgresStore, silence: Callable[[], None], emptied_url: str
+) -> None:
+    """What it stores then would have an owner that is gone, from which nobody inherits any more."""
+    await save(a, make_task(1))
+    async with await psycopg.AsyncConnection.connect(emptied_url) as other:
+        await other.execute("SELECT FROM tasks FOR UPDATE")
+        commit = asyncio.create_task(save(a, moved(make_task(1), RUNNING)))
+        await _until_somebody_waits(emptied_url)
+        silence()
+        assert list(await inherit(b)) == []
+        await other.rollback()
+    await commit
+    assert list(await inherit(b)) == [moved(make_task(1), RUNNING)]
+
+
 async def test_what_another_gave_back_is_left_alone_while_it_waits_and_when_a_third_has_it(
     a: PostgresStore, b: PostgresStore, opened: Open
 ) -> None:

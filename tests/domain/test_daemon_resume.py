@@ -462,3 +462,19 @@ def test_each_heartbeat_that_is_heard_puts_the_end_off() -> None:
         rig.transport()
         rig.ack()
     assert rig.core.connected
+
+
+def test_an_ack_that_comes_late_says_nothing_of_the_heartbeats_after_its_own() -> None:
+    rig = Resuming()
+    rig.assign("r")
+    rig.wait(15)
+    rig.transport()
+    first = rig.last_ms
+    rig.wait(15)
+    rig.transport()
+    # The second is lost: the control plane gives the run to others by when it heard the first.
+    assert rig.hear(HeartbeatAck(first)) == []
+    rig.feed(BROKEN)
+    rig.wait(2.5)
+    rig.feed(BROKEN)
+    assert StopAgent("r") in rig.wait(PATIENCE - 17.5)

@@ -18,6 +18,7 @@ from chaos.oracle import Verdict
 from chaos.plans import SHORT, SHORT_DISK
 from chaos.site import ROOT, leftovers
 from chaos.verdicts import shown
+from chaos.watchers import Audience
 from tests.system.site import soon
 
 SEED = 1
@@ -48,6 +49,12 @@ async def test_a_control_plane_that_forgets_is_found_out(tmp_path: Path) -> None
     verdict = await forgetful.play(SEED, tmp_path)
     assert not verdict.void
     assert len(verdict.of("lost")) > 1
+
+
+async def test_a_round_whose_dead_watchers_live_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Audience, "_freeze", lambda self, watchers: None)
+    verdict = await Audience(dead=2, live=1, seconds=2).play(SEED, tmp_path)
+    assert verdict.void == ["dead watchers: 0 of 2"]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """`python -m chaos [--seed S] [--kills K] [--tasks N] [--workers W] [--scale X] [ROUND ...]`.
 
 Plays rounds, prints the seed, the counters and a verdict table. Exit code 1 on any finding, or if a round proves
-nothing because a fault that was planned did not happen.
+nothing because a fault that was planned did not happen, or is left out.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ async def main() -> int:
     seed = SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     verdicts: dict[str, Verdict] = {}
+    left_out = False
     with tempfile.TemporaryDirectory(prefix="taskrun-chaos-") as temporary:
         for name in options.rounds or ROUNDS:
             round = ROUNDS[name].scaled(options.scale)
@@ -56,10 +57,11 @@ async def main() -> int:
                 verdict = verdicts[name] = await round.play(seed, directory)
             except NotPossible as error:
                 print(f"\n{name}: WARNING: left out, {error}", flush=True)
+                left_out = True
                 continue
             print(f"\n{name}: {time.monotonic() - began:.0f} s\n{shown(verdict, _SHOWN)}", flush=True)
     print(f"\n{table(verdicts)}\nseed {seed}")
-    return int(not all(verdict.good for verdict in verdicts.values()))
+    return int(left_out or not all(verdict.good for verdict in verdicts.values()))
 
 
 if __name__ == "__main__":

@@ -78,3 +78,11 @@ def test_an_unknown_round_is_a_clear_error() -> None:
     done = subprocess.run([sys.executable, "-m", "chaos", "flood"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "unknown round: flood" in done.stderr
+
+
+def test_a_round_that_is_left_out_is_no_success() -> None:
+    code = "import sys, asyncio, chaos.rounds, chaos.__main__ as m; chaos.rounds.programs = lambda: None; "
+    code += "sys.argv = ['chaos', 'replicas']; sys.exit(asyncio.run(m.main()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "left out, PostgreSQL is not installed" in done.stdout
+    assert done.returncode == 1

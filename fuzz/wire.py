@@ -63,7 +63,7 @@ SAID: Sequence[FromWorker] = (
 
 #: All that a control plane says.
 ORDERS: Sequence[ToWorker] = (
-    HelloAck(WORKER, frozenset(FEATURES), (RunDirective("run-0", Verdict.STOP, 0),)),
+    HelloAck(WORKER, frozenset(FEATURES), (RunDirective("run-0", Verdict.STOP, 0),), 120_000),
     AssignRun(RUN, TASK, AGENT, '{"text": "hello"}', {"team": "docs"}, 1, 1_700_000_000_000, 60_000, "", False),
     ContinueRun(RUN, "And then?", "message-2", 1_700_000_000_000),
     HeartbeatAck(1_700_000_000_000),

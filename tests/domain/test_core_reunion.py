@@ -62,7 +62,7 @@ class Resuming:
         return self.sim.heard(self.session)
 
     def ack(self, *directives: RunDirective) -> HelloAck:
-        return HelloAck("w1", frozenset(FEATURES), directives)
+        return HelloAck("w1", frozenset(FEATURES), directives, grace_ms=120_000)
 
 
 @pytest.fixture

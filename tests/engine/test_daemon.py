@@ -753,6 +753,19 @@ async def test_when_all_fail_one_line_says_of_each_why(warnings: list[str]) -> N
     assert warnings == ["cannot connect: A is down. B is down.\n"] * 2
 
 
+async def test_a_control_plane_that_gives_runs_to_others_too_early_is_told_of_once(
+    link: ScriptedLink, warnings: list[str]
+) -> None:
+    """With 90 s, a heartbeat of 15 and 10 for the processes they are surely gone after 115."""
+    async with World(ScriptedConnector(link), succeed, process="p") as world:
+        for grace_ms in (0, 115_001, 115_000, 115_000):
+            link.say(HelloAck("w", frozenset(FEATURES), grace_ms=grace_ms))
+        await world.settle()
+    [line] = warnings
+    assert "after 115 s (--resume-timeout, --heartbeat and --stop-grace)" in line
+    assert "after 115 s (--worker-grace)" in line
+
+
 async def test_a_run_goes_on_at_another_control_plane_as_soon_as_its_own_is_gone() -> None:
     ways = ScriptedLink(), ScriptedLink()
     go_on = asyncio.Event()

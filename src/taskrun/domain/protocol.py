@@ -120,6 +120,8 @@ class HelloAck:
     worker_id: str
     features: frozenset[str] = frozenset()
     directives: tuple[RunDirective, ...] = ()
+    #: A worker whose runs outlive its stream has lost them to others when it was away for this long; 0 is unsaid.
+    grace_ms: int = 0
 
 
 @value(frozen=True, slots=True)

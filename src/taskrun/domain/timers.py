@@ -49,3 +49,9 @@ class DaemonTimers:
     drain: float = 300.0
     #: A stopped run's processes get SIGKILL this long after SIGTERM. At most `MAX_STOP_GRACE`.
     stop_grace: float = 10.0
+
+    @property
+    def gone(self) -> float:
+        """How long after a worker was last heard of its runs' processes are gone at the latest, if it finds no control
+        plane: it may have been heard with the heartbeat before the last it knows of."""
+        return self.resume + self.heartbeat + self.stop_grace

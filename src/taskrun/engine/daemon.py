@@ -32,7 +32,7 @@ from taskrun.domain.daemon.news import (
 from taskrun.domain.daemon.session import DaemonCore
 from taskrun.domain.errors import InvalidArgument, PermissionDenied, TaskRunError, Unauthenticated, Unavailable
 from taskrun.domain.limits import checked_hello
-from taskrun.domain.protocol import FEATURES, Hello
+from taskrun.domain.protocol import FEATURES, Hello, HelloAck
 from taskrun.domain.records import WorkerInfo
 from taskrun.domain.timers import DaemonTimers
 from taskrun.engine.alarm import Alarm
@@ -70,7 +70,7 @@ class Daemon:
         `process` is an id made up for this daemon alone: under it its runs outlive a link. With "" they end with it.
         Raises `InvalidArgument` if this is no worker that a control plane would let in.
         """
-        self._connectors, self._clock = connectors, clock
+        self._connectors, self._clock, self._gone = connectors, clock, timers.gone
         announced = replace(info, agents=tuple(agent.spec for agent in agents))
         self._hello = checked_hello(Hello(announced, frozenset(FEATURES), max_concurrent_runs, process=process))
         self._streams = count(1)
@@ -87,6 +87,8 @@ class Daemon:
         self._over = asyncio.Event()
         self._error: BaseException | None = None
         self._link: Link | None = None
+        #: Of the control planes' graces the last that was found too short. Ms.
+        self._short_grace_ms = 0
         #: Why the attempts to connect have failed, since there was a link or a rest.
         self._failures: list[str] = []
         #: The link, and those that were left and are not closed yet.
@@ -198,8 +200,21 @@ class Daemon:
             while self._outbox.flooded:
                 self._taken.clear()
                 await self._taken.wait()
+            if messages and isinstance(messages[0], HelloAck):
+                self._compare(messages[0])
             self._feed(ControlPlaneSpoke(messages))
         raise Unavailable("The control plane ended the stream.")
+
+    def _compare(self, ack: HelloAck) -> None:
+        """Says, once, that runs may be given to others while they are executed here: the settings do not fit."""
+        if 0 < ack.grace_ms <= self._gone * 1000 and ack.grace_ms != self._short_grace_ms:
+            self._short_grace_ms = ack.grace_ms
+            logger.warning(
+                "away, this worker has stopped its runs after {:g} s (--resume-timeout, --heartbeat and --stop-grace), "
+                "but the control plane gives them to others after {:g} s (--worker-grace): they may be executed twice",
+                self._gone,
+                ack.grace_ms / 1000,
+            )
 
     async def _write(self, link: Link) -> None:
         while True:

@@ -518,9 +518,12 @@ class ServerAck(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     DIRECTIVES_FIELD_NUMBER: _builtins.int
+    WORKER_GRACE_MS_FIELD_NUMBER: _builtins.int
     ack_type: _builtins.str
     ref_id: _builtins.str
     messages: _builtins.int
+    worker_grace_ms: _builtins.int
+    """with "hello": away for so long, the worker has lost its runs to others; 0 is unsaid"""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """with "hello": additions that this control plane understands"""
@@ -537,10 +540,11 @@ class ServerAck(_message.Message):
         features: _abc.Iterable[_builtins.str] | None = ...,
         messages: _builtins.int = ...,
         directives: _abc.Iterable[Global___RunDirective] | None = ...,
+        worker_grace_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_type", b"ack_type", "directives", b"directives", "features", b"features", "messages", b"messages", "ref_id", b"ref_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_type", b"ack_type", "directives", b"directives", "features", b"features", "messages", b"messages", "ref_id", b"ref_id", "worker_grace_ms", b"worker_grace_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

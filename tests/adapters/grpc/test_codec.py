@@ -191,7 +191,7 @@ orders: st.SearchStrategy[ToWorker] = st.one_of(
     st.builds(CancelRun, ids, texts),
     st.builds(ContinueRun, ids, texts, ids, times),
     directives,
-    st.builds(HelloAck, ids, st.frozensets(names), st.lists(directives, max_size=3).map(tuple)),
+    st.builds(HelloAck, ids, st.frozensets(names), st.lists(directives, max_size=3).map(tuple), counts),
     st.builds(HeartbeatAck, times),
     st.builds(Stored, counts),
 )

@@ -109,12 +109,14 @@ def _encode_hello_ack(ack: HelloAck) -> pb.RunServerMessage:
             ref_id=ack.worker_id,
             features=sorted(ack.features),
             directives=map(_encode_directive, ack.directives),
+            worker_grace_ms=ack.grace_ms,
         )
     )
 
 
 def _decode_hello_ack(message: pb.ServerAck) -> HelloAck:
-    return HelloAck(message.ref_id, frozenset(message.features), tuple(map(_decode_directive, message.directives)))
+    directives = tuple(map(_decode_directive, message.directives))
+    return HelloAck(message.ref_id, frozenset(message.features), directives, message.worker_grace_ms)
 
 
 def _encode_directive(directive: RunDirective) -> pb.RunDirective:

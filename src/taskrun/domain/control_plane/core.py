@@ -100,7 +100,7 @@ class ControlPlaneCore:
         self._scheduler = scheduler
         #: As telemetry was told.
         self._held: dict[str, int] = {}
-        self._fleet = Fleet(scheduler, set() if seen is None else seen)
+        self._fleet = Fleet(scheduler, set() if seen is None else seen, timers.grace)
         self._run_deadlines: Deadlines[str] = Deadlines()
         self._rest = Rest()
         self._expiry = Expiry(scheduler)

@@ -47,9 +47,10 @@ MANY_MESSAGES = 32
 class Fleet:
     """Every connected worker by its session and by its id; the scheduler knows each by its session."""
 
-    def __init__(self, scheduler: Scheduler[int], seen: set[str]) -> None:
-        """`seen` are the ids of the workers that were ever let in, kept from one core to the next."""
-        self._scheduler = scheduler
+    def __init__(self, scheduler: Scheduler[int], seen: set[str], grace: float) -> None:
+        """`seen` are the ids of the workers that were ever let in, kept from one core to the next. `grace`: seconds
+        after which one that is away has lost its runs."""
+        self._scheduler, self._grace_ms = scheduler, round(grace * 1000)
         self._by_session: dict[int, Worker] = {}
         self._by_id: dict[str, Worker] = {}
         self._seen = seen
@@ -120,7 +121,8 @@ class Fleet:
     def welcome(self, turn: Turn, worker: Worker, directives: Iterable[RunDirective]) -> None:
         """The first message on its stream."""
         features = frozenset(FEATURES) if worker.resumes else frozenset(FEATURES) - {RESUME}
-        turn.send(worker.session, HelloAck(worker.id, features, tuple(directives)))
+        grace_ms = self._grace_ms if worker.resumes else 0
+        turn.send(worker.session, HelloAck(worker.id, features, tuple(directives), grace_ms))
 
     def send(self, turn: Turn, worker: Worker, message: ToWorker) -> None:
         """Sends it, if the worker is here."""

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import backlog, growth, latency, output, quotas, raw, replicas, stores, throughput
+from benchmarks import backlog, growth, latency, output, quotas, raw, replicas, restart, stores, throughput
 from benchmarks.plant import Plant
 from benchmarks.table import Table
 
@@ -21,6 +21,7 @@ SECTIONS = {
     "replicas": replicas.measure,
     "backlog": backlog.measure,
     "quotas": quotas.measure,
+    "restart": restart.measure,
 }
 
 

@@ -21,9 +21,10 @@ from taskrun.adapters.stores.postgres import database as postgres
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
+from taskrun.domain.errors import StoreFailed
 from taskrun.domain.records import Requirement, StoryEntry, Task, TaskPage, TaskQuery
 from taskrun.domain.status import TaskStatus
-from taskrun.ports.store import Backlog, Retention, Store
+from taskrun.ports.store import Backlog, Batch, Retention, Store
 from taskrun.testing.contracts.store_cases import (
     GENERAL,
     ON_GPU,
@@ -105,6 +106,16 @@ class StoreModel(RuleBasedStateMachine):
             key=lambda task: (task.rank, task.id),
         )
 
+    def own(self, n: int) -> Task | None:
+        """The task, if it has not ended, claimed before anything is done to it: what is said of others is dropped where
+        several share the store."""
+        task = self.tasks.get(task_id(n))
+        if task is None or task.status.is_terminal:
+            return None
+        if task.status is TaskStatus.PENDING:
+            self.claim_one(n)
+        return task
+
     def put(self, task: Task) -> None:
         self.do(lambda store: save(store, task))
         self.has(task)
@@ -149,8 +160,8 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule(n=NUMBERS, status=STATUSES)
     def move(self, n: int, status: TaskStatus) -> None:
-        task = self.tasks.get(task_id(n))
-        if task is not None and not task.status.is_terminal:
+        task = self.own(n)
+        if task is not None:
             self.put(moved(task, status))
 
     @rule(n=NUMBERS, at_ms=st.integers(1, 9), until_ms=st.integers(0, 4))
@@ -191,7 +202,7 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule(n=NUMBERS, contents=st.lists(st.text(max_size=2), max_size=3))
     def go_on(self, n: int, contents: list[str]) -> None:
-        task = self.tasks.get(task_id(n))
+        task = self.own(n)
         if task is not None:
             story = self.stories.setdefault(task.id, [])
             seq = story[-1].next_seq if story else 1
@@ -199,6 +210,22 @@ class StoreModel(RuleBasedStateMachine):
             self.do(lambda store: tell(store, task, entry))
             self.claimed.discard(task.id)
             story.append(entry)
+
+    @rule(n=NUMBERS, new=NUMBERS, seq=st.integers(0, 12))
+    def tell_what_does_not_follow(self, n: int, new: int, seq: int) -> None:
+        """A story of no task, with a gap or begun again is refused in the same words, with all else in the batch."""
+        task, story = self.tasks.get(task_id(n)), self.stories.get(task_id(n))
+        follows = story[-1].next_seq == seq if story else seq > 0
+        if n == new or task_id(new) in self.tasks or (task is not None and (follows or not self.own(n))):
+            return
+        batch = Batch({task_id(new): make_task(new)}, {task_id(new): [change(0)], task_id(n): [change(seq)]})
+
+        async def refusal(store: Store) -> str:
+            with pytest.raises(StoreFailed) as caught:
+                await store.commit(batch)
+            return caught.value.message
+
+        assert task_id(n) in self.do(refusal)
 
     @rule(n=NUMBERS, from_seq=st.integers(0, 12), limit=st.integers(1, 4))
     def read_story(self, n: int, from_seq: int, limit: int) -> None:

@@ -107,6 +107,8 @@ def test_what_does_not_come_by_itself_is_said_before_the_limit_that_holds_a_task
     [
         (replace(WAITING, status=TaskStatus.CANCELLED), "it has ended"),
         (replace(WAITING, status=TaskStatus.FAILED, error="nobody came"), "it has ended: nobody came"),
+        (replace(TRIED, status=TaskStatus.FAILED, runs=(replace(FAILED, error="poison"),)), "it has ended: poison"),
+        (replace(TRIED, status=TaskStatus.CANCELLED, runs=(replace(FAILED, error="stopped"),)), "it has ended"),
         (running(), "run 2 is on atlas"),
         (running(cancel_requested=True), "run 2 is on atlas, and was told to stop"),
     ],

@@ -105,7 +105,10 @@ def _summary(case: _Case) -> str:
 def _ended(case: _Case) -> str | None:
     if not case.task.status.is_terminal:
         return None
-    return f"it has ended: {case.task.error}" if case.task.error else "it has ended"
+    # What a run failed of is told by the run.
+    runs = case.task.runs if case.task.status is TaskStatus.FAILED else ()
+    why = case.task.error or (runs[-1].error if runs else "")
+    return f"it has ended: {why}" if why else "it has ended"
 
 
 def _running(case: _Case) -> str | None:

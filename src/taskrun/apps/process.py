@@ -43,18 +43,21 @@ def end_at_ctrl_c() -> None:
 
 
 @contextmanager
-def ctrl_c_raises() -> Iterator[None]:
-    """Within the block Ctrl-C is a KeyboardInterrupt: the block has something to put in order, or to say."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def ctrl_c_raises(*more: signal.Signals) -> Iterator[None]:
+    """Within the block Ctrl-C is a KeyboardInterrupt: the block has something to put in order, or to say.
+
+    So are `more` signals that would end the process at once.
+    """
+    ending = [number for number in (signal.SIGINT, *more) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        # Somebody inside may have had the last word about it.
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for number in ending:
+            # Somebody inside may have had the last word about it.
+            if signal.getsignal(number) is signal.default_int_handler:
+                signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 import stat
@@ -15,6 +16,7 @@ import pytest
 
 from taskrun.adapters.stores.sqlite.care import backup, check
 from taskrun.adapters.stores.sqlite.database import Database
+from taskrun.adapters.stores.sqlite.new_file import new_file
 from taskrun.adapters.stores.sqlite.store import SqliteStore
 from taskrun.domain.errors import AlreadyExists, FailedPrecondition, StoreFailed
 from taskrun.testing.contracts.store_cases import (
@@ -151,6 +153,13 @@ async def test_a_backup_never_takes_the_place_of_a_file(store: SqliteStore, path
     assert (tmp_path / "there").read_text() == "precious"
     with pytest.raises(FailedPrecondition, match="cannot be made: No such file"):
         backup(path, tmp_path / "nowhere" / "copy.db")
+    (tmp_path / "copy.db-journal").write_text("of another copy.db")
+    with pytest.raises(AlreadyExists, match="db-journal exists already"):
+        backup(path, tmp_path / "copy.db")
+
+
+def _copies(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if name.startswith("copy.db")]
 
 
 async def test_a_backup_that_fails_leaves_nothing_behind(store: SqliteStore, path: Path, tmp_path: Path) -> None:
@@ -161,7 +170,47 @@ async def test_a_backup_that_fails_leaves_nothing_behind(store: SqliteStore, pat
     other.close()
     with pytest.raises(StoreFailed, match="is damaged"):
         backup(path, tmp_path / "copy.db")
-    assert not (tmp_path / "copy.db").exists()
+    assert _copies(tmp_path) == []
+
+
+def _unlinkable(*names: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize("link", [os.link, _unlinkable], ids=["hard links", "none"])
+async def test_a_copy_has_its_name_when_it_is_whole_and_only_if_nobody_has_taken_it(
+    store: SqliteStore, path: Path, tmp_path: Path, link: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.link", link)
+    (folder := tmp_path / "folder").mkdir()
+    with new_file(folder / "new") as made:
+        made.write_text("whole")
+        assert os.listdir(folder) == [made.name]
+        assert made.suffix == ".unfinished"
+    assert os.listdir(folder) == ["new"]
+    with pytest.raises(AlreadyExists, match="new2 exists already"), new_file(folder / "new2"):
+        (folder / "new2").write_text("precious")
+    assert sorted(os.listdir(folder)) == ["new", "new2"]
+    assert [(folder / name).read_text() for name in ("new", "new2")] == ["whole", "precious"]
+    await asyncio.to_thread(backup, path, folder / "copy.db")
+    assert check(folder / "copy.db") == []
+    assert stat.S_IMODE((folder / "copy.db").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("synced", [0, 1], ids=["file", "directory"])
+async def test_of_a_copy_that_is_not_on_the_disk_nothing_is_left(
+    store: SqliteStore, path: Path, tmp_path: Path, synced: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = [False] * synced + [True]
+
+    def fsync(handle: int) -> None:
+        if fails.pop(0):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(FailedPrecondition, match="cannot be made: Input/output error"):
+        backup(path, tmp_path / "copy.db")
+    assert _copies(tmp_path) == []
 
 
 @pytest.fixture

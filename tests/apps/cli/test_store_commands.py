@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sqlite3
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +16,31 @@ from taskrun.adapters.stores.postgres import database as postgres
 from taskrun.adapters.stores.postgres.store import PostgresStore
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.store import SqliteStore
+from taskrun.apps.exits import INTERRUPTED
 from taskrun.testing.contracts.store_cases import COMPLETED, change, make_task, tell
 from tests.apps.cli.conftest import Taskrun
+from tests.apps.places import PATIENCE, environ
 
 PATH = Path("data") / "taskrun.db"
+
+#: A backup that goes on for ever, and says when its file is there.
+ENDLESS = """
+from contextlib import contextmanager
+from taskrun.adapters.stores.sqlite import care
+from taskrun.apps.cli import main
+
+made = care.new_file
+
+@contextmanager
+def new_file(target):
+    with made(target) as file:
+        print(file.stat().st_size, flush=True)
+        yield file
+
+care.new_file = new_file
+care._COPY = "WITH RECURSIVE endless AS (SELECT ?1 UNION ALL SELECT * FROM endless) SELECT count(*) FROM endless"
+main()
+"""
 
 
 async def _fill() -> None:
@@ -58,6 +81,31 @@ def test_a_backup_is_made_once(taskrun: Taskrun) -> None:
     assert (again.code, again.err) == (2, "taskrun: copy.db exists already: name a new file.\n")
     answer = json.loads(taskrun("store", "backup", "other.db", "--json").out)
     assert answer["bytes"] == Path("other.db").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "left"),
+    [
+        (signal.SIGINT, INTERRUPTED, []),
+        (signal.SIGTERM, INTERRUPTED, []),
+        (signal.SIGHUP, INTERRUPTED, []),
+        (signal.SIGKILL, -signal.SIGKILL, [".unfinished"]),
+    ],
+)
+def test_a_backup_that_is_ended_before_it_is_whole_is_none(
+    taskrun: Taskrun, number: signal.Signals, code: int, left: list[str]
+) -> None:
+    Path("copies").mkdir()
+    argv = [sys.executable, "-c", ENDLESS, "store", "backup", "copies/copy.db"]
+    with subprocess.Popen(argv, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "0\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err.strip()) == (code, "", "")
+    assert [path.suffix for path in Path("copies").iterdir()] == left
+    assert taskrun("store", "backup", "copies/copy.db").code == 0
+    assert taskrun("store", "check", "--store=sqlite:copies/copy.db").code == 0
 
 
 @pytest.mark.parametrize("words", [["--older-than=1h"], ["--max-size=1B"]], ids=["age", "size"])

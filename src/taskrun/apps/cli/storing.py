@@ -19,6 +19,7 @@ from taskrun.apps.cli.values import Duration
 from taskrun.apps.configuration import config_variable_of
 from taskrun.apps.exits import FAILED, OK
 from taskrun.apps.extras import postgres_extra
+from taskrun.apps.process import ENDS, ctrl_c_raises
 from taskrun.domain.batch import Retention
 from taskrun.domain.errors import InvalidArgument
 from taskrun.domain.status import TaskStatus
@@ -107,7 +108,9 @@ def backup(as_json: bool, place: Path | str, file: str) -> None:
 
     if not isinstance(place, Path):
         raise InvalidArgument("PostgreSQL has its own tool for this: pg_dump --format=custom --file=FILE URL.")
-    backup(place, Path(file))
+    # A copy that is half made is taken back, whoever ends this command.
+    with ctrl_c_raises(*ENDS):
+        backup(place, Path(file))
     if as_json:
         showing.as_json({"database": str(place), "backup": file, "bytes": Path(file).stat().st_size})
     else:

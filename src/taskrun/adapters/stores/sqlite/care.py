@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,16 @@ from taskrun.adapters.stores.migrations import refuse_strange
 from taskrun.adapters.stores.sqlite.connection import open_reader, snapshot
 from taskrun.adapters.stores.sqlite.failures import code_of, translated
 from taskrun.adapters.stores.sqlite.migrating import applied, known_migrations
-from taskrun.domain.errors import AlreadyExists, FailedPrecondition, StoreFailed
+from taskrun.adapters.stores.sqlite.new_file import new_file
+from taskrun.domain.errors import FailedPrecondition, StoreFailed
 
 #: Findings of one kind that are told.
 _MOST = 10
+#: Steps of SQLite's between two moments in which a signal is heard: well below a millisecond, and not felt.
+_STEPS = 1000
+
+#: Its file must be empty or not there. What is free in the database is left out.
+_COPY = "VACUUM INTO ?"
 
 #: What must be so, and what finds where it is not.
 _INVARIANTS = {
@@ -78,22 +83,21 @@ def backup(path: Path, target: Path) -> None:
     """Copies the database, as it is at one moment, into a new file (0600). It may be in use, and goes on meanwhile.
 
     Raises `AlreadyExists` if there is such a file, `FailedPrecondition` if it cannot be made, and `StoreFailed`; then
-    nothing is left of it.
+    nothing is left of it. So it is after a `KeyboardInterrupt`, which ends it at once; `new_file` says what a kill
+    leaves.
     """
     with _reading(path) as connection:
         if not applied(connection):
             raise FailedPrecondition(f"{path} holds no tasks and never did: is it the right one?")
-        _make_new(target)
-        try:
-            connection.execute("PRAGMA query_only=OFF")
-            connection.execute("VACUUM INTO ?", (str(target),))
-            _sync(target)
-        except BaseException as error:
-            target.unlink()
-            if isinstance(error, sqlite3.Error) and code_of(error) == sqlite3.SQLITE_FULL:
+        connection.execute("PRAGMA query_only=OFF")
+        with new_file(target) as made:
+            try:
+                _interruptible(connection, _COPY, (str(made),))
+            except sqlite3.Error as error:
+                if code_of(error) != sqlite3.SQLITE_FULL:
+                    raise
                 # Nothing else is written to: the disk that holds the tasks may have all the room in the world.
                 raise StoreFailed(f"{target} does not fit on its disk.") from error
-            raise
 
 
 def must_exist(path: Path) -> None:
@@ -138,20 +142,16 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             connection.close()
 
 
-def _make_new(target: Path) -> None:
+def _interruptible(connection: sqlite3.Connection, sql: str, parameters: tuple[str, ...]) -> None:
+    """Runs a long statement that Ctrl-C ends. Raises `KeyboardInterrupt`.
+
+    Python calls the handlers of signals between two steps of its own. It makes some in SQLite's midst here, and what is
+    raised in them becomes an interruption of the statement: nothing else interrupts it.
+    """
+    connection.set_progress_handler(lambda: None, _STEPS)
     try:
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError as error:
-        raise AlreadyExists(f"{target} exists already: name a new file.") from error
-    except OSError as error:
-        raise FailedPrecondition(f"{target} cannot be made: {error.strerror or error}.") from error
-
-
-def _sync(target: Path) -> None:
-    """The copy, and its name, are on the disk."""
-    for path in (target, target.absolute().parent):
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        connection.execute(sql, parameters)
+    except sqlite3.OperationalError as error:
+        if code_of(error) == sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from error
+        raise

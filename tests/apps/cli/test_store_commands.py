@@ -9,7 +9,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from taskrun.adapters.stores.postgres import database as postgres
@@ -20,6 +22,7 @@ from taskrun.apps.exits import INTERRUPTED
 from taskrun.testing.contracts.store_cases import COMPLETED, change, make_task, tell
 from tests.apps.cli.conftest import Taskrun
 from tests.apps.places import PATIENCE, environ
+from tests.postgres import Databases
 
 PATH = Path("data") / "taskrun.db"
 
@@ -172,6 +175,56 @@ def test_a_database_in_postgresql_is_checked_and_pruned_too(taskrun: Taskrun, po
         "removed": 2,
     }
     assert taskrun("store", "check", place).code == 0
+
+
+MISSING = "Step 0002_tokens of the schema is missing: a control plane's start adds it."
+NEVER_USED = "The database holds no tasks and never did: is it the right one?"
+NEWER = "The database was made by a newer TaskRun (it has step 9999_later): use that."
+UNLIKE_OURS = [
+    ("DELETE FROM migrations WHERE number = 2", MISSING),
+    ("INSERT INTO migrations VALUES (9999, '9999_later', 'x')", NEWER),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), UNLIKE_OURS, ids=["older", "newer"])
+def test_pruning_refuses_a_schema_that_is_not_this_versions(taskrun: Taskrun, change: str, message: str) -> None:
+    connection = sqlite3.connect(PATH)
+    with connection:
+        connection.execute(change)
+    before = list(connection.iterdump())
+    ended = taskrun("store", "prune", "--older-than=1h")
+    assert (ended.code, ended.out, ended.err) == (1, "", f"data/taskrun.db: {message}\n")
+    assert list(connection.iterdump()) == before
+    connection.close()
+
+
+def test_pruning_makes_nothing_in_an_empty_file(taskrun: Taskrun) -> None:
+    Path("empty").mkdir()
+    Path("empty/f.db").touch(0o640)
+    ended = taskrun("store", "prune", "--store=sqlite:empty/f.db", "--older-than=1h")
+    assert (ended.code, ended.out, ended.err) == (1, "", f"empty/f.db: {NEVER_USED}\n")
+    assert os.listdir("empty") == ["f.db"]
+
+
+@pytest.mark.parametrize(("change", "message"), [("", NEVER_USED), *UNLIKE_OURS], ids=["empty", "older", "newer"])
+def test_pruning_changes_no_schema_in_postgresql(
+    taskrun: Taskrun, databases: Databases, change: str, message: str
+) -> None:
+    url = databases.new()
+    if change:
+        postgres.prepare(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(change.encode())
+        before = _steps(connection)
+        ended = taskrun("store", "prune", f"--store={url}", "--older-than=1h")
+        assert (ended.code, ended.out, ended.err) == (1, "", f"The PostgreSQL database: {message}\n")
+        assert _steps(connection) == before
+
+
+def _steps(connection: psycopg.Connection[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """What of its schema was made; nothing, if there are no tables."""
+    tables = connection.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    return connection.execute("SELECT number FROM migrations ORDER BY number").fetchall() if tables else []
 
 
 def test_without_the_extra_a_line_says_what_to_install(taskrun: Taskrun, monkeypatch: pytest.MonkeyPatch) -> None:

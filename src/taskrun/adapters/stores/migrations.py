@@ -9,6 +9,9 @@ from importlib.resources import files
 
 from taskrun.domain.errors import FailedPrecondition
 
+#: What is said of a database that no control plane has ever started on.
+NEVER_USED = "The database holds no tasks and never did: is it the right one?"
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -42,3 +45,15 @@ def refuse_strange(known: Sequence[Migration], done: Mapping[int, tuple[str, str
             raise FailedPrecondition(f"The database was made by a newer TaskRun (it has step {name}): use that.")
         if ours[number].checksum != checksum:
             raise FailedPrecondition(f"The database's step {name} was made from another file than this TaskRun has.")
+
+
+def schema_findings(known: Sequence[Migration], done: Mapping[int, tuple[str, str]]) -> list[str]:
+    """In what a database differs from what this TaskRun works with, a sentence each; nothing, if it does not."""
+    if not done:
+        return [NEVER_USED]
+    try:
+        refuse_strange(known, done)
+    except FailedPrecondition as error:
+        return [error.message]
+    missing = [step.name for step in known if step.number not in done]
+    return [f"Step {name} of the schema is missing: a control plane's start adds it." for name in missing]

@@ -89,14 +89,14 @@ def check(as_json: bool, place: Path | str) -> int:
     return FAILED if findings else OK
 
 
-def _findings(place: Path | str) -> list[str]:
+def _findings(place: Path | str, *, only_schema: bool = False) -> list[str]:
     if isinstance(place, Path):
         from taskrun.adapters.stores.sqlite import care
 
-        return care.check(place)
+        return care.check_schema(place) if only_schema else care.check(place)
     with postgres_extra():
-        from taskrun.adapters.stores.postgres.care import check
-    return check(place)
+        from taskrun.adapters.stores.postgres.care import check, check_schema
+    return check_schema(place) if only_schema else check(place)
 
 
 @store.command("backup")
@@ -121,8 +121,10 @@ def backup(as_json: bool, place: Path | str, file: str) -> None:
 @click.option("--older-than", "age_ms", type=Duration(), help="Tasks that ended longer ago than this.")
 @click.option("--max-size", metavar="SIZE", help="The oldest, until the store takes no more than this: 500MiB, 10GiB.")
 @_database_command
-def prune(as_json: bool, place: Path | str, age_ms: int | None, max_size: str | None) -> None:
+def prune(as_json: bool, place: Path | str, age_ms: int | None, max_size: str | None) -> int:
     """Removes finished tasks with their output. On SQLite no control plane may run; a running one does it by itself.
+
+    It leaves the schema alone: a database that is not exactly this version's is refused, with exit code 1.
 
     A task that was created with an idempotency key stays for a day. The file does not shrink: what is free in it is
     used again, and a backup leaves it out.
@@ -135,11 +137,17 @@ def prune(as_json: bool, place: Path | str, age_ms: int | None, max_size: str | 
         max_bytes = SIZE.read(max_size) if max_size else 0
     except ValueError as error:
         raise InvalidArgument(f"--max-size must be {SIZE.rule}.") from error
+    # What opens a store brings its schema up to date, under control planes of an older version that run on it.
+    if findings := _findings(place, only_schema=True):
+        for finding in findings:
+            showing.note(f"{_name(place)}: {finding}")
+        return FAILED
     removed = asyncio.run(_prune(place, Retention.at(int(time.time() * 1000), age_ms or 0, max_bytes)))
     if as_json:
         showing.as_json({"database": _name(place), "removed": removed})
     else:
         showing.note(f"{removed} finished {'task is' if removed == 1 else 'tasks are'} removed.")
+    return OK
 
 
 async def _prune(place: Path | str, retention: Retention) -> int:
@@ -155,11 +163,9 @@ async def _prune(place: Path | str, retention: Retention) -> int:
 
 def _opened(place: Path | str) -> Store:
     if isinstance(place, Path):
-        from taskrun.adapters.stores.sqlite.care import must_exist
         from taskrun.adapters.stores.sqlite.database import Database
         from taskrun.adapters.stores.sqlite.store import SqliteStore
 
-        must_exist(place)
         return SqliteStore(Database(place))
     with postgres_extra():
         from taskrun.adapters.stores.postgres import database

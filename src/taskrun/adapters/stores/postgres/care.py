@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from taskrun.adapters.stores.migrations import refuse_strange
+from taskrun.adapters.stores.migrations import schema_findings
 from taskrun.adapters.stores.postgres.changes import TASK_BYTES
 from taskrun.adapters.stores.postgres.connecting import PLANNING, conninfo_of, place_of
 from taskrun.adapters.stores.postgres.database import must_be_fit, said
@@ -84,7 +84,7 @@ def check(url: str) -> list[str]:
     Reads all of it. Raises `FailedPrecondition` if it cannot be looked into.
     """
     with _reading(url) as connection:
-        if findings := _strange_schema(connection):
+        if findings := _schema_findings(connection):
             return findings
         return [
             f"{sentence.format(name)}."
@@ -93,14 +93,17 @@ def check(url: str) -> list[str]:
         ]
 
 
-def _strange_schema(connection: Connection) -> list[str]:
-    known, done = known_migrations(), applied(connection)
-    try:
-        refuse_strange(known, done)
-    except FailedPrecondition as error:
-        return [error.message]
-    missing = [step.name for step in known if step.number not in done]
-    return [f"Step {name} of the schema is missing: a control plane's start adds it." for name in missing]
+def check_schema(url: str) -> list[str]:
+    """In what its schema is not exactly this version's, a sentence each; nothing, if it is. It may be in use.
+
+    Raises `FailedPrecondition` if it cannot be looked into.
+    """
+    with _reading(url) as connection:
+        return _schema_findings(connection)
+
+
+def _schema_findings(connection: Connection) -> list[str]:
+    return schema_findings(known_migrations(), applied(connection))
 
 
 @contextmanager

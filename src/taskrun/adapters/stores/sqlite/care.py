@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taskrun.adapters.stores.migrations import refuse_strange
+from taskrun.adapters.stores.migrations import NEVER_USED, schema_findings
 from taskrun.adapters.stores.sqlite.connection import open_reader, snapshot
 from taskrun.adapters.stores.sqlite.failures import code_of, translated
 from taskrun.adapters.stores.sqlite.migrating import applied, known_migrations
@@ -65,7 +66,7 @@ def check(path: Path) -> list[str]:
     """
     try:
         with _reading(path) as connection, snapshot(connection):
-            if findings := _unsound_pages(connection) + _strange_schema(connection):
+            if findings := _unsound_pages(connection) + _schema_findings(connection):
                 return findings
             return [
                 f"{sentence.format(name)}."
@@ -79,6 +80,15 @@ def check(path: Path) -> list[str]:
         raise
 
 
+def check_schema(path: Path) -> list[str]:
+    """In what its schema is not exactly this version's, a sentence each; nothing, if it is. It may be in use.
+
+    Raises `FailedPrecondition` if it cannot be looked into, and `StoreFailed`.
+    """
+    with _reading(path) as connection:
+        return _schema_findings(connection)
+
+
 def backup(path: Path, target: Path) -> None:
     """Copies the database, as it is at one moment, into a new file (0600). It may be in use, and goes on meanwhile.
 
@@ -88,7 +98,7 @@ def backup(path: Path, target: Path) -> None:
     """
     with _reading(path) as connection:
         if not applied(connection):
-            raise FailedPrecondition(f"{path} holds no tasks and never did: is it the right one?")
+            raise FailedPrecondition(f"{path}: {NEVER_USED}")
         connection.execute("PRAGMA query_only=OFF")
         with new_file(target) as made:
             try:
@@ -98,12 +108,6 @@ def backup(path: Path, target: Path) -> None:
                     raise
                 # Nothing else is written to: the disk that holds the tasks may have all the room in the world.
                 raise StoreFailed(f"{target} does not fit on its disk.") from error
-
-
-def must_exist(path: Path) -> None:
-    """Raises `FailedPrecondition` if there is no such file."""
-    if not path.is_file():
-        raise FailedPrecondition(f"There is no database {path}.")
 
 
 def _unsound_pages(connection: sqlite3.Connection) -> list[str]:
@@ -116,19 +120,14 @@ def _unsound_pages(connection: sqlite3.Connection) -> list[str]:
     return [f"The file is damaged: {' '.join(text.split())}." for (text,) in rows if text != "ok"]
 
 
-def _strange_schema(connection: sqlite3.Connection) -> list[str]:
-    known, done = known_migrations(), applied(connection)
-    try:
-        refuse_strange(known, done)
-    except FailedPrecondition as error:
-        return [error.message]
-    missing = [step.name for step in known if step.number not in done]
-    return [f"Step {name} of the schema is missing: a control plane's start adds it." for name in missing]
+def _schema_findings(connection: sqlite3.Connection) -> list[str]:
+    return schema_findings(known_migrations(), applied(connection))
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    must_exist(path)
+    if not os.path.isfile(path):
+        raise FailedPrecondition(f"There is no database {path}.")
     with translated():
         try:
             connection = open_reader(path)

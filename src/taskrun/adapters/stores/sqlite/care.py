@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from taskrun.adapters.stores.migrations import NEVER_USED, schema_findings
 from taskrun.adapters.stores.sqlite.connection import open_reader, snapshot
 from taskrun.adapters.stores.sqlite.failures import code_of, translated
+from taskrun.adapters.stores.sqlite.looking import must_be_ours
 from taskrun.adapters.stores.sqlite.migrating import applied, known_migrations
 from taskrun.adapters.stores.sqlite.new_file import new_file
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
@@ -128,17 +129,9 @@ def _schema_findings(connection: sqlite3.Connection) -> list[str]:
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not os.path.isfile(path):
         raise FailedPrecondition(f"There is no database {path}.")
-    with translated():
-        try:
-            connection = open_reader(path)
-        except sqlite3.DatabaseError as error:
-            if code_of(error) != sqlite3.SQLITE_NOTADB:
-                raise
-            raise FailedPrecondition(f"{path} is no SQLite database.") from error
-        try:
-            yield connection
-        finally:
-            connection.close()
+    must_be_ours(path)
+    with translated(), closing(open_reader(path)) as connection:
+        yield connection
 
 
 def _interruptible(connection: sqlite3.Connection, sql: str, parameters: tuple[str, ...]) -> None:

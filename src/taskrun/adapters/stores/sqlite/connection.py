@@ -11,10 +11,9 @@ from pathlib import Path
 #: Prepared statements that a connection keeps.
 _STATEMENTS = 256
 
-#: In force on every connection. A commit is on the disk when it returns (FULL); a reader never waits for the writer,
-#: nor the writer for readers (WAL); SQL that somebody put into the file is not trusted.
+#: In force on every connection. A commit is on the disk when it returns (FULL); SQL that somebody put into the file is
+#: not trusted.
 _SETTINGS = {
-    "journal_mode": "WAL",
     "synchronous": "FULL",
     "busy_timeout": 5000,
     "foreign_keys": "ON",
@@ -41,23 +40,50 @@ def make_private_file(path: Path) -> None:
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """A connection that may write. Transactions are begun by name (`transaction`). Raises `sqlite3.Error`."""
-    connection = _connect(path)
+    connection = _connect(str(path))
     connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE}")
     connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT}")
     return connection
 
 
+def use_log(connection: sqlite3.Connection) -> None:
+    """Makes a reader never wait for the writer, nor the writer for readers (WAL). The file says so from now on, for all
+    its connections: it must be ours. Raises `sqlite3.Error`."""
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write. Raises `sqlite3.Error`."""
-    connection = _connect(path)
+    return _reading(_connect(str(path)))
+
+
+def open_onlooker(path: Path) -> sqlite3.Connection:
+    """A reader that changes no byte and makes no file, whatever the file is. Raises `sqlite3.Error`, at its first use.
+
+    Where the log and its index are there, it reads with them, as they are. Where they are not, nobody has a database
+    of ours open: the file is read as it is, without locks. What it reads is then to be trusted if nobody opens it
+    meanwhile; and of a log without its index it sees nothing.
+    """
+    logged = all(os.path.exists(f"{path}{end}") for end in ("-wal", "-shm"))
+    how = "mode=ro&readonly_shm=1" if logged else "immutable=1"
+    return _reading(_connect(f"{path.absolute().as_uri()}?{how}", uri=True))
+
+
+def _reading(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute(f"PRAGMA cache_size=-{_READER_CACHE}")
     connection.execute("PRAGMA query_only=ON")
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(place: str, *, uri: bool = False) -> sqlite3.Connection:
     # One thread at a time uses it; it may be closed by another.
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS, check_same_thread=False)
+    connection = sqlite3.connect(
+        place,
+        isolation_level=None,
+        cached_statements=_STATEMENTS,
+        check_same_thread=False,
+        uri=uri,
+    )
     try:
         for name, setting in _SETTINGS.items():
             connection.execute(f"PRAGMA {name}={setting}")

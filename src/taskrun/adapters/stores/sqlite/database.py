@@ -13,6 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from taskrun.adapters.stores.sqlite.connection import make_private_file, open_reader, open_writer
 from taskrun.adapters.stores.sqlite.failures import code_of, store_failed, translated
 from taskrun.adapters.stores.sqlite.lock import StoreLock
+from taskrun.adapters.stores.sqlite.looking import must_be_ours
 from taskrun.adapters.stores.sqlite.migrating import migrate
 from taskrun.adapters.stores.sqlite.space import RESERVE, Space
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
@@ -37,8 +38,10 @@ class Database:
 
         `reserve` is how many bytes of its disk must be free for `space.room`.
 
-        Raises `FailedPrecondition`, naming the file, if it cannot, and `StoreFailed` if its disk does not work.
+        Raises `FailedPrecondition`, naming the file, if it cannot, and `StoreFailed` if its disk does not work. What is
+        not ours is left as it is, and nothing is made beside it.
         """
+        must_be_ours(path)
         self._path = path
         self._lock = _locked(path)
         try:
@@ -132,6 +135,4 @@ def _opened(path: Path) -> sqlite3.Connection:
     except FailedPrecondition as error:
         raise FailedPrecondition(f"{path}: {error.message}") from error
     except sqlite3.Error as error:
-        if code_of(error) == sqlite3.SQLITE_NOTADB:
-            raise FailedPrecondition(f"{path} is no SQLite database.") from error
         raise store_failed(error) from error

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 
 from taskrun.adapters.stores.migrations import Migration, migrations_of, refuse_strange
-from taskrun.adapters.stores.sqlite.connection import transaction
+from taskrun.adapters.stores.sqlite.connection import transaction, use_log
 from taskrun.domain.errors import FailedPrecondition
 
 _TABLE = """
@@ -32,6 +32,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     known = known_migrations()
     done = applied(connection)
     refuse_strange(known, done)
+    use_log(connection)
     for step in known[len(done) :]:
         with transaction(connection):
             connection.execute(_TABLE)
@@ -42,9 +43,10 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 def applied(connection: sqlite3.Connection) -> Mapping[int, tuple[str, str]]:
     """Name and checksum of what was applied, by number. Raises `FailedPrecondition` for another program's database."""
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    if "migrations" not in tables:
-        if tables:
+    # Many programs keep their steps in a table of this name.
+    columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('migrations')")}
+    if not columns >= {"number", "name", "checksum"}:
+        if connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
             raise FailedPrecondition("This SQLite database belongs to another program.")
         return {}
     rows = connection.execute("SELECT number, name, checksum FROM migrations ORDER BY number")

@@ -1,0 +1,31 @@
+"""Whose file it is, seen before anything is done with it: what is not ours stays as it is."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from taskrun.adapters.stores.sqlite.connection import open_onlooker
+from taskrun.adapters.stores.sqlite.failures import code_of
+from taskrun.adapters.stores.sqlite.migrating import applied
+from taskrun.domain.errors import FailedPrecondition
+
+
+def must_be_ours(path: Path) -> None:
+    """Changes no byte and no mode, and makes no file. What is not there, or empty, may become ours.
+
+    Raises `FailedPrecondition`, naming the file, if it is no SQLite database, or another program's.
+    """
+    if not os.path.isfile(path):
+        return
+    try:
+        with closing(open_onlooker(path)) as connection:
+            applied(connection)
+    except FailedPrecondition as error:
+        raise FailedPrecondition(f"{path}: {error.message}") from error
+    except sqlite3.Error as error:
+        if code_of(error) == sqlite3.SQLITE_NOTADB:
+            raise FailedPrecondition(f"{path} is no SQLite database.") from error
+        # Something else is the matter with it: whoever opens it says what.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from taskrun.adapters.stores.migrations import NEVER_USED, schema_findings
@@ -14,6 +14,7 @@ from taskrun.adapters.stores.sqlite.failures import code_of, translated
 from taskrun.adapters.stores.sqlite.looking import must_be_ours
 from taskrun.adapters.stores.sqlite.migrating import applied, known_migrations
 from taskrun.adapters.stores.sqlite.new_file import new_file
+from taskrun.adapters.stores.sqlite.read_only import can_be_written, reading_only
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
 
 #: Findings of one kind that are told.
@@ -97,18 +98,18 @@ def backup(path: Path, target: Path) -> None:
     nothing is left of it. So it is after a `KeyboardInterrupt`, which ends it at once; `new_file` says what a kill
     leaves.
     """
-    with _reading(path) as connection:
+    # The copy has its name when it is known that what was read counts.
+    with new_file(target) as made, _reading(path) as connection:
         if not applied(connection):
             raise FailedPrecondition(f"{path}: {NEVER_USED}")
         connection.execute("PRAGMA query_only=OFF")
-        with new_file(target) as made:
-            try:
-                _interruptible(connection, _COPY, (str(made),))
-            except sqlite3.Error as error:
-                if code_of(error) != sqlite3.SQLITE_FULL:
-                    raise
-                # Nothing else is written to: the disk that holds the tasks may have all the room in the world.
-                raise StoreFailed(f"{target} does not fit on its disk.") from error
+        try:
+            _interruptible(connection, _COPY, (str(made),))
+        except sqlite3.Error as error:
+            if code_of(error) != sqlite3.SQLITE_FULL:
+                raise
+            # Nothing else is written to: the disk that holds the tasks may have all the room in the world.
+            raise StoreFailed(f"{target} does not fit on its disk.") from error
 
 
 def _unsound_pages(connection: sqlite3.Connection) -> list[str]:
@@ -130,8 +131,12 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not os.path.isfile(path):
         raise FailedPrecondition(f"There is no database {path}.")
     must_be_ours(path)
-    with translated(), closing(open_reader(path)) as connection:
+    with translated(), _reader(path) as connection:
         yield connection
+
+
+def _reader(path: Path) -> AbstractContextManager[sqlite3.Connection]:
+    return closing(open_reader(path)) if can_be_written(path) else reading_only(path)
 
 
 def _interruptible(connection: sqlite3.Connection, sql: str, parameters: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from taskrun.domain.batch import Answer, ExpiredClaimed, StrandedClaimed, TaskClaimed, TasksClaimed
+from taskrun.domain.control_plane.active_run import ActiveRun
 from taskrun.domain.control_plane.core import ControlPlaneCore
 from taskrun.domain.machines.task import TASK
 from taskrun.domain.records import OutputSegment, Requirement, RunEvent, StoryEntry, Task, TaskChange
@@ -55,19 +56,20 @@ def check_story(task: Task, story: Sequence[StoryEntry]) -> None:
         assert status is None or not status.is_terminal, f"the story of {task.id} goes on after its end"
         body = entry.body
         if isinstance(body, TaskChange):
-            assert (status, body.status) in _MOVES
+            assert (status, body.status) in _MOVES, f"task {task.id} went from {status} to {body.status}"
             status = body.status
             if body.run is not None:
                 assert body.run.id not in over, f"run {body.run.id} moved after its end"
                 if body.run.status.is_terminal:
                     over.add(body.run.id)
             continue
-        assert status is TaskStatus.RUNNING
+        assert status is TaskStatus.RUNNING, f"run {body.run_id} spoke while its task was {status}"
         assert body.run_id not in over, f"run {body.run_id} spoke after its end"
         if isinstance(body, OutputSegment):
             assert body.first_seq >= next_output[body.run_id], f"output of run {body.run_id} came twice"
             next_output[body.run_id] = body.first_seq + len(body.contents)
-    assert (status, expected) == (task.status, task.next_seq)
+    told, kept = (status, expected), (task.status, task.next_seq)
+    assert told == kept, f"the story of {task.id} comes to {told}, and the task to {kept}"
 
 
 def check_said(task: Task, story: Sequence[StoryEntry], said: Mapping[str, Sequence[str]]) -> None:
@@ -80,44 +82,54 @@ def check_said(task: Task, story: Sequence[StoryEntry], said: Mapping[str, Seque
         elif isinstance(entry.body, RunEvent):
             heard[entry.body.run_id].append(entry.body.id)
     for run in task.runs:
-        words = heard[run.id]
-        assert words == said.get(run.id, [])[: len(words)], f"run {run.id} said {said.get(run.id)}, and not {words}"
+        words, spoken = heard[run.id], said.get(run.id, [])
+        assert words == spoken[: len(words)], f"the story of run {run.id} has {words}, and its agent said {spoken}"
         assert run.status is not RunStatus.COMPLETED or len(words) == len(said[run.id]), f"run {run.id} was cut short"
 
 
 def _check_runs(core: ControlPlaneCore, store: NaiveStore) -> None:
     """The runs that workers have are those of the RUNNING tasks, one each."""
-    active = core._runs._by_run
-    assert {task.id for task in store.having(TaskStatus.RUNNING)} == set(core._runs._by_task)
-    assert {run.task.id for run in active.values()} == set(core._runs._by_task)
+    active, followed = core._runs._by_run, core._runs._by_task.keys()
+    running = {task.id for task in store.having(TaskStatus.RUNNING)}
+    assert running <= followed, f"the tasks {running - followed} are RUNNING, and nobody follows their runs"
+    assert running >= followed, f"the tasks {followed - running} are not RUNNING, and their runs are followed"
+    assert {run.task.id for run in active.values()} == followed, "runs and tasks are not followed in pairs"
     for run_id, run in active.items():
-        assert core._runs.of_task(run.task.id) is run
-        assert store.tasks[run.task.id] == run.task
-        assert run.task.runs[-1] == run.run
-        assert (run.run.id, run.run.worker_id) == (run_id, run.worker.id)
-        assert not run.run.status.is_terminal
-        assert run_id in run.worker.runs
-        assert run.run.process == run.worker.process
-        # What is told to be stored is: a core that begins anew goes on with the same number.
-        assert run.run.status is RunStatus.ASSIGNED or not run.worker.resumes or run.next_seq == run.run.next_seq
-    assert sum(len(worker.runs) for worker in core._fleet.all()) == len(active)
+        _check_run(core, store, run_id, run)
+    had = sum(len(worker.runs) for worker in core._fleet.all())
+    assert had == len(active), f"workers have {had} runs, and {len(active)} are followed"
+
+
+def _check_run(core: ControlPlaneCore, store: NaiveStore, run_id: str, active: ActiveRun) -> None:
+    """What is known of a run is what is stored of it and what its worker is known to have."""
+    run, worker = active.run, active.worker
+    assert core._runs.of_task(active.task.id) is active, f"run {run_id} is not the one that its task has"
+    assert store.tasks[active.task.id] == active.task, f"the task of run {run_id} is stored as another"
+    assert active.task.runs[-1] == run, f"run {run_id} is not the last of its task"
+    assert (run.id, run.worker_id) == (run_id, worker.id), f"run {run_id} is followed as another's"
+    assert not run.status.is_terminal, f"run {run_id} is over, and is followed"
+    assert run_id in worker.runs, f"run {run_id} is not among those of its worker"
+    assert run.process == worker.process, f"run {run_id} is that of another process of its worker"
+    # What is told to be stored is: a core that begins anew goes on with the same number.
+    told = run.status is not RunStatus.ASSIGNED and worker.resumes
+    assert not told or active.next_seq == run.next_seq, f"run {run_id} is told to be stored further than it is"
 
 
 def _check_slots(core: ControlPlaneCore, claims: Iterable[Claim[int]]) -> None:
     """The slots that the scheduler counts are the runs that the workers have, and those set aside for claims."""
     scheduler = core._scheduler
     seats, by_session = {seat.key: seat for seat in scheduler._seats}, core._fleet._by_session
-    assert seats.keys() == by_session.keys()
+    assert seats.keys() == by_session.keys(), "others have a seat than have a stream"
     aside = Counter[int]()
     for claim in claims:
         aside[claim.key] += claim.limit
     for session, seat in seats.items():
         worker = by_session[session]
-        assert seat.taken == worker.active_runs
-        assert seat.reserved == aside[session]
-        assert seat.slots == worker.max_concurrent_runs
-    assert scheduler.taken == sum(seat.taken for seat in seats.values())
-    assert scheduler.vacant == sum(seat.vacant for seat in seats.values())
+        assert seat.taken == worker.active_runs, f"{seat.taken} slots of {worker.id} are taken by {worker.active_runs}"
+        assert seat.reserved == aside[session], f"{seat.reserved} slots of {worker.id} wait for {aside[session]} tasks"
+        assert seat.slots == worker.max_concurrent_runs, f"{worker.id} is given another number of slots than it has"
+    assert scheduler.taken == sum(seat.taken for seat in seats.values()), "the taken slots are miscounted"
+    assert scheduler.vacant == sum(seat.vacant for seat in seats.values()), "the vacant slots are miscounted"
 
 
 def _check_queue(scheduler: Scheduler[int], store: NaiveStore, answers: Sequence[Answer], resting: set[str]) -> None:
@@ -129,9 +141,10 @@ def _check_queue(scheduler: Scheduler[int], store: NaiveStore, answers: Sequence
     pending = (task for task in store.having(TaskStatus.PENDING) if task.id not in resting)
     waiting = Counter[Requirement](task.requirement for task in pending)
     counted = {line.requirement: line.waiting for line in scheduler._lines if line.waiting}
-    assert counted == waiting
+    assert counted == waiting, f"{waiting} wait, and the scheduler counts {counted}"
     promised = Counter[Requirement]()
     for answer in answers:
         if isinstance(answer, TasksClaimed) and isinstance(answer.ask.ref, Claim):
             promised.update(dict(zip(answer.ask.ref.requirements, answer.ask.ref.promises, strict=True)))
-    assert {line.requirement: line.promised for line in scheduler._lines if line.promised} == +promised
+    due = {line.requirement: line.promised for line in scheduler._lines if line.promised}
+    assert due == +promised, f"{promised} are promised, and the scheduler counts {due}"

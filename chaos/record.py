@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from chaos.history import Event
@@ -141,7 +142,7 @@ class Record:
             counters[f"{event['fault']}: {'control plane' if event['target'].startswith(PLANE) else 'worker'}"] += 1
         counters[OUTLIVED] = self._outlived()
         counters[CUT_SHORT] = self._cut_short()
-        counters[ISLANDS] = sum(max(0, len(final["runs"]) - 1) for final in self.finals.values())
+        counters[ISLANDS] = sum(map(_moves, self.finals.values()))
         counters[MOVED] = sum(map(len, self._losses.values()))
         counters[CAME_BACK] = sum(len(arrivals) - 1 for arrivals in self._arrivals.values())
         counters[TURNED_AWAY] = len(self._by_kind["turned away"])
@@ -204,6 +205,12 @@ class Record:
     def _span(self, fault: Event) -> Span:
         ends = (over["at"] for over in self._by_kind["fault over"] if _ends(over, fault))
         return Span(fault["at"], min(ends, default=self.last))
+
+
+def _moves(final: Event) -> int:
+    """How often the task was tried again at another worker than the time before."""
+    workers = [run["worker"] for run in final["runs"]]
+    return sum(before != after for before, after in pairwise(workers))
 
 
 def _ends(over: Event, fault: Event) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chaos.oracle import judge
-from chaos.record import MOVED, OUTLIVED, PLANE, Promises
+from chaos.record import ISLANDS, MOVED, OUTLIVED, PLANE, Promises
 from chaos.speech import Ear, Speech
 from tests.chaos.scenarios import a_crash_in_a_run
 from tests.chaos.world import World
@@ -202,6 +202,13 @@ def test_a_history_in_which_a_planned_fault_did_not_happen_proves_nothing(events
     verdict = judge(events, PROMISES, planned)
     assert (verdict.findings, verdict.void) == ([], ["kill: worker: 0 of 1"])
     assert not verdict.good
+
+
+@pytest.mark.parametrize(("workers", "counted"), [("aab", 1), ("aba", 2), ("aaa", 0), ("a", 0)])
+def test_a_run_was_given_to_another_worker_only_if_it_is_another(events: Events, workers: str, counted: int) -> None:
+    final = the(events, "final")
+    final["runs"] = [{**final["runs"][0], "worker": worker} for worker in workers]
+    assert judge(events, PROMISES).counters[ISLANDS] == counted
 
 
 def lost_in(events: Events, *faults: dict[str, Any]) -> bool:

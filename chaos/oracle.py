@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chaos.counters import count
 from chaos.history import Event
 from chaos.record import Promises, Record
 
@@ -54,7 +55,7 @@ class Verdict:
 def judge(events: Sequence[Event], promises: Promises, planned: Mapping[str, int] | None = None) -> Verdict:
     """The verdict. `planned` says how often each counter has to have gone up at least."""
     record = Record(events, promises)
-    counters = record.counters()
+    counters = count(record)
     findings = [*_promises_to_clients(record), *_watchers(record)]
     for final in record.finals.values():
         findings += [*_end(record, final), *_output(record, final), *_attempts(record, final)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chaos.counters import CAME_BACK, CUT_SHORT, ISLANDS, MOVED, OUTLIVED, TURNED_AWAY
 from chaos.disk import MIB
-from chaos.record import CAME_BACK, CUT_SHORT, ISLANDS, MOVED, OUTLIVED, TURNED_AWAY
 from chaos.rounds import Round, Volume
 from chaos.site import Timers
 from chaos.watchers import Audience

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from chaos.history import Event
@@ -18,15 +17,6 @@ DEATHS = frozenset({"kill"})
 #: Faults during which worker and control plane do not hear each other.
 OUTAGES = frozenset({"kill", "freeze", "freeze past the lease", "hold there", "hold back", "full disk"})
 FREEZE = "freeze"
-
-# Counters beside those of the faults.
-OUTLIVED = "runs that outlived an outage"
-CUT_SHORT = "runs that were cut short by a death"
-ISLANDS = "runs that were given to another worker"
-MOVED = "workers that lost one control plane of several"
-CAME_BACK = "times that a worker came back"
-TURNED_AWAY = "creates that were turned away"
-ACKNOWLEDGED = "tasks acknowledged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +56,7 @@ class Record:
         by_kind: dict[str, list[Event]] = defaultdict(list)
         for event in events:
             by_kind[event["what"]].append(event)
-        self._by_kind = by_kind
+        self.by_kind = by_kind
         #: By number.
         self.asked = {event["number"]: event for event in by_kind["asked"]}
         self.acknowledged = by_kind["acknowledged"]
@@ -83,12 +73,13 @@ class Record:
         self.ended_of_run = _grouped(by_kind["ended"], "run")
         clock = by_kind["clock"][0] if by_kind["clock"] else {"at": 0.0, "utc": 0.0}
         self._utc_shift = clock["at"] - clock["utc"]
-        self._deaths = self._when(by_kind["fault"], DEATHS)
-        self._outages = self._spans(OUTAGES)
+        #: By target: when it was killed, and when it and its peers did not hear each other.
+        self.deaths = self._when(by_kind["fault"], DEATHS)
+        self.outages = self._spans(OUTAGES)
         self._freezes = self._spans({FREEZE})
-        self._losses = self._losses_of_workers()
+        self.losses = self._losses_of_workers()
         #: By worker: when it was connected anew.
-        self._arrivals = {
+        self.arrivals = {
             worker: [event["at"] for event in arrivals]
             for worker, arrivals in _grouped(by_kind["connected"], "worker").items()
         }
@@ -105,11 +96,11 @@ class Record:
 
     def executions(self, task: str) -> list[tuple[str, str, Span]]:
         """Run, worker, and from when to when its agent certainly executed, for each agent of the task that began."""
-        return [(event["run"], event["worker"], self._execution(event)) for event in self.began_of_task.get(task, ())]
+        return [(event["run"], event["worker"], self.execution(event)) for event in self.began_of_task.get(task, ())]
 
     def died(self, worker: str, span: Span) -> bool:
         """Whether the worker was killed in this time."""
-        return any(span.begin - 1 <= at <= span.end + 1 for at in self._deaths.get(worker, ()))
+        return any(span.begin - 1 <= at <= span.end + 1 for at in self.deaths.get(worker, ()))
 
     def was_frozen(self, worker: str, span: Span) -> bool:
         """Whether the worker could not have done anything at some time in it, or had just come round."""
@@ -118,9 +109,7 @@ class Record:
 
     def longest_outage(self, worker: str, span: Span) -> float:
         """Seconds of the longest time, in or around the span, in which the worker and the control plane were apart."""
-        outages = sorted(
-            [*self._outages.get(worker, ()), *self._outages.get(PLANE, ())], key=lambda outage: outage.begin
-        )
+        outages = sorted([*self.outages.get(worker, ()), *self.outages.get(PLANE, ())], key=lambda outage: outage.begin)
         merged: list[Span] = []
         for outage in outages:
             if merged and self._goes_on(worker, merged[-1], outage):
@@ -132,48 +121,14 @@ class Record:
 
     def _goes_on(self, worker: str, before: Span, outage: Span) -> bool:
         """Whether to the worker both are one outage: it was nowhere connected between them."""
-        came_back = any(before.end <= at <= outage.begin for at in self._arrivals.get(worker, ()))
+        came_back = any(before.end <= at <= outage.begin for at in self.arrivals.get(worker, ()))
         return outage.begin <= before.end + self.promises.settling and not came_back
 
-    def counters(self) -> dict[str, int]:
-        """How often each fault happened, how many runs outlived one, and how much there was to read."""
-        counters: dict[str, int] = defaultdict(int)
-        for event in self._by_kind["fault"]:
-            counters[f"{event['fault']}: {'control plane' if event['target'].startswith(PLANE) else 'worker'}"] += 1
-        counters[OUTLIVED] = self._outlived()
-        counters[CUT_SHORT] = self._cut_short()
-        counters[ISLANDS] = sum(map(_moves, self.finals.values()))
-        counters[MOVED] = sum(map(len, self._losses.values()))
-        counters[CAME_BACK] = sum(len(arrivals) - 1 for arrivals in self._arrivals.values())
-        counters[TURNED_AWAY] = len(self._by_kind["turned away"])
-        counters[ACKNOWLEDGED] = len(self.number_of)
-        counters["agents began"] = sum(map(len, self.began_of_run.values()))
-        counters["cancels acknowledged"] = len(self.cancels_acknowledged)
-        counters["entries watched"] = sum(len(event["atoms"]) for event in self.watched)
-        return dict(counters)
-
-    def _outlived(self) -> int:
-        """How many agents began before an outage and came to their own end after it."""
-        count = 0
-        for run, (began, *_) in self.began_of_run.items():
-            done = [event["at"] for event in self.ended_of_run.get(run, ()) if event["how"] == "done"]
-            worker = began["worker"]
-            outages = [span for of in (self._outages, self._losses) for span in of.get(worker, ())]
-            outages += self._outages.get(PLANE, ())
-            count += bool(done) and any(began["at"] < outage.begin and outage.end < done[0] for outage in outages)
-        return count
-
-    def _cut_short(self) -> int:
-        """How many agents were in the middle of something when their worker was killed."""
-        return sum(
-            not self.ended_of_run.get(run) and any(at >= began["at"] for at in self._deaths.get(began["worker"], ()))
-            for run, (began, *_) in self.began_of_run.items()
-        )
-
-    def _execution(self, began: Event) -> Span:
+    def execution(self, began: Event) -> Span:
+        """From when to when this agent certainly executed."""
         start = began["at"]
         ends = [event["at"] for event in self.ended_of_run.get(began["run"], ()) if event["at"] >= start]
-        ends += [at for at in self._deaths.get(began["worker"], ()) if at >= start]
+        ends += [at for at in self.deaths.get(began["worker"], ()) if at >= start]
         return Span(start, min(ends, default=start))
 
     def _when(self, faults: Iterable[Event], kinds: frozenset[str]) -> dict[str, list[float]]:
@@ -189,7 +144,7 @@ class Record:
         That is no outage: others are there, and so it is no reason to begin an agent again either.
         """
         found: dict[str, list[Span]] = defaultdict(list)
-        for event in self._by_kind["fault"]:
+        for event in self.by_kind["fault"]:
             for worker in event.get("workers", ()):
                 found[worker].append(self._span(event))
         return found
@@ -197,20 +152,14 @@ class Record:
     def _spans(self, kinds: Iterable[str]) -> dict[str, list[Span]]:
         """By target: from each fault of these kinds to its end, or to the end of the history."""
         found: dict[str, list[Span]] = defaultdict(list)
-        for event in self._by_kind["fault"]:
+        for event in self.by_kind["fault"]:
             if event["fault"] in kinds:
                 found[event["target"]].append(self._span(event))
         return found
 
     def _span(self, fault: Event) -> Span:
-        ends = (over["at"] for over in self._by_kind["fault over"] if _ends(over, fault))
+        ends = (over["at"] for over in self.by_kind["fault over"] if _ends(over, fault))
         return Span(fault["at"], min(ends, default=self.last))
-
-
-def _moves(final: Event) -> int:
-    """How often the task was tried again at another worker than the time before."""
-    workers = [run["worker"] for run in final["runs"]]
-    return sum(before != after for before, after in pairwise(workers))
 
 
 def _ends(over: Event, fault: Event) -> bool:

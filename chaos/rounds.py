@@ -11,10 +11,11 @@ from pathlib import Path
 from random import Random
 
 from chaos.clients import Clients
+from chaos.counters import ACKNOWLEDGED
 from chaos.disk import MIB, NotPossible, SmallDisk
 from chaos.faults import FAULTS, Range
 from chaos.oracle import Finding, Verdict, judge
-from chaos.record import ACKNOWLEDGED, Promises
+from chaos.record import Promises
 from chaos.site import Broken, Site, Timers, leftovers
 from chaos.speech import Speech
 from taskrun.testing.postgres_server import PostgresServer, programs

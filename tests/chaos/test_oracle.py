@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from chaos.counters import ISLANDS, MOVED, OUTLIVED
 from chaos.oracle import judge
-from chaos.record import ISLANDS, MOVED, OUTLIVED, PLANE, Promises
+from chaos.record import PLANE, Promises
 from chaos.speech import Ear, Speech
 from tests.chaos.scenarios import a_crash_in_a_run
 from tests.chaos.world import World

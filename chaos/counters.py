@@ -22,7 +22,9 @@ def count(record: Record) -> dict[str, int]:
     """How often each fault happened, how many runs outlived one, and how much there was to read."""
     counters: dict[str, int] = defaultdict(int)
     for fault in record.by_kind["fault"]:
-        counters[_kind(fault)] += 1
+        kind = _kind(fault)
+        counters[kind] += 1
+        counters[met(kind)] += _met_a_run(record, fault)
     counters[OUTLIVED] = sum(_outlived(record, run) for run in record.began_of_run)
     counters[CUT_SHORT] = sum(_cut_short(record, run) for run in record.began_of_run)
     counters[ISLANDS] = sum(map(_moves, record.finals.values()))
@@ -34,6 +36,23 @@ def count(record: Record) -> dict[str, int]:
     counters["cancels acknowledged"] = len(record.cancels_acknowledged)
     counters["entries watched"] = sum(len(event["atoms"]) for event in record.watched)
     return dict(counters)
+
+
+def met(kind: str) -> str:
+    """The counter of those faults of a kind in whose moment an agent was at work that they met."""
+    return f"{kind}, and met a run"
+
+
+def _met_a_run(record: Record, fault: Event) -> bool:
+    """By the agents' own word: whoever planned the fault may have believed something else."""
+    at = fault["at"]
+    at_work = (began for begun in record.began_of_run.values() for began in begun if _concerns(fault, began["worker"]))
+    return any(span.begin <= at <= span.end for span in map(record.execution, at_work))
+
+
+def _concerns(fault: Event, worker: str) -> bool:
+    """Whether it is a fault of this worker, or of the control plane that it was with."""
+    return worker == fault["target"] or fault["target"] == PLANE or worker in fault.get("workers", ())
 
 
 def _kind(fault: Event) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from random import Random
 
@@ -11,7 +12,8 @@ from chaos.disk import MIB
 from chaos.proxy import Way
 from chaos.record import PLANE
 from chaos.site import Program, Site
-from taskrun.domain.status import WorkerStatus
+from taskrun.domain.records import TaskQuery
+from taskrun.domain.status import TaskStatus
 
 #: Seconds in which a worker has something to do, or says at least that it lives.
 _SOON = 5.0
@@ -25,7 +27,7 @@ Strike = Callable[[Site, Random, Range], Awaitable[None]]
 
 async def kill_plane(site: Site, random: Random, length: Range) -> None:
     """`kill -9`; it starts again on the same ports and the same database."""
-    plane = _one_plane(site, random)
+    plane = await _one_plane(site, random)
     lose = _losers(site, plane)
     await plane.kill()
     site.history.add("fault", fault="kill", target=plane.name, **lose)
@@ -35,8 +37,8 @@ async def kill_plane(site: Site, random: Random, length: Range) -> None:
 
 
 async def kill_worker(site: Site, random: Random, length: Range) -> None:
-    """`kill -9` in the middle of its work; it starts again under the same name."""
-    worker = await _one_at_work(site, random)
+    """`kill -9` of the one that has most to do; it starts again under the same name."""
+    worker = await _busiest(site, random)
     await worker.kill()
     site.history.add("fault", fault="kill", target=worker.name)
     await asyncio.sleep(random.uniform(*length))
@@ -47,24 +49,24 @@ async def kill_worker(site: Site, random: Random, length: Range) -> None:
 
 async def freeze_plane(site: Site, random: Random, length: Range) -> None:
     """SIGSTOP, and later SIGCONT."""
-    await _freeze(site, _one_plane(site, random), random.uniform(*length))
+    await _freeze(site, await _one_plane(site, random), random.uniform(*length))
 
 
 async def freeze_plane_past_lease(site: Site, random: Random, length: Range) -> None:
     """SIGSTOP of one of several, until others have taken it for dead, and then SIGCONT."""
     # It is noticed at their next meeting, after a third of a lease.
     seconds = site.timers.lease * random.uniform(1.5, 2.0)
-    await _freeze(site, _one_plane(site, random), seconds, "freeze past the lease")
+    await _freeze(site, await _one_plane(site, random), seconds, "freeze past the lease")
 
 
 async def freeze_worker(site: Site, random: Random, length: Range) -> None:
     """SIGSTOP, and later SIGCONT."""
-    await _freeze(site, _one(site, random), random.uniform(*length))
+    await _freeze(site, await _one(site, random), random.uniform(*length))
 
 
 async def cut(site: Site, random: Random, length: Range) -> None:
     """A worker's connection is cut after one of its next records, or in the middle of it."""
-    worker = _one(site, random)
+    worker = await _one(site, random)
     done = site.proxies[worker.name].cut_after(random.randrange(20), random.random())
     try:
         await asyncio.wait_for(done.wait(), 5)
@@ -76,27 +78,28 @@ async def cut(site: Site, random: Random, length: Range) -> None:
 
 async def hold_there(site: Site, random: Random, length: Range) -> None:
     """What a worker says does not arrive; what it is told does."""
-    worker = _one(site, random)
+    worker = await _one(site, random)
     way = site.proxies[worker.name].there
     await _hold(site, worker, [way], "hold there", random.uniform(*length))
 
 
 async def hold_back(site: Site, random: Random, length: Range) -> None:
     """What a worker is told does not arrive; what it says does."""
-    worker = _one(site, random)
+    worker = await _one(site, random)
     way = site.proxies[worker.name].back
     await _hold(site, worker, [way], "hold back", random.uniform(*length))
 
 
 async def throttle(site: Site, random: Random, length: Range) -> None:
     """A worker's line carries 20 to 200 kB a second."""
-    worker = _one(site, random)
+    worker = await _one(site, random)
     proxy = site.proxies[worker.name]
     before = proxy.there.slowed
+    began = asyncio.get_running_loop().time()
     proxy.there.rate = proxy.back.rate = random.randrange(20_000, 200_000)
     await asyncio.sleep(random.uniform(*length))
     if await _becomes(lambda: proxy.there.slowed > before):
-        site.history.add("fault", fault="throttle", target=worker.name)
+        site.history.add("fault", at=began, fault="throttle", target=worker.name)
     proxy.there.rate = proxy.back.rate = 0
 
 
@@ -126,27 +129,44 @@ FAULTS: dict[str, Strike] = {
 }
 
 
-def _one(site: Site, random: Random) -> Program:
-    return site.workers[random.choice(sorted(site.workers))]
+async def _one(site: Site, random: Random) -> Program:
+    """A worker that has runs, if there is one soon."""
+    return site.workers[random.choice(await _at_work(site) or sorted(site.workers))]
 
 
-def _one_plane(site: Site, random: Random) -> Program:
-    return site.planes[random.choice(sorted(site.planes))]
+async def _busiest(site: Site, random: Random) -> Program:
+    """The worker that has most runs: a death leaves little time to meet one."""
+    busiest, *_ = await _at_work(site) or [random.choice(sorted(site.workers))]
+    return site.workers[busiest]
+
+
+async def _one_plane(site: Site, random: Random) -> Program:
+    """A control plane whose workers have runs, if there is one soon. One that is alone has all of them."""
+    busy = set(await _at_work(site))
+    with_work = [name for name, plane in sorted(site.planes.items()) if busy.intersection(site.workers_of(plane))]
+    return site.planes[random.choice(with_work or sorted(site.planes))]
+
+
+async def _at_work(site: Site) -> list[str]:
+    """The workers that have runs, who has most first, as soon as there are some: what meets nobody proves nothing."""
+    for _ in range(int(_SOON / _LOOK)):
+        runs = await _runs_of_workers(site)
+        if runs:
+            return [worker for worker, _ in runs.most_common()]
+        await asyncio.sleep(_LOOK)
+    return []
+
+
+async def _runs_of_workers(site: Site) -> Counter[str]:
+    """How many runs each worker has, as the store has it: what one control plane knows of the workers of another is a
+    moment old."""
+    page = await site.line.ask(lambda client: client.find(TaskQuery(TaskStatus.RUNNING, limit=1000)))
+    return Counter(task.runs[-1].worker_id for task in page.tasks)
 
 
 def _losers(site: Site, plane: Program) -> dict[str, list[str]]:
     """Who loses the control plane while others are there. One that is alone is everybody's."""
     return {"workers": site.workers_of(plane)} if len(site.planes) > 1 else {}
-
-
-async def _one_at_work(site: Site, random: Random) -> Program:
-    """A worker that has runs, if there is one soon: a death that meets nobody proves nothing."""
-    for _ in range(int(_SOON / _LOOK)):
-        busy = await site.line.ask(lambda client: client.workers(status=WorkerStatus.BUSY))
-        if busy:
-            return site.workers[max(busy, key=lambda view: view.active_runs).id]
-        await asyncio.sleep(_LOOK)
-    return _one(site, random)
 
 
 async def _becomes(holds: Callable[[], bool]) -> bool:

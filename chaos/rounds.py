@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from chaos.clients import Clients
-from chaos.counters import ACKNOWLEDGED
+from chaos.counters import ACKNOWLEDGED, met
 from chaos.disk import MIB, NotPossible, SmallDisk
 from chaos.faults import FAULTS, Range
 from chaos.oracle import Finding, Verdict, judge
@@ -22,6 +22,9 @@ from taskrun.testing.postgres_server import PostgresServer, programs
 
 #: Seconds in which all has to come to its end once the faults are over.
 _PATIENCE = 180.0
+#: The part of the faults of each kind that has to meet a run. Who has one is asked before the fault, and chosen; what
+#: is chosen may have ended when the fault comes.
+_SHARE = 0.8
 #: Seconds over which the tasks come that are created with a fault.
 _SPREAD = 0.5
 #: Seconds that a watcher rests after whatever it reads: most do not.
@@ -63,6 +66,11 @@ class Round:
         faults = {name: max(1, round(count * by)) for name, count in self.faults.items()}
         return replace(self, faults=faults, tasks=max(min(20, self.tasks), round(self.tasks * by)))
 
+    def planned(self) -> dict[str, int]:
+        """What has to be counted, so that it proves something."""
+        meet = {met(fault): int(_SHARE * count) for fault, count in self.faults.items()}
+        return {**self.faults, **meet, **self.proof, ACKNOWLEDGED: self.tasks}
+
     async def play(self, seed: int, directory: Path) -> Verdict:
         """Plays it in an empty directory, which keeps the history and the logs. Raises `NotPossible`."""
         random = Random(f"{seed} {self.name}")
@@ -85,8 +93,7 @@ class Round:
                 except Broken as error:
                     broken.append(Finding("unexpected", "process", str(error)))
                 history = site.history.read()
-        planned = {**self.faults, **self.proof, ACKNOWLEDGED: self.tasks}
-        verdict = judge(history, Promises(resume=self.timers.resume), planned)
+        verdict = judge(history, Promises(resume=self.timers.resume), self.planned())
         return replace(verdict, findings=[*broken, *verdict.findings])
 
 

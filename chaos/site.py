@@ -32,6 +32,9 @@ from taskrun.adapters.grpc.tls import ClientTls
 ROOT = Path(__file__).parent.parent
 #: Seconds that a process may take to come up.
 _PATIENCE = 30.0
+#: How what a worker's log says of its connections begins: it is on a new one; it has none.
+_CONNECTED = "connected"
+_WHEREABOUTS = (_CONNECTED, "the link is lost", "working for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +205,9 @@ class Site:
             await line.close()
 
     def workers_of(self, plane: Program) -> list[str]:
-        """Those that were last connected to it, as their logs say."""
+        """Those that are connected to it, as their logs say."""
         here = f"https://{self.addresses[plane.name]}"
-        return [name for name, worker in self.workers.items() if _last_connected(worker.log) == here]
+        return [name for name, worker in self.workers.items() if worker.runs and connected_to(worker.log) == here]
 
     def note_connections(self) -> None:
         """Writes down when each worker was connected anew: what ends an outage for it."""
@@ -276,16 +279,20 @@ def leftovers(runs: Collection[str]) -> dict[str, list[str]]:
     return found
 
 
-def _last_connected(log: Path) -> str:
-    """Where a worker went last, or nothing."""
-    return next((str(line["to"]) for line in reversed(_connections(log))), "")
+def connected_to(log: Path) -> str:
+    """Where a worker is, as the last that its log says of that; "" if it is nowhere."""
+    return next((str(line.get("to", "")) for line in reversed(_said(log, _WHEREABOUTS))), "")
 
 
 def _connections(log: Path) -> list[dict[str, Any]]:
     """What a worker's log says of its connections, the first first."""
+    return _said(log, (_CONNECTED,))
+
+
+def _said(log: Path, beginnings: tuple[str, ...]) -> list[dict[str, Any]]:
     # What has no end yet is still on its way.
     *lines, _ = log.read_text(errors="replace").split("\n")
-    return [json.loads(line) for line in lines if '"message": "connected"' in line]
+    return [json.loads(line) for line in lines if any(f'"message": "{words}' in line for words in beginnings)]
 
 
 def _free_ports(count: int, random: Random) -> list[int]:

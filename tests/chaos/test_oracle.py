@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaos.counters import ISLANDS, MOVED, OUTLIVED
+from chaos.counters import ISLANDS, MOVED, OUTLIVED, met
 from chaos.oracle import judge
 from chaos.record import PLANE, Promises
 from chaos.speech import Ear, Speech
@@ -210,6 +210,30 @@ def test_a_run_was_given_to_another_worker_only_if_it_is_another(events: Events,
     final = the(events, "final")
     final["runs"] = [{**final["runs"][0], "worker": worker} for worker in workers]
     assert judge(events, PROMISES).counters[ISLANDS] == counted
+
+
+def kills_that_met_a_run(events: Events, **fault: Any) -> int:
+    """With these facts of the fault in place of those that it has."""
+    for event in events:
+        if event["what"] == "fault":
+            event.update(fault)
+    return judge(events, PROMISES).counters[met("kill: control plane")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "counted"),
+    [({}, 1), ({"target": f"{PLANE}-1", "workers": ["one"]}, 1), ({"target": f"{PLANE}-1", "workers": []}, 0)],
+    ids=["of all", "its own", "another's"],
+)
+def test_a_fault_met_a_run_if_it_was_one_of_its_control_plane(
+    events: Events, fault: dict[str, Any], counted: int
+) -> None:
+    assert kills_that_met_a_run(events, **fault) == counted
+
+
+@pytest.mark.parametrize(("what", "seconds"), [("began", -0.1), ("ended", 0.1)])
+def test_a_fault_met_no_run_before_its_agent_began_or_after_it_ended(events: Events, what: str, seconds: float) -> None:
+    assert kills_that_met_a_run(events, at=the(events, what)["at"] + seconds) == 0
 
 
 def lost_in(events: Events, *faults: dict[str, Any]) -> bool:

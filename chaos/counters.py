@@ -6,13 +6,14 @@ from collections import defaultdict
 from itertools import pairwise
 
 from chaos.history import Event
-from chaos.record import PLANE, Record
+from chaos.record import PAST_GRACE, PLANE, Record
 
 # Beside those of the faults.
 OUTLIVED = "runs that outlived an outage"
 CUT_SHORT = "runs that were cut short by a death"
 ISLANDS = "runs that were given to another worker"
 MOVED = "workers that lost one control plane of several"
+WOKE_ELSEWHERE = "frozen workers that woke to another control plane"
 CAME_BACK = "times that a worker came back"
 TURNED_AWAY = "creates that were turned away"
 ACKNOWLEDGED = "tasks acknowledged"
@@ -29,6 +30,7 @@ def count(record: Record) -> dict[str, int]:
     counters[CUT_SHORT] = sum(_cut_short(record, run) for run in record.began_of_run)
     counters[ISLANDS] = sum(map(_moves, record.finals.values()))
     counters[MOVED] = sum(map(len, record.losses.values()))
+    counters[WOKE_ELSEWHERE] = sum(_woke_elsewhere(record, fault) for fault in record.by_kind["fault"])
     counters[CAME_BACK] = sum(len(arrivals) - 1 for arrivals in record.arrivals.values())
     counters[TURNED_AWAY] = len(record.by_kind["turned away"])
     counters[ACKNOWLEDGED] = len(record.number_of)
@@ -75,6 +77,16 @@ def _cut_short(record: Record, run: str) -> bool:
     began, *_ = record.began_of_run[run]
     deaths = record.deaths.get(began["worker"], ())
     return not record.ended_of_run.get(run) and any(at >= began["at"] for at in deaths)
+
+
+def _woke_elsewhere(record: Record, fault: Event) -> bool:
+    """Whether its runs were others' when the worker came back, and that to another control plane than it had left."""
+    if fault["fault"] != PAST_GRACE:
+        return False
+    visits = [event for event in record.by_kind["connected"] if event["worker"] == fault["target"]]
+    left = [visit["plane"] for visit in visits if visit["at"] <= fault["at"]]
+    found = [visit["plane"] for visit in visits if visit["at"] > fault["at"]]
+    return bool(left and found) and left[-1] != found[0]
 
 
 def _moves(final: Event) -> int:

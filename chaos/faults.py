@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from random import Random
 
 from chaos.disk import MIB
 from chaos.proxy import Way
 from chaos.record import PLANE
-from chaos.site import Program, Site
-from taskrun.domain.records import TaskQuery
-from taskrun.domain.status import TaskStatus
+from chaos.site import Broken, Program, Site
+from chaos.targets import busiest_worker, plane_at_work, runs_of_workers, worker_at_work
 
 #: Seconds in which a worker has something to do, or says at least that it lives.
 _SOON = 5.0
+#: Seconds in which what a frozen worker had is given up: several times the grace of any round.
+_PATIENCE = 90.0
 #: Seconds between two looks.
 _LOOK = 0.05
 
@@ -27,18 +28,12 @@ Strike = Callable[[Site, Random, Range], Awaitable[None]]
 
 async def kill_plane(site: Site, random: Random, length: Range) -> None:
     """`kill -9`; it starts again on the same ports and the same database."""
-    plane = await _one_plane(site, random)
-    lose = _losers(site, plane)
-    await plane.kill()
-    site.history.add("fault", fault="kill", target=plane.name, **lose)
-    await asyncio.sleep(random.uniform(*length))
-    await site.start_plane(plane)
-    site.history.add("fault over", fault="kill", target=plane.name)
+    await _kill_plane(site, await plane_at_work(site, random), random.uniform(*length))
 
 
 async def kill_worker(site: Site, random: Random, length: Range) -> None:
     """`kill -9` of the one that has most to do; it starts again under the same name."""
-    worker = await _busiest(site, random)
+    worker = await busiest_worker(site, random)
     await worker.kill()
     site.history.add("fault", fault="kill", target=worker.name)
     await asyncio.sleep(random.uniform(*length))
@@ -49,24 +44,37 @@ async def kill_worker(site: Site, random: Random, length: Range) -> None:
 
 async def freeze_plane(site: Site, random: Random, length: Range) -> None:
     """SIGSTOP, and later SIGCONT."""
-    await _freeze(site, await _one_plane(site, random), random.uniform(*length))
+    await _freeze(site, await plane_at_work(site, random), random.uniform(*length))
 
 
 async def freeze_plane_past_lease(site: Site, random: Random, length: Range) -> None:
     """SIGSTOP of one of several, until others have taken it for dead, and then SIGCONT."""
     # It is noticed at their next meeting, after a third of a lease.
     seconds = site.timers.lease * random.uniform(1.5, 2.0)
-    await _freeze(site, await _one_plane(site, random), seconds, "freeze past the lease")
+    await _freeze(site, await plane_at_work(site, random), seconds, "freeze past the lease")
 
 
 async def freeze_worker(site: Site, random: Random, length: Range) -> None:
     """SIGSTOP, and later SIGCONT."""
-    await _freeze(site, await _one(site, random), random.uniform(*length))
+    await _freeze(site, await worker_at_work(site, random), random.uniform(*length))
+
+
+async def freeze_worker_past_grace(site: Site, random: Random, length: Range) -> None:
+    """SIGSTOP until all that it had has been given up, so that it wakes with runs that are others'; then SIGCONT.
+
+    Its control plane is killed first: another one takes over what it had, and waits for it in vain.
+    """
+    worker = await worker_at_work(site, random)
+    left = site.plane_of(worker) or await plane_at_work(site, random)
+    async with _frozen(site, worker, "freeze past the grace"):
+        await _kill_plane(site, left, random.uniform(*length))
+        # No further death here: whoever takes its runs over once more would give it the whole grace anew.
+        await _given_up(site, worker)
 
 
 async def cut(site: Site, random: Random, length: Range) -> None:
     """A worker's connection is cut after one of its next records, or in the middle of it."""
-    worker = await _one(site, random)
+    worker = await worker_at_work(site, random)
     done = site.proxies[worker.name].cut_after(random.randrange(20), random.random())
     try:
         await asyncio.wait_for(done.wait(), 5)
@@ -78,21 +86,21 @@ async def cut(site: Site, random: Random, length: Range) -> None:
 
 async def hold_there(site: Site, random: Random, length: Range) -> None:
     """What a worker says does not arrive; what it is told does."""
-    worker = await _one(site, random)
+    worker = await worker_at_work(site, random)
     way = site.proxies[worker.name].there
     await _hold(site, worker, [way], "hold there", random.uniform(*length))
 
 
 async def hold_back(site: Site, random: Random, length: Range) -> None:
     """What a worker is told does not arrive; what it says does."""
-    worker = await _one(site, random)
+    worker = await worker_at_work(site, random)
     way = site.proxies[worker.name].back
     await _hold(site, worker, [way], "hold back", random.uniform(*length))
 
 
 async def throttle(site: Site, random: Random, length: Range) -> None:
     """A worker's line carries 20 to 200 kB a second."""
-    worker = await _one(site, random)
+    worker = await worker_at_work(site, random)
     proxy = site.proxies[worker.name]
     before = proxy.there.slowed
     began = asyncio.get_running_loop().time()
@@ -120,6 +128,7 @@ FAULTS: dict[str, Strike] = {
     "freeze: control plane": freeze_plane,
     "freeze past the lease: control plane": freeze_plane_past_lease,
     "freeze: worker": freeze_worker,
+    "freeze past the grace: worker": freeze_worker_past_grace,
     "cut: worker": cut,
     "hold there: worker": hold_there,
     "hold back: worker": hold_back,
@@ -129,44 +138,28 @@ FAULTS: dict[str, Strike] = {
 }
 
 
-async def _one(site: Site, random: Random) -> Program:
-    """A worker that has runs, if there is one soon."""
-    return site.workers[random.choice(await _at_work(site) or sorted(site.workers))]
-
-
-async def _busiest(site: Site, random: Random) -> Program:
-    """The worker that has most runs: a death leaves little time to meet one."""
-    busiest, *_ = await _at_work(site) or [random.choice(sorted(site.workers))]
-    return site.workers[busiest]
-
-
-async def _one_plane(site: Site, random: Random) -> Program:
-    """A control plane whose workers have runs, if there is one soon. One that is alone has all of them."""
-    busy = set(await _at_work(site))
-    with_work = [name for name, plane in sorted(site.planes.items()) if busy.intersection(site.workers_of(plane))]
-    return site.planes[random.choice(with_work or sorted(site.planes))]
-
-
-async def _at_work(site: Site) -> list[str]:
-    """The workers that have runs, who has most first, as soon as there are some: what meets nobody proves nothing."""
-    for _ in range(int(_SOON / _LOOK)):
-        runs = await _runs_of_workers(site)
-        if runs:
-            return [worker for worker, _ in runs.most_common()]
-        await asyncio.sleep(_LOOK)
-    return []
-
-
-async def _runs_of_workers(site: Site) -> Counter[str]:
-    """How many runs each worker has, as the store has it: what one control plane knows of the workers of another is a
-    moment old."""
-    page = await site.line.ask(lambda client: client.find(TaskQuery(TaskStatus.RUNNING, limit=1000)))
-    return Counter(task.runs[-1].worker_id for task in page.tasks)
-
-
 def _losers(site: Site, plane: Program) -> dict[str, list[str]]:
     """Who loses the control plane while others are there. One that is alone is everybody's."""
     return {"workers": site.workers_of(plane)} if len(site.planes) > 1 else {}
+
+
+async def _kill_plane(site: Site, plane: Program, seconds: float) -> None:
+    lose = _losers(site, plane)
+    await plane.kill()
+    site.history.add("fault", fault="kill", target=plane.name, **lose)
+    await asyncio.sleep(seconds)
+    await site.start_plane(plane)
+    site.history.add("fault over", fault="kill", target=plane.name)
+
+
+async def _given_up(site: Site, worker: Program) -> None:
+    """Returns when the worker has no run any more. Raises `Broken` if that takes far too long."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while worker.name in await runs_of_workers(site):  # noqa: ASYNC110  # the state is in another process
+                await asyncio.sleep(_LOOK)
+    except TimeoutError:
+        raise Broken(f"{worker.name} is frozen, and its runs were given to nobody within {_PATIENCE:g} s") from None
 
 
 async def _becomes(holds: Callable[[], bool]) -> bool:
@@ -179,12 +172,18 @@ async def _becomes(holds: Callable[[], bool]) -> bool:
 
 
 async def _freeze(site: Site, program: Program, seconds: float, fault: str = "freeze") -> None:
+    async with _frozen(site, program, fault):
+        await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def _frozen(site: Site, program: Program, fault: str) -> AsyncIterator[None]:
     lose = _losers(site, program) if program.name in site.planes else {}
     program.tell(signal.SIGSTOP)
     while not program.is_frozen():  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     site.history.add("fault", fault=fault, target=program.name, **lose)
-    await asyncio.sleep(seconds)
+    yield
     program.tell(signal.SIGCONT)
     site.history.add("fault over", fault=fault, target=program.name)
 

@@ -12,7 +12,7 @@
 | watched | watcher, task, atoms: what a watcher read, in the order in which it did |
 | began, ended | task, run, worker, pid; how: an agent's own word; `how` is `done` or `stopped` |
 | fault, fault over | fault, target; workers: of one control plane of several, those that were with it |
-| connected | worker: it is on a new stream, as its log says |
+| connected | worker, plane: it is on a new stream, as its log says |
 | final | task, number, status, atoms, ends, runs: what the API shows in the end |
 | leftover | run, processes: still there when all is over |
 

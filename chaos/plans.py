@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from chaos.counters import CAME_BACK, CUT_SHORT, ISLANDS, MOVED, OUTLIVED, TURNED_AWAY
+from dataclasses import replace
+
+from chaos.counters import CAME_BACK, CUT_SHORT, ISLANDS, MOVED, OUTLIVED, TURNED_AWAY, WOKE_ELSEWHERE
 from chaos.disk import MIB
 from chaos.rounds import Round, Volume
 from chaos.site import Timers
@@ -20,11 +22,19 @@ ROUNDS: dict[str, Round | Audience] = {
         Round("control-plane", {"kill: control plane": 50}, tasks=2000, proof={OUTLIVED: 1, CAME_BACK: 1}),
         Round(
             "replicas",
-            {"kill: control plane": 30, "freeze past the lease: control plane": 4},
+            {
+                "kill: control plane": 30,
+                "freeze past the lease: control plane": 4,
+                "kill: worker": 6,
+                "freeze past the grace: worker": 3,
+            },
             tasks=2000,
-            proof={OUTLIVED: 1, MOVED: 1, CAME_BACK: 1},
+            proof={OUTLIVED: 1, MOVED: 1, CAME_BACK: 1, CUT_SHORT: 1, ISLANDS: 1, WOKE_ELSEWHERE: 1},
             planes=3,
-            timers=Timers(lease=3),
+            timers=replace(_FAST, lease=3),
+            gap=(0.2, 1.2),
+            attempts=100,
+            plane=_NO_POISON,
         ),
         Round(
             "workers",

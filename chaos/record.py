@@ -14,9 +14,12 @@ from chaos.speech import Speech
 PLANE = "plane"
 #: Faults after which nothing of the process is left.
 DEATHS = frozenset({"kill"})
+#: Of a worker: until its runs are others'.
+PAST_GRACE = "freeze past the grace"
+#: Faults during which a worker can stop nothing.
+FREEZES = frozenset({"freeze", PAST_GRACE})
 #: Faults during which worker and control plane do not hear each other.
-OUTAGES = frozenset({"kill", "freeze", "freeze past the lease", "hold there", "hold back", "full disk"})
-FREEZE = "freeze"
+OUTAGES = FREEZES | {"kill", "freeze past the lease", "hold there", "hold back", "full disk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Record:
         #: By target: when it was killed, and when it and its peers did not hear each other.
         self.deaths = self._when(by_kind["fault"], DEATHS)
         self.outages = self._spans(OUTAGES)
-        self._freezes = self._spans({FREEZE})
+        self._freezes = self._spans(FREEZES)
         self.losses = self._losses_of_workers()
         #: By worker: when it was connected anew.
         self.arrivals = {

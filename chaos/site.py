@@ -205,16 +205,24 @@ class Site:
             await line.close()
 
     def workers_of(self, plane: Program) -> list[str]:
-        """Those that are connected to it, as their logs say."""
-        here = f"https://{self.addresses[plane.name]}"
-        return [name for name, worker in self.workers.items() if worker.runs and connected_to(worker.log) == here]
+        """Those that are connected to it, as their logs say, and could notice if it were gone."""
+        awake = (worker for worker in self.workers.values() if worker.runs and not worker.is_frozen())
+        return [worker.name for worker in awake if self.plane_of(worker) is plane]
+
+    def plane_of(self, worker: Program) -> Program | None:
+        """Where a worker of several control planes is connected, as its log says."""
+        return self._plane_at(connected_to(worker.log))
+
+    def _plane_at(self, url: str) -> Program | None:
+        return next((self.planes[name] for name, at in self.addresses.items() if url == f"https://{at}"), None)
 
     def note_connections(self) -> None:
-        """Writes down when each worker was connected anew: what ends an outage for it."""
+        """Writes down when each worker was connected anew, what ends an outage for it, and to which control plane."""
         for name, worker in self.workers.items():
             for line in _connections(worker.log):
+                plane = self._plane_at(line["to"])
                 at = datetime.fromisoformat(line["time"]).timestamp() + self._utc_shift
-                self.history.add("connected", at=at, worker=name)
+                self.history.add("connected", at=at, worker=name, plane=plane.name if plane else PLANE)
 
     async def workers_are_here(self, names: Iterable[str]) -> None:
         """Returns when they are connected."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
@@ -11,11 +12,12 @@ from typing import Any, cast
 
 import pytest
 
+from chaos.counters import ISLANDS, WOKE_ELSEWHERE
 from chaos.faults import FAULTS
 from chaos.history import Memory
 from chaos.oracle import judge
 from chaos.plans import ROUNDS, SHORT
-from chaos.record import Promises
+from chaos.record import PLANE, Promises
 from chaos.rounds import Round
 from chaos.site import Site, connected_to
 from taskrun.domain.records import TaskQuery
@@ -33,10 +35,13 @@ class StandIn:
         self.planes = {name: self._program(name) for name in ("plane-0", "plane-1", "plane-2", "plane-3")}
         self.workers = {name: self._program(name) for name in WHERE}
         self.line = self
+        self.on_asked: Callable[[], object] = lambda: None
         self.running = [_running(worker) for worker, count in runs.items() for _ in range(count)]
 
     def _program(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(name=name, kill=self._nothing, start=self._nothing)
+        told: list[signal.Signals] = []
+        calls = {"kill": self._nothing, "start": self._nothing, "is_frozen": lambda: True, "tell": told.append}
+        return SimpleNamespace(name=name, told=told, **calls)
 
     async def _nothing(self, *_: object) -> None:
         pass
@@ -46,12 +51,16 @@ class StandIn:
     def workers_of(self, plane: SimpleNamespace) -> list[str]:
         return [worker for worker, where in WHERE.items() if where == plane.name]
 
+    def plane_of(self, worker: SimpleNamespace) -> SimpleNamespace:
+        return self.planes[WHERE[worker.name]]
+
     async def ask(self, call: Callable[[Any], Awaitable[Any]]) -> Any:
         return await call(SimpleNamespace(find=self._find))
 
     async def _find(self, query: TaskQuery) -> SimpleNamespace:
         assert query.status is TaskStatus.RUNNING
-        return SimpleNamespace(tasks=self.running)
+        self.on_asked()
+        return SimpleNamespace(tasks=list(self.running))
 
 
 def _running(worker: str) -> SimpleNamespace:
@@ -81,13 +90,42 @@ async def test_the_worker_is_killed_that_has_most_runs() -> None:
     assert await struck("kill: worker", b=2, d=7, a=6) == {"d"}
 
 
+async def test_a_worker_is_frozen_past_the_grace_until_nothing_of_it_runs() -> None:
+    site = StandIn(b=2)
+    told: list[tuple[signal.Signals, int]] = []
+    site.workers["b"].tell = lambda number: told.append((number, len(site.running)))
+    site.on_asked = lambda: told and site.running.pop()
+    await FAULTS["freeze past the grace: worker"](cast(Site, site), Random(1), (0.0, 0.0))
+    assert told == [(signal.SIGSTOP, 2), (signal.SIGCONT, 0)]
+
+
+async def test_its_control_plane_is_killed_meanwhile() -> None:
+    site = StandIn(b=1)
+    site.on_asked = lambda: site.workers["b"].told and site.running.pop()
+    await FAULTS["freeze past the grace: worker"](cast(Site, site), Random(1), (0.0, 0.0))
+    story = [(event["what"], event["fault"], event["target"]) for event in site.history.events]
+    assert story == [
+        ("fault", "freeze past the grace", "b"),
+        ("fault", "kill", "plane-1"),
+        ("fault over", "kill", "plane-1"),
+        ("fault over", "freeze past the grace", "b"),
+    ]
+
+
+def test_the_workers_of_several_control_planes_are_struck_too() -> None:
+    replicas = ROUNDS["replicas"]
+    assert isinstance(replicas, Round)
+    assert replicas.planned().keys() >= {"kill: worker", "freeze past the grace: worker", ISLANDS, WOKE_ELSEWHERE}
+
+
 @pytest.mark.parametrize("name", [name for name, round in ROUNDS.items() if isinstance(round, Round)] + ["short"])
 def test_a_round_whose_faults_meet_nobody_proves_nothing(name: str) -> None:
     round = {**ROUNDS, "short": SHORT}[name]
     assert isinstance(round, Round)
     kind, count = max(round.faults.items(), key=lambda item: item[1])
     what, target = kind.split(": ")
-    events = [{"at": 1.0, "what": "fault", "fault": what, "target": "plane" if "plane" in target else "one"}] * count
+    target = PLANE if target == "control plane" else "one"
+    events = [{"at": 1.0, "what": "fault", "fault": what, "target": target}] * count
     void = judge(events, Promises(resume=90), round.planned()).void
     assert f"{kind}, and met a run: 0 of {int(0.8 * count)}" in void
     assert not any(why.startswith(f"{kind}:") for why in void)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaos.counters import ISLANDS, MOVED, OUTLIVED, met
+from chaos.counters import ISLANDS, MOVED, OUTLIVED, WOKE_ELSEWHERE, met
 from chaos.oracle import judge
 from chaos.record import PLANE, Promises
 from chaos.speech import Ear, Speech
@@ -236,6 +236,26 @@ def test_a_fault_met_no_run_before_its_agent_began_or_after_it_ended(events: Eve
     assert kills_that_met_a_run(events, at=the(events, what)["at"] + seconds) == 0
 
 
+PAST_GRACE = {"fault": "freeze past the grace", "target": "one"}
+
+
+def visits(*planes: str) -> Events:
+    """The worker comes to these, one in each second."""
+    return [{"what": "connected", "worker": "one", "plane": plane, "at": at} for at, plane in enumerate(planes)]
+
+
+@pytest.mark.parametrize(
+    ("planes", "fault", "counted"),
+    [("ab", PAST_GRACE, 1), ("aab", PAST_GRACE, 0), ("aa", PAST_GRACE, 0), ("a", PAST_GRACE, 0), ("ab", {}, 0)],
+    ids=["elsewhere", "later", "the same", "nowhere", "another fault"],
+)
+def test_a_frozen_worker_woke_to_another_control_plane_if_that_is_where_it_came_next(
+    planes: str, fault: dict[str, Any], counted: int
+) -> None:
+    struck = {"what": "fault", "at": 0.5, "fault": "kill", "target": "one", **fault}
+    assert judge([*visits(*planes), struck], PROMISES).counters[WOKE_ELSEWHERE] == counted
+
+
 def lost_in(events: Events, *faults: dict[str, Any]) -> bool:
     """Whether a run that was lost 6 seconds after its assignment, in the midst of these faults, is a finding."""
     assigned = the(events, "clock")["utc"]
@@ -262,6 +282,13 @@ def test_it_may_when_the_worker_was_away_for_long(events: Events) -> None:
 
 def test_it_may_not_when_the_worker_was_away_for_less(events: Events) -> None:
     assert lost_in(events, *outage("hold there", 1003, 1008))
+
+
+@pytest.mark.parametrize(("until", "found"), [(1014, False), (1008, True)])
+def test_a_worker_that_was_frozen_past_the_grace_was_away_as_long_as_that(
+    events: Events, until: float, found: bool
+) -> None:
+    assert lost_in(events, *outage("freeze past the grace", 1003, until)) is found
 
 
 def test_two_outages_that_follow_on_one_another_are_one(events: Events) -> None:

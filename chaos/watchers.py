@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -64,7 +64,7 @@ class Audience:
                 await asyncio.sleep(0.2)
             await asyncio.gather(*live)
             # Until the end: as the kernel says, and not as was planned.
-            frozen = self.dead if psutil.Process(dead.pid).status() == psutil.STATUS_STOPPED else 0
+            frozen = self.dead if _is_frozen(dead.pid) else 0
             history = site.history.read()
         counters = {
             "dead watchers": frozen,
@@ -98,13 +98,23 @@ class Audience:
         )
 
         async def end() -> None:
-            process.kill()
+            # Watchers that live end with what they watch.
+            with suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
 
         stack.push_async_callback(end)
         assert process.stdout is not None
         assert (await asyncio.wait_for(process.stdout.readline(), 60)).strip() == b"watching"
         return process
+
+
+def _is_frozen(pid: int) -> bool:
+    """Whether the kernel says so. One that has ended is not."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def _listen(client: AsyncClient, task_id: str, ages: list[float]) -> None:

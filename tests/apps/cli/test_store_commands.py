@@ -139,7 +139,10 @@ def test_pruning_needs_the_database_for_itself(taskrun: Taskrun) -> None:
             "backup f --store=postgresql://",
             "PostgreSQL has its own tool for this: pg_dump --format=custom --file=FILE URL.",
         ),
-        ("prune", "Say what is to go: --older-than, --max-size, or both."),
+        *[
+            (words, "Say what is to go: --older-than, --max-size, or both; a size of 0 is no limit.")
+            for words in ("prune", "prune --max-size=0")
+        ],
         ("prune --max-size=much", "--max-size must be a number of bytes such as 500MiB or 10GiB."),
     ],
 )

@@ -131,12 +131,12 @@ def prune(as_json: bool, place: Path | str, age_ms: int | None, max_size: str | 
     """
     from taskrun.apps.kinds import SIZE
 
-    if age_ms is None and max_size is None:
-        raise InvalidArgument("Say what is to go: --older-than, --max-size, or both.")
     try:
         max_bytes = SIZE.read(max_size) if max_size else 0
     except ValueError as error:
         raise InvalidArgument(f"--max-size must be {SIZE.rule}.") from error
+    if age_ms is None and not max_bytes:
+        raise InvalidArgument("Say what is to go: --older-than, --max-size, or both; a size of 0 is no limit.")
     # What opens a store brings its schema up to date, under control planes of an older version that run on it.
     if findings := _findings(place, only_schema=True):
         for finding in findings:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from taskrun.adapters.stores.sqlite import migrating
+from taskrun.adapters.stores.sqlite.care import check
 from taskrun.adapters.stores.sqlite.database import Database
 from taskrun.adapters.stores.sqlite.migrating import known_migrations
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
@@ -121,6 +122,24 @@ async def test_a_second_one_is_refused_and_told_who_has_it(database: Database, p
 async def test_a_closed_one_can_be_opened_again(database: Database, path: Path) -> None:
     await database.close()
     await Database(path).close()
+
+
+async def test_a_link_to_it_is_no_second_database(path: Path) -> None:
+    first = Database(path)
+    (link := path.with_name("link.db")).symlink_to(path.name)
+    with pytest.raises(FailedPrecondition, match=f"is in use by process {os.getpid()}:"):
+        Database(link)
+    await first.close()
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:a.db?mode=memory"])
+async def test_a_name_that_sqlite_has_for_something_else_is_a_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await Database(Path(name)).close()
+    assert (tmp_path / name).stat().st_size
+    assert check(Path(name)) == []
 
 
 def test_one_that_could_not_be_opened_holds_no_lock(path: Path) -> None:

@@ -81,6 +81,13 @@ async def test_what_a_killed_one_left_is_read_with_its_log(store: SqliteStore, d
     assert await _tasks_of_a_copy(disk.seen / "killed.db", tmp_path / "copy.db") == [True, False]
 
 
+async def test_a_link_to_it_has_its_log_where_the_file_is(store: SqliteStore, disk: Disk, tmp_path: Path) -> None:
+    (disk.written / "link.db").symlink_to("taskrun.db")
+    await tell(store, make_task(2), change(0))
+    assert check(disk.seen / "link.db") == []
+    assert await _tasks_of_a_copy(disk.seen / "link.db", tmp_path / "copy.db") == [True, True]
+
+
 async def test_a_log_without_its_index_is_not_passed_over(store: SqliteStore, disk: Disk, tmp_path: Path) -> None:
     for end in ("", "-wal"):
         shutil.copy(disk.written / f"taskrun.db{end}", disk.written / f"part.db{end}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from taskrun.adapters.stores.migrations import NEVER_USED, schema_findings
 from taskrun.adapters.stores.sqlite.connection import open_reader, snapshot
 from taskrun.adapters.stores.sqlite.failures import code_of, translated
-from taskrun.adapters.stores.sqlite.looking import must_be_ours
+from taskrun.adapters.stores.sqlite.looking import must_be_ours, real
 from taskrun.adapters.stores.sqlite.migrating import applied, known_migrations
 from taskrun.adapters.stores.sqlite.new_file import new_file
 from taskrun.adapters.stores.sqlite.read_only import can_be_written, reading_only
@@ -131,7 +131,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not os.path.isfile(path):
         raise FailedPrecondition(f"There is no database {path}.")
     must_be_ours(path)
-    with translated(), _reader(path) as connection:
+    with translated(), _reader(real(path)) as connection:
         yield connection
 
 

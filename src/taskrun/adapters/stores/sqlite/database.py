@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from taskrun.adapters.stores.sqlite.connection import make_private_file, open_reader, open_writer
 from taskrun.adapters.stores.sqlite.failures import code_of, store_failed, translated
 from taskrun.adapters.stores.sqlite.lock import StoreLock
-from taskrun.adapters.stores.sqlite.looking import must_be_ours
+from taskrun.adapters.stores.sqlite.looking import must_be_ours, real
 from taskrun.adapters.stores.sqlite.migrating import migrate
 from taskrun.adapters.stores.sqlite.space import RESERVE, Space
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
@@ -42,7 +42,7 @@ class Database:
         not ours is left as it is, and nothing is made beside it.
         """
         must_be_ours(path)
-        self._path = path
+        self._path = path = real(path)
         self._lock = _locked(path)
         try:
             self.writer = _opened(path)

@@ -13,6 +13,14 @@ from taskrun.adapters.stores.sqlite.migrating import applied
 from taskrun.domain.errors import FailedPrecondition
 
 
+def real(path: Path) -> Path:
+    """The file that is meant, under its one name: SQLite keeps its log beside that, not beside a symbolic link to it.
+
+    It is absolute, so SQLite takes no name for one of its own (`:memory:`, `file:...`).
+    """
+    return Path(os.path.realpath(path))
+
+
 def must_be_ours(path: Path) -> None:
     """Changes no byte and no mode, and makes no file. What is not there, or empty, may become ours.
 
@@ -21,7 +29,7 @@ def must_be_ours(path: Path) -> None:
     if not os.path.isfile(path):
         return
     try:
-        with closing(open_onlooker(path)) as connection:
+        with closing(open_onlooker(real(path))) as connection:
             applied(connection)
     except FailedPrecondition as error:
         raise FailedPrecondition(f"{path}: {error.message}") from error

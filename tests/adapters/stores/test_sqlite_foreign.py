@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import stat
@@ -76,6 +77,15 @@ def test_what_is_not_ours_is_left_as_it_is(
     with pytest.raises(FailedPrecondition, match=message):
         use(path)
     assert _all_of(tmp_path) == before
+
+
+def test_what_is_no_file_is_left_as_it_is(tmp_path: Path) -> None:
+    """As /dev/null would be."""
+    os.mkfifo(path := tmp_path / "f.db")
+    path.chmod(0o640)
+    with pytest.raises(FailedPrecondition, match="is no file"):
+        Database(path)
+    assert [(file.name, stat.S_IMODE(file.stat().st_mode)) for file in tmp_path.iterdir()] == [("f.db", 0o640)]
 
 
 @pytest.mark.parametrize("look", [check, check_schema])

@@ -27,6 +27,9 @@ def must_be_ours(path: Path) -> None:
     Raises `FailedPrecondition`, naming the file, if it is no SQLite database, or another program's.
     """
     if not os.path.isfile(path):
+        # A directory is refused by whoever opens it as a file.
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise FailedPrecondition(f"{path} is no file.")
         return
     try:
         with closing(open_onlooker(real(path))) as connection:

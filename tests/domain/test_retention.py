@@ -1,3 +1,5 @@
+"""For how long a finished task is kept for its key."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -758,10 +758,11 @@ async def test_a_control_plane_that_gives_runs_to_others_too_early_is_told_of_on
 ) -> None:
     """With 90 s, a heartbeat of 15 and 10 for the processes they are surely gone after 115."""
     async with World(ScriptedConnector(link), succeed, process="p") as world:
-        for grace_ms in (0, 115_001, 115_000, 115_000):
+        for grace_ms in (0, 115_001, 115_000, 9000, 115_000):
             link.say(HelloAck("w", frozenset(FEATURES), grace_ms=grace_ms))
         await world.settle()
-    [line] = warnings
+    line, other = warnings
+    assert "after 9 s (--worker-grace)" in other
     assert "after 115 s (--resume-timeout, --heartbeat and --stop-grace)" in line
     assert "after 115 s (--worker-grace)" in line
 

@@ -87,8 +87,8 @@ class Daemon:
         self._over = asyncio.Event()
         self._error: BaseException | None = None
         self._link: Link | None = None
-        #: Of the control planes' graces the last that was found too short. Ms.
-        self._short_grace_ms = 0
+        #: The control planes' graces that were found too short. Ms.
+        self._short_graces = set[int]()
         #: Why the attempts to connect have failed, since there was a link or a rest.
         self._failures: list[str] = []
         #: The link, and those that were left and are not closed yet.
@@ -206,9 +206,9 @@ class Daemon:
         raise Unavailable("The control plane ended the stream.")
 
     def _compare(self, ack: HelloAck) -> None:
-        """Says, once, that runs may be given to others while they are executed here: the settings do not fit."""
-        if 0 < ack.grace_ms <= self._gone * 1000 and ack.grace_ms != self._short_grace_ms:
-            self._short_grace_ms = ack.grace_ms
+        """Says, once of each, that runs may be given to others while they are executed here: settings do not fit."""
+        if 0 < ack.grace_ms <= self._gone * 1000 and ack.grace_ms not in self._short_graces:
+            self._short_graces.add(ack.grace_ms)
             logger.warning(
                 "away, this worker has stopped its runs after {:g} s (--resume-timeout, --heartbeat and --stop-grace), "
                 "but the control plane gives them to others after {:g} s (--worker-grace): they may be executed twice",

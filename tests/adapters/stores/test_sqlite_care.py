@@ -213,6 +213,16 @@ async def test_of_a_copy_that_is_not_on_the_disk_nothing_is_left(
     assert _copies(tmp_path) == []
 
 
+async def test_a_target_in_a_directory_that_is_gone_is_told(
+    store: SqliteStore, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(FailedPrecondition, match=r"^copy\.db cannot be made: No such file or directory\.$"):
+        backup(path, Path("copy.db"))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""
@@ -221,7 +231,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system is not permitted here")
     yield disk
-    subprocess.run(["umount", disk], check=True)
+    subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 async def test_a_backup_whose_disk_is_full_says_so_and_leaves_nothing_behind(

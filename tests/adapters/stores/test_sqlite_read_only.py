@@ -38,7 +38,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         pytest.skip("mounting is not permitted here")
     subprocess.run(["mount", "-o", "remount,bind,ro", disk.seen], check=True)
     yield disk
-    subprocess.run(["umount", disk.seen], check=True)
+    subprocess.run(["umount", "--lazy", disk.seen], check=True)
 
 
 @pytest.fixture

@@ -57,14 +57,18 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return _reading(_connect(str(path)))
 
 
-def open_onlooker(path: Path) -> sqlite3.Connection:
+def has_log(path: Path) -> bool:
+    """Whether the log and its index are there."""
+    return all(os.path.exists(f"{path}{end}") for end in ("-wal", "-shm"))
+
+
+def open_onlooker(path: Path, *, logged: bool) -> sqlite3.Connection:
     """A reader that changes no byte and makes no file, whatever the file is. Raises `sqlite3.Error`, at its first use.
 
-    Where the log and its index are there, it reads with them, as they are. Where they are not, nobody has a database
-    of ours open: the file is read as it is, without locks. What it reads is then to be trusted if nobody opens it
-    meanwhile; and of a log without its index it sees nothing.
+    Where it is `logged` (see `has_log`), it reads with the log and its index, as they are. Where not, nobody has a
+    database of ours open: the file is read as it is, without locks. What it reads is then to be trusted if nobody opens
+    it meanwhile; and of a log without its index it sees nothing.
     """
-    logged = all(os.path.exists(f"{path}{end}") for end in ("-wal", "-shm"))
     how = "mode=ro&readonly_shm=1" if logged else "immutable=1"
     return _reading(_connect(f"{path.absolute().as_uri()}?{how}", uri=True))
 

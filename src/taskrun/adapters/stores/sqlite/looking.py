@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from taskrun.adapters.stores.sqlite.connection import open_onlooker
+from taskrun.adapters.stores.sqlite.connection import has_log, open_onlooker
 from taskrun.adapters.stores.sqlite.failures import code_of
 from taskrun.adapters.stores.sqlite.migrating import applied
 from taskrun.domain.errors import FailedPrecondition
@@ -32,7 +32,8 @@ def must_be_ours(path: Path) -> None:
             raise FailedPrecondition(f"{path} is no file.")
         return
     try:
-        with closing(open_onlooker(real(path))) as connection:
+        meant = real(path)
+        with closing(open_onlooker(meant, logged=has_log(meant))) as connection:
             applied(connection)
     except FailedPrecondition as error:
         raise FailedPrecondition(f"{path}: {error.message}") from error

@@ -24,19 +24,20 @@ def new_file(target: Path) -> Iterator[Path]:
     It takes the place of nothing. Of a block that fails nothing is left, and of a process that is killed what is named
     `TARGET.*.unfinished`, which stands in nobody's way. Raises `AlreadyExists` and `FailedPrecondition`.
     """
-    made = target.absolute().parent / f"{target.name}.{token_hex(8)}{UNFINISHED}"
     try:
         _must_be_free(target)
-        _make(made)
-        yield made
-        _sync(made)
-        _give_name(made, target)
+        made = target.with_name(f"{target.name}.{token_hex(8)}{UNFINISHED}")
+        try:
+            _make(made)
+            yield made
+            _sync(made)
+            _give_name(made, target)
+        finally:
+            _remove(made)
     except FileExistsError as error:
         raise AlreadyExists(f"{error.filename2 or error.filename} exists already: name a new file.") from error
     except OSError as error:
         raise FailedPrecondition(f"{target} cannot be made: {error.strerror or error}.") from error
-    finally:
-        _remove(made)
 
 
 def _must_be_free(target: Path) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from taskrun.adapters.stores.sqlite.connection import open_onlooker
+from taskrun.adapters.stores.sqlite.connection import has_log, open_onlooker
 from taskrun.domain.errors import FailedPrecondition, StoreFailed
 
 
@@ -35,15 +35,15 @@ def reading_only(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises `FailedPrecondition` if the database cannot be read without writing. Raises `sqlite3.Error`.
     """
-    logged, indexed = (os.path.exists(f"{path}{end}") for end in ("-wal", "-shm"))
-    if logged and not indexed:
+    logged = has_log(path)
+    if not logged and os.path.exists(f"{path}-wal"):
         raise FailedPrecondition(
             f"{path} cannot be read where nothing can be written, as its newest part is in {path.name}-wal: "
             "copy both to where they can be."
         )
     before = _version(path)
     try:
-        with closing(open_onlooker(path)) as connection:
+        with closing(open_onlooker(path, logged=logged)) as connection:
             yield connection
     finally:
         if not logged and _version(path) != before:

@@ -54,7 +54,7 @@ async def test_a_control_plane_that_forgets_is_found_out(tmp_path: Path) -> None
 async def test_a_round_whose_dead_watchers_live_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Audience, "_freeze", lambda self, watchers: None)
     verdict = await Audience(dead=2, live=1, seconds=2).play(SEED, tmp_path)
-    assert verdict.void == ["dead watchers: 0 of 2"]
+    assert "dead watchers: 0 of 2" in verdict.void
 
 
 @contextmanager
